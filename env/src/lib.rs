@@ -1,0 +1,34 @@
+//! Vocabulary and truth: spaces, environments, tasks on Rapier, and the dataset's record types.
+//!
+//! Data goes one way: **task → frames → dataset → weights → [`VectorEnv`] → wire → policy**. This crate holds both ends:
+//! the tasks ([`tasks`], [`TruthVectorEnv`]) and the interface that every engine answers ([`VectorEnv`]).
+//!
+//! Conventions: SI units, right-handed, z up, gravity −9.81 m/s² along z, angles in radians, quaternions `xyzw`,
+//! cameras after OpenCV (x right, y down, z forward).
+
+mod batch;
+mod buffer;
+pub mod check;
+pub mod dataset;
+mod error;
+pub mod physics;
+pub mod policy;
+pub mod registry;
+pub mod scene;
+mod space;
+mod task;
+pub mod tasks;
+mod truth_env;
+mod truth_vector_env;
+mod vector_env;
+
+pub use batch::{Batch, InfoColumn};
+pub use buffer::Buffer;
+pub use error::EnvError;
+pub use registry::{TaskEntry, make_task, make_truth};
+pub use scene::{Camera, Instance, Pose, Scene, Shape, Velocity};
+pub use space::{BoxSpace, DType, Space};
+pub use task::{Action, Outcome, RewardTerm, Rng, Task};
+pub use truth_env::TruthEnv;
+pub use truth_vector_env::TruthVectorEnv;
+pub use vector_env::{AutoresetMode, EnvSpec, TruthSource, VectorEnv};

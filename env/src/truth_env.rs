@@ -1,0 +1,170 @@
+use rand::SeedableRng as _;
+use serde::{Deserialize, Serialize};
+
+use crate::physics::{decode, encode};
+use crate::registry::TaskEntry;
+use crate::{Action, Buffer, EnvError, EnvSpec, Outcome, Rng, Task};
+
+/// What a single step returned.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Transition {
+    /// Terms, termination and success.
+    pub outcome: Outcome,
+    /// Sum of the terms.
+    pub reward: f32,
+    /// Cut off by the time limit or because physics diverged.
+    pub truncated: bool,
+    /// A pose or velocity stopped being a number.
+    pub diverged: bool,
+}
+
+/// One task with its random stream, clock and time limit: the single environment.
+pub struct TruthEnv {
+    entry: &'static TaskEntry,
+    spec: EnvSpec,
+    task: Box<dyn Task>,
+    rng: Rng,
+    elapsed_steps: u32,
+    episode: u64,
+    phase: Phase,
+}
+
+/// Where in its life an episode is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Phase {
+    /// Never reset.
+    Unstarted,
+    /// Can be stepped.
+    Running,
+    /// Terminated or truncated.
+    Ended,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Saved {
+    id: String,
+    version: String,
+    rng: Rng,
+    elapsed_steps: u32,
+    episode: u64,
+    phase: Phase,
+    task: Vec<u8>,
+}
+
+impl TruthEnv {
+    /// The task `entry` with a random stream of its own.
+    pub fn new(entry: &'static TaskEntry, stream: u64) -> Self {
+        Self {
+            entry,
+            spec: entry.spec(),
+            task: (entry.make)(),
+            rng: Rng::seed_from_u64(stream),
+            elapsed_steps: 0,
+            episode: 0,
+            phase: Phase::Unstarted,
+        }
+    }
+
+    /// Spaces and limits.
+    pub fn spec(&self) -> &EnvSpec {
+        &self.spec
+    }
+
+    /// The task itself.
+    pub fn task(&self) -> &dyn Task {
+        self.task.as_ref()
+    }
+
+    /// Episodes started so far.
+    pub fn episode(&self) -> u64 {
+        self.episode
+    }
+
+    pub(crate) fn phase(&self) -> Phase {
+        self.phase
+    }
+
+    /// Starts an episode; `None` goes on with the present random stream.
+    pub fn reset(&mut self, seed: Option<u64>) {
+        if let Some(seed) = seed {
+            self.rng = Rng::seed_from_u64(seed);
+        }
+        self.task.reset(&mut self.rng);
+        self.elapsed_steps = 0;
+        self.episode += 1;
+        self.phase = Phase::Running;
+    }
+
+    /// Applies one action.
+    ///
+    /// # Errors
+    /// [`EnvError::NeedsReset`] before the first reset and after an episode's end; [`EnvError::Action`] for an action
+    /// outside the space. Nothing has moved then.
+    pub fn step(&mut self, action: &Buffer) -> Result<Transition, EnvError> {
+        self.spec.action_space.check(action, 1)?;
+        if self.phase != Phase::Running {
+            return Err(EnvError::NeedsReset { lane: 0 });
+        }
+        match action {
+            Buffer::F32(values) => Ok(self.step_unchecked(Action::Box(values))),
+            Buffer::I64(values) => Ok(self.step_unchecked(Action::Discrete(values[0]))),
+            Buffer::U8(_) => Err(EnvError::Action { message: "uint8 actions are not in use".to_owned() }),
+        }
+    }
+
+    /// [`step`](Self::step) for a caller that has checked the action and the phase.
+    pub(crate) fn step_unchecked(&mut self, action: Action<'_>) -> Transition {
+        let mut outcome = self.task.step(action);
+        self.elapsed_steps += 1;
+        let diverged = !self.task.world().is_finite();
+        if diverged {
+            outcome = Outcome::default();
+        }
+        let truncated =
+            diverged || (!outcome.terminated && self.elapsed_steps >= self.spec.max_episode_steps);
+        if outcome.terminated || truncated {
+            self.phase = Phase::Ended;
+        }
+        Transition { outcome, reward: outcome.terms.iter().sum(), truncated, diverged }
+    }
+
+    /// Everything that the future depends on: physics, random stream, clock.
+    ///
+    /// # Errors
+    /// [`EnvError::State`] if the world cannot be encoded.
+    pub fn save(&self) -> Result<Vec<u8>, EnvError> {
+        encode(&Saved {
+            id: self.entry.id.to_owned(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            rng: self.rng.clone(),
+            elapsed_steps: self.elapsed_steps,
+            episode: self.episode,
+            phase: self.phase,
+            task: self.task.save()?,
+        })
+    }
+
+    /// Restores what [`save`](Self::save) gave.
+    ///
+    /// # Errors
+    /// [`EnvError::State`] if the bytes come from another task or version; nothing has changed then.
+    pub fn load(&mut self, bytes: &[u8]) -> Result<(), EnvError> {
+        let saved: Saved = decode(bytes)?;
+        let version = env!("CARGO_PKG_VERSION");
+        if saved.id != self.entry.id || saved.version != version {
+            return Err(EnvError::State {
+                message: format!(
+                    "state of {} {}, expected {} {version}",
+                    saved.id, saved.version, self.entry.id
+                ),
+            });
+        }
+        self.task.load(&saved.task)?;
+        self.rng = saved.rng;
+        self.elapsed_steps = saved.elapsed_steps;
+        // A new number, not the saved one: whoever caches the scene by episode must look again.
+        self.episode = self.episode.max(saved.episode) + 1;
+        self.phase = saved.phase;
+        Ok(())
+    }
+}

@@ -1,0 +1,207 @@
+use rayon::prelude::*;
+
+use crate::registry::TaskEntry;
+use crate::truth_env::{Phase, Transition};
+use crate::{
+    Action, AutoresetMode, Batch, Buffer, EnvError, EnvSpec, Pose, Scene, TruthEnv, TruthSource, VectorEnv,
+    Velocity,
+};
+
+/// Info columns that every truth environment has, before the task's reward terms.
+const INFO: [&str; 2] = ["success", "diverged"];
+/// Lanes that one thread takes at a time: below this, handing work over costs more than stepping.
+const LANES_PER_JOB: usize = 4;
+
+/// Many truth environments of one task, stepped in parallel; lane `i` is a [`TruthEnv`].
+pub struct TruthVectorEnv {
+    spec: EnvSpec,
+    mode: AutoresetMode,
+    lanes: Vec<Lane>,
+    batch: Batch,
+}
+
+struct Lane {
+    env: TruthEnv,
+    /// What the lane's part of the batch is to become.
+    row: Row,
+    state: Vec<f32>,
+}
+
+enum Row {
+    Untouched,
+    Started,
+    Stepped(Transition),
+}
+
+impl TruthVectorEnv {
+    /// `num_envs` environments of `entry`.
+    ///
+    /// # Errors
+    /// [`EnvError::Argument`] if `num_envs` is 0.
+    pub fn new(entry: &'static TaskEntry, num_envs: usize, mode: AutoresetMode) -> Result<Self, EnvError> {
+        if num_envs == 0 {
+            return Err(EnvError::Argument { message: "num_envs is 0, expected at least 1".to_owned() });
+        }
+        let spec = entry.spec();
+        let names: Vec<_> = INFO.into_iter().chain(entry.reward_terms.iter().map(|term| term.name)).collect();
+        let batch = Batch::new(&spec, num_envs, &names);
+        let lanes = (0..num_envs)
+            .map(|i| Lane { env: TruthEnv::new(entry, i as u64), row: Row::Untouched, state: Vec::new() })
+            .collect();
+        Ok(Self { spec, mode, lanes, batch })
+    }
+
+    fn check_len(&self, what: &str, len: usize) -> Result<(), EnvError> {
+        if len == self.lanes.len() {
+            return Ok(());
+        }
+        let message = format!("{what} has {len} entries, expected {} (one a lane)", self.lanes.len());
+        Err(EnvError::Argument { message })
+    }
+
+    /// Writes what the lanes left into the batch's arrays.
+    fn publish(&mut self) {
+        let batch = &mut self.batch;
+        let Buffer::F32(observations) = &mut batch.observations else { return };
+        for (i, lane) in self.lanes.iter_mut().enumerate() {
+            let transition = match std::mem::replace(&mut lane.row, Row::Untouched) {
+                Row::Untouched => continue,
+                Row::Started => None,
+                Row::Stepped(transition) => Some(transition),
+            };
+            let len = lane.state.len();
+            observations[i * len..(i + 1) * len].copy_from_slice(&lane.state);
+            let known = transition.is_some();
+            let transition = transition.unwrap_or_default();
+            batch.rewards[i] = transition.reward;
+            batch.terminated[i] = transition.outcome.terminated;
+            batch.truncated[i] = transition.truncated;
+            let facts = [f32::from(transition.outcome.success), f32::from(transition.diverged)];
+            let values = facts.into_iter().chain(transition.outcome.terms);
+            for (column, value) in batch.info.iter_mut().zip(values) {
+                column.values[i] = value;
+                column.mask[i] = known;
+            }
+        }
+    }
+}
+
+impl Lane {
+    fn start(&mut self, seed: Option<u64>) {
+        self.env.reset(seed);
+        self.row = Row::Started;
+        self.observe();
+    }
+
+    fn step(&mut self, action: Action<'_>) {
+        if self.env.phase() == Phase::Ended {
+            self.start(None);
+            return;
+        }
+        self.row = Row::Stepped(self.env.step_unchecked(action));
+        self.observe();
+    }
+
+    fn observe(&mut self) {
+        self.state.clear();
+        self.env.task().state(&mut self.state);
+    }
+}
+
+impl VectorEnv for TruthVectorEnv {
+    fn num_envs(&self) -> usize {
+        self.lanes.len()
+    }
+
+    fn spec(&self) -> &EnvSpec {
+        &self.spec
+    }
+
+    fn autoreset_mode(&self) -> AutoresetMode {
+        self.mode
+    }
+
+    fn reset(&mut self, seeds: &[Option<u64>], mask: &[bool]) -> Result<(), EnvError> {
+        self.check_len("seeds", seeds.len())?;
+        self.check_len("mask", mask.len())?;
+        self.lanes
+            .par_iter_mut()
+            .with_min_len(LANES_PER_JOB)
+            .zip(seeds.par_iter().zip(mask))
+            .filter(|(_, (_, masked))| **masked)
+            .for_each(|(lane, (seed, _))| lane.start(*seed));
+        self.publish();
+        Ok(())
+    }
+
+    fn step(&mut self, actions: &Buffer, mask: &[bool]) -> Result<(), EnvError> {
+        self.check_len("mask", mask.len())?;
+        self.spec.action_space.check(actions, self.lanes.len())?;
+        let blocked = |phase| match self.mode {
+            AutoresetMode::NextStep => phase == Phase::Unstarted,
+            AutoresetMode::Disabled => phase != Phase::Running,
+        };
+        for (i, (lane, masked)) in self.lanes.iter().zip(mask).enumerate() {
+            if *masked && blocked(lane.env.phase()) {
+                return Err(EnvError::NeedsReset { lane: i });
+            }
+        }
+        let width = self.spec.action_space.flat_len();
+        self.lanes.par_iter_mut().with_min_len(LANES_PER_JOB).enumerate().filter(|(i, _)| mask[*i]).for_each(
+            |(i, lane)| match actions {
+                Buffer::F32(values) => lane.step(Action::Box(&values[i * width..(i + 1) * width])),
+                Buffer::I64(values) => lane.step(Action::Discrete(values[i])),
+                Buffer::U8(_) => {}
+            },
+        );
+        self.publish();
+        Ok(())
+    }
+
+    fn batch(&self) -> &Batch {
+        &self.batch
+    }
+
+    fn save_lane(&self, lane: usize) -> Result<Vec<u8>, EnvError> {
+        let env = &self.lanes[lane].env;
+        if env.phase() == Phase::Unstarted {
+            return Err(EnvError::NeedsReset { lane });
+        }
+        env.save()
+    }
+
+    fn load_lane(&mut self, lane: usize, bytes: &[u8]) -> Result<(), EnvError> {
+        let lane = &mut self.lanes[lane];
+        lane.env.load(bytes)?;
+        lane.row = Row::Started;
+        lane.observe();
+        self.publish();
+        Ok(())
+    }
+}
+
+impl TruthSource for TruthVectorEnv {
+    fn scene(&self, lane: usize) -> &Scene {
+        self.lanes[lane].env.task().scene()
+    }
+
+    fn poses(&self, lane: usize, out: &mut Vec<Pose>) {
+        self.lanes[lane].env.task().world().poses(out);
+    }
+
+    fn velocities(&self, lane: usize, out: &mut Vec<Velocity>) {
+        self.lanes[lane].env.task().world().velocities(out);
+    }
+
+    fn state(&self, lane: usize, out: &mut Vec<f32>) {
+        self.lanes[lane].env.task().state(out);
+    }
+
+    fn expert_action(&self, lane: usize, out: &mut Buffer) {
+        self.lanes[lane].env.task().expert(out);
+    }
+
+    fn episode(&self, lane: usize) -> u64 {
+        self.lanes[lane].env.episode()
+    }
+}
