@@ -1,3 +1,5 @@
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
 use rand::SeedableRng as _;
 use serde::{Deserialize, Serialize};
 
@@ -114,9 +116,11 @@ impl TruthEnv {
 
     /// [`step`](Self::step) for a caller that has checked the action and the phase.
     pub(crate) fn step_unchecked(&mut self, action: Action<'_>) -> Transition {
-        let mut outcome = self.task.step(action);
+        // Rapier can panic on a world that has diverged; that must not take the other lanes down.
+        let stepped = catch_unwind(AssertUnwindSafe(|| self.task.step(action)));
         self.elapsed_steps += 1;
-        let diverged = !self.task.world().is_finite();
+        let diverged = stepped.is_err() || !self.task.world().is_finite();
+        let mut outcome = stepped.unwrap_or_default();
         if diverged {
             outcome = Outcome::default();
         }

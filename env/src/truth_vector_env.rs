@@ -59,6 +59,14 @@ impl TruthVectorEnv {
         Err(EnvError::Argument { message })
     }
 
+    fn check_lane(&self, lane: usize) -> Result<(), EnvError> {
+        if lane < self.lanes.len() {
+            return Ok(());
+        }
+        let message = format!("lane {lane} is not there, expected 0..{}", self.lanes.len());
+        Err(EnvError::Argument { message })
+    }
+
     /// Writes what the lanes left into the batch's arrays.
     fn publish(&mut self) {
         let batch = &mut self.batch;
@@ -98,8 +106,12 @@ impl Lane {
             self.start(None);
             return;
         }
-        self.row = Row::Stepped(self.env.step_unchecked(action));
-        self.observe();
+        let transition = self.env.step_unchecked(action);
+        self.row = Row::Stepped(transition);
+        // Whoever reads a diverged lane gets the last observation that was one.
+        if !transition.diverged {
+            self.observe();
+        }
     }
 
     fn observe(&mut self) {
@@ -163,6 +175,7 @@ impl VectorEnv for TruthVectorEnv {
     }
 
     fn save_lane(&self, lane: usize) -> Result<Vec<u8>, EnvError> {
+        self.check_lane(lane)?;
         let env = &self.lanes[lane].env;
         if env.phase() == Phase::Unstarted {
             return Err(EnvError::NeedsReset { lane });
@@ -171,6 +184,7 @@ impl VectorEnv for TruthVectorEnv {
     }
 
     fn load_lane(&mut self, lane: usize, bytes: &[u8]) -> Result<(), EnvError> {
+        self.check_lane(lane)?;
         let lane = &mut self.lanes[lane];
         lane.env.load(bytes)?;
         lane.row = Row::Started;

@@ -64,13 +64,14 @@ pub trait VectorEnv: Send {
     /// Everything that the future of `lane` depends on, as bytes.
     ///
     /// # Errors
-    /// [`EnvError::NeedsReset`] before the lane's first reset.
+    /// [`EnvError::NeedsReset`] before the lane's first reset, [`EnvError::Argument`] for a lane that is not there.
     fn save_lane(&self, lane: usize) -> Result<Vec<u8>, EnvError>;
 
     /// Puts `lane` back into a state that [`save_lane`](Self::save_lane) gave.
     ///
     /// # Errors
-    /// [`EnvError::State`] if the bytes come from another task or version; the lane is then unchanged.
+    /// [`EnvError::State`] if the bytes come from another task or version, [`EnvError::Argument`] for a lane that is not
+    /// there; nothing has changed then.
     fn load_lane(&mut self, lane: usize, bytes: &[u8]) -> Result<(), EnvError>;
 
     /// Resets every lane, lane `i` with seed `seed + i`.
