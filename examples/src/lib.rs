@@ -1,1 +1,1 @@
-//! .
+//! One idea a file; run with `cargo run -p worldstep-examples --example NAME`.

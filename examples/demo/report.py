@@ -1,0 +1,70 @@
+"""Draws the demo's report: one self-contained HTML page."""
+
+import base64
+import io
+from pathlib import Path
+
+import jinja2
+import matplotlib
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt  # noqa: E402
+
+COLOURS = {"shipped": "#0b7a75", "fresh": "#e39f2f", "copy_last": "#8a8a8a", "shuffled_actions": "#b23a48"}
+LABELS = {
+    "shipped": "shipped nano",
+    "fresh": "nano trained just now",
+    "copy_last": "copy the last frame",
+    "shuffled_actions": "shipped, another clip's actions",
+}
+
+
+def write(path: Path, summary: dict, pictures: list[Path]) -> None:
+    """Writes the page; `pictures` are animated PNGs of truth beside dream."""
+    template = jinja2.Environment(autoescape=True).from_string(
+        Path(__file__).with_name("report.html.jinja").read_text()
+    )
+    page = template.render(
+        summary=summary,
+        labels=LABELS,
+        pictures=[(picture.stem, base64.b64encode(picture.read_bytes()).decode()) for picture in pictures],
+        curves=curves(summary["psnr_db"]),
+        throughput=throughput(summary["env_steps_per_s"]),
+    )
+    path.write_text(page)
+
+
+def curves(psnr_db: dict) -> str:
+    """PSNR against horizon for the whole frame, the foreground, and what the action moves."""
+    figure, axes = plt.subplots(1, 3, figsize=(11, 3.4), constrained_layout=True)
+    regions = {"frame": "whole frame", "foreground": "foreground", "actuated": "what the action moves"}
+    for axis, (region, title) in zip(axes, regions.items(), strict=True):
+        for name, label in LABELS.items():
+            points = [(int(h), row[region]) for h, row in psnr_db[name].items() if row.get(region) is not None]
+            if points:
+                axis.plot(*zip(*points, strict=True), marker="o", label=label, color=COLOURS[name])
+        axis.set(title=title, xlabel="frames ahead", xticks=[1, 8, 16, 32])
+        axis.grid(alpha=0.25)
+    axes[0].set_ylabel("PSNR, dB")
+    axes[0].legend(fontsize=8, frameon=False)
+    return svg(figure)
+
+
+def throughput(env_steps_per_s: dict) -> str:
+    """Env-steps/s of both engines through the bridge, on a logarithmic axis."""
+    figure, axis = plt.subplots(figsize=(6, 1.9), constrained_layout=True)
+    names = list(env_steps_per_s)
+    bars = axis.barh(names, [env_steps_per_s[name] for name in names], color="#0b7a75", height=0.6)
+    axis.bar_label(bars, fmt="{:,.0f}", padding=4)
+    axis.set(xscale="log", xlabel="env-steps/s")
+    axis.margins(x=0.25)
+    axis.invert_yaxis()
+    axis.spines[["top", "right"]].set_visible(False)
+    return svg(figure)
+
+
+def svg(figure: plt.Figure) -> str:
+    text = io.StringIO()
+    figure.savefig(text, format="svg", transparent=True)
+    plt.close(figure)
+    return text.getvalue().split("?>", 1)[1]

@@ -1,0 +1,1 @@
+//! Unifies features; holds no code.
