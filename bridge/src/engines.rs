@@ -1,0 +1,22 @@
+//! What stands behind a session: who makes engines.
+
+use worldstep_env::VectorEnv;
+
+use crate::wire::{CatalogueEntry, MakeRequest, Refusal};
+
+/// Makes the engines that sessions ask for.
+pub trait EngineFactory: Send {
+    /// What can be made, for clients that ask.
+    fn catalogue(&self) -> Vec<CatalogueEntry>;
+
+    /// Whether sessions with this request gain by sharing one engine: true where one call over many environments
+    /// costs less than several over fewer.
+    fn shares(&self, request: &MakeRequest) -> bool;
+
+    /// Makes an engine with `num_envs` environments; that is more than `request.num_envs` when several sessions share
+    /// it.
+    ///
+    /// # Errors
+    /// [`ErrorCode::UnknownTask`](crate::ErrorCode), `Unsupported` or `Engine`.
+    fn make(&mut self, request: &MakeRequest, num_envs: usize) -> Result<Box<dyn VectorEnv>, Refusal>;
+}

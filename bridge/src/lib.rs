@@ -1,0 +1,26 @@
+//! The door: a ZeroMQ server that lets any process step truth or dream environments, one message a vector step.
+//!
+//! Bytes come in at [`serve`], the only part that knows sockets; [`wire`] turns them into requests, [`Service`] admits
+//! them to their [`session`], and the [`batcher`] decides when the steps of several sessions become one call to the
+//! engine of their [`pool`]. Everything but `serve` is told the time and can be tested without a clock.
+
+pub mod batcher;
+mod engines;
+mod limits;
+pub mod metrics;
+mod owner;
+pub mod pool;
+mod server;
+mod service;
+pub mod session;
+pub mod wire;
+
+pub use engines::EngineFactory;
+pub use limits::Limits;
+pub use owner::stop_when_stdin_closes;
+pub use server::{ReadyInfo, ServeError, ServeOptions, serve};
+pub use service::{Service, TokenSource};
+pub use wire::{CatalogueEntry, Engine, ErrorCode, MakeRequest, Observation, Refusal};
+
+#[cfg(test)]
+mod tests;

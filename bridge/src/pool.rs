@@ -1,0 +1,260 @@
+//! One engine and the sessions that have lanes in it.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::time::Duration;
+
+use worldstep_env::{Buffer, EnvError, Space, VectorEnv};
+
+use crate::Limits;
+use crate::batcher::{Batcher, PendingStep};
+use crate::session::Token;
+use crate::wire::{ErrorCode, LaneRows, MakeReply, MakeRequest, Refusal, rows_as_bytes};
+
+/// An engine, its tenants, and their waiting steps. A tenant's lanes are contiguous, so its rows are one slice.
+pub struct Pool {
+    request: MakeRequest,
+    env: Box<dyn VectorEnv>,
+    tenants: BTreeMap<Token, Tenant>,
+    /// Steps that wait for one another.
+    pub batcher: Batcher,
+    /// Last action of each lane: lanes that are not stepped need a valid one too.
+    actions: Buffer,
+}
+
+struct Tenant {
+    lanes: Range<usize>,
+    /// Lanes that were reset or loaded; the others draw their first seed from their index in the session, as they
+    /// would in an engine of their own.
+    started: Vec<bool>,
+}
+
+impl Pool {
+    /// A pool without tenants.
+    pub fn new(request: MakeRequest, env: Box<dyn VectorEnv>, limits: &Limits) -> Self {
+        let actions = neutral_actions(&env.spec().action_space, env.num_envs());
+        Self { request, env, tenants: BTreeMap::new(), batcher: Batcher::new(limits), actions }
+    }
+
+    /// Whether a session with this request could live here.
+    pub fn serves(&self, request: &MakeRequest) -> bool {
+        MakeRequest { num_envs: self.request.num_envs, ..request.clone() } == self.request
+    }
+
+    /// Whether a session holds lanes here.
+    pub fn hosts(&self, token: Token) -> bool {
+        self.tenants.contains_key(&token)
+    }
+
+    /// Sessions that hold lanes here.
+    pub fn sessions(&self) -> usize {
+        self.tenants.len()
+    }
+
+    /// Lanes that are held.
+    pub fn lanes_held(&self) -> usize {
+        self.tenants.values().map(|tenant| tenant.lanes.len()).sum()
+    }
+
+    /// Gives `count` lanes in a row to a new session, if there are.
+    pub fn admit(&mut self, token: Token, count: usize) -> bool {
+        let mut held: Vec<_> = self.tenants.values().map(|tenant| tenant.lanes.clone()).collect();
+        held.sort_by_key(|lanes| lanes.start);
+        let mut start = 0;
+        for lanes in held {
+            if lanes.start - start >= count {
+                break;
+            }
+            start = lanes.end;
+        }
+        let fits = start + count <= self.env.num_envs();
+        if fits {
+            self.tenants.insert(token, Tenant { lanes: start..start + count, started: vec![false; count] });
+        }
+        fits
+    }
+
+    /// Takes the lanes of a session back.
+    pub fn evict(&mut self, token: Token) {
+        self.tenants.remove(&token);
+        self.batcher.remove(token);
+    }
+
+    /// Moves every tenant into a larger engine. Rewards and flags of the last step stay behind; they have been sent.
+    ///
+    /// # Errors
+    /// If a lane cannot be moved; the pool is then as it was.
+    pub fn move_into(&mut self, mut env: Box<dyn VectorEnv>) -> Result<(), Refusal> {
+        let mut next = 0;
+        let mut moved = BTreeMap::new();
+        for (token, tenant) in &self.tenants {
+            for (i, lane) in tenant.lanes.clone().enumerate().filter(|(i, _)| tenant.started[*i]) {
+                env.load_lane(next + i, &self.env.save_lane(lane)?)?;
+            }
+            let lanes = next..next + tenant.lanes.len();
+            next = lanes.end;
+            moved.insert(*token, Tenant { lanes, started: tenant.started.clone() });
+        }
+        self.actions = neutral_actions(&env.spec().action_space, env.num_envs());
+        self.env = env;
+        self.tenants = moved;
+        Ok(())
+    }
+
+    /// What a new session is told.
+    pub fn describe(&self, lease: Duration) -> MakeReply {
+        let spec = self.env.spec();
+        MakeReply {
+            observation_space: spec.observation_space.clone(),
+            action_space: spec.action_space.clone(),
+            max_episode_steps: spec.max_episode_steps,
+            fps: spec.fps,
+            info_names: self.env.batch().info.iter().map(|column| column.name.to_owned()).collect(),
+            lease_ms: lease.as_millis() as u64,
+        }
+    }
+
+    /// Space of one action.
+    pub fn action_space(&self) -> &Space {
+        &self.env.spec().action_space
+    }
+
+    /// Starts episodes in a session's environments where `mask` is true.
+    ///
+    /// # Errors
+    /// What the engine refuses.
+    pub fn reset(&mut self, token: Token, seeds: &[Option<u64>], mask: &[bool]) -> Result<(), Refusal> {
+        let total = self.env.num_envs();
+        let tenant = tenant_mut(&mut self.tenants, token)?;
+        let mut all_seeds = vec![None; total];
+        let mut all_masks = vec![false; total];
+        for (i, lane) in tenant.lanes.clone().enumerate() {
+            let first = || if tenant.started[i] { None } else { Some(i as u64) };
+            all_seeds[lane] = seeds[i].or_else(first);
+            all_masks[lane] = mask[i];
+        }
+        self.env.reset(&all_seeds, &all_masks)?;
+        for (started, masked) in tenant.started.iter_mut().zip(mask) {
+            *started |= masked;
+        }
+        Ok(())
+    }
+
+    /// Steps several sessions in one call. A session whose environments cannot be stepped is refused alone; the
+    /// others are then stepped without it.
+    pub fn step(&mut self, mut steps: Vec<PendingStep>) -> Vec<(Token, Result<(), Refusal>)> {
+        let mut results = Vec::with_capacity(steps.len());
+        while !steps.is_empty() {
+            let Err(error) = self.step_together(&steps) else { break };
+            let EnvError::NeedsReset { lane } = error else {
+                let refusal = Refusal::from(error);
+                results.extend(steps.drain(..).map(|step| (step.session, Err(refusal.clone()))));
+                break;
+            };
+            let guilty = steps.iter().position(|step| {
+                self.tenants.get(&step.session).is_some_and(|tenant| tenant.lanes.contains(&lane))
+            });
+            let token = steps.remove(guilty.unwrap_or(0)).session;
+            let first = self.tenants.get(&token).map_or(lane, |tenant| tenant.lanes.start);
+            let own = EnvError::NeedsReset { lane: lane.saturating_sub(first) };
+            results.push((token, Err(own.into())));
+        }
+        results.extend(steps.into_iter().map(|step| (step.session, Ok(()))));
+        results
+    }
+
+    fn step_together(&mut self, steps: &[PendingStep]) -> Result<(), EnvError> {
+        let width = self.env.spec().action_space.flat_len();
+        let mut mask = vec![false; self.env.num_envs()];
+        for step in steps {
+            let Some(tenant) = self.tenants.get(&step.session) else { continue };
+            mask[tenant.lanes.clone()].copy_from_slice(&step.mask);
+            self.actions.copy_rows(tenant.lanes.start, &step.actions, 0, tenant.lanes.len(), width);
+        }
+        self.env.step(&self.actions, &mask)
+    }
+
+    /// States of a session's environments.
+    ///
+    /// # Errors
+    /// [`ErrorCode::NeedsReset`] before their first reset.
+    pub fn save(&self, token: Token) -> Result<Vec<Vec<u8>>, Refusal> {
+        let tenant = self.tenant(token)?;
+        let save = |(i, lane): (usize, usize)| match self.env.save_lane(lane) {
+            Err(EnvError::NeedsReset { .. }) => Err(EnvError::NeedsReset { lane: i }.into()),
+            saved => saved.map_err(Refusal::from),
+        };
+        tenant.lanes.clone().enumerate().map(save).collect()
+    }
+
+    /// Restores a session's environments, all or none.
+    ///
+    /// # Errors
+    /// [`ErrorCode::BadState`] if a state is none of this environment.
+    pub fn load(&mut self, token: Token, states: &[Vec<u8>]) -> Result<(), Refusal> {
+        let lanes = self.tenant(token)?.lanes.clone();
+        let before: Vec<_> = lanes.clone().map(|lane| self.env.save_lane(lane).ok()).collect();
+        for (i, (lane, state)) in lanes.clone().zip(states).enumerate() {
+            let Err(error) = self.env.load_lane(lane, state) else { continue };
+            for (lane, state) in lanes.zip(&before).take(i) {
+                if let Some(state) = state {
+                    self.env.load_lane(lane, state)?;
+                }
+            }
+            return Err(error.into());
+        }
+        tenant_mut(&mut self.tenants, token)?.started.fill(true);
+        Ok(())
+    }
+
+    /// What the last call left in a session's environments.
+    ///
+    /// # Errors
+    /// [`ErrorCode::SessionLost`] if it has no lanes here.
+    pub fn rows(&self, token: Token) -> Result<LaneRows, Refusal> {
+        let lanes = self.tenant(token)?.lanes.clone();
+        let batch = self.env.batch();
+        let width = self.env.spec().observation_space.flat_len();
+        Ok(LaneRows {
+            observations: rows_as_bytes(&batch.observations, lanes.start, lanes.len(), width),
+            rewards: batch.rewards[lanes.clone()].to_vec(),
+            terminated: batch.terminated[lanes.clone()].to_vec(),
+            truncated: batch.truncated[lanes.clone()].to_vec(),
+            info_values: batch
+                .info
+                .iter()
+                .flat_map(|column| &column.values[lanes.clone()])
+                .copied()
+                .collect(),
+            info_masks: batch.info.iter().flat_map(|column| &column.mask[lanes.clone()]).copied().collect(),
+        })
+    }
+
+    fn tenant(&self, token: Token) -> Result<&Tenant, Refusal> {
+        self.tenants.get(&token).ok_or_else(no_lanes)
+    }
+}
+
+fn tenant_mut(tenants: &mut BTreeMap<Token, Tenant>, token: Token) -> Result<&mut Tenant, Refusal> {
+    tenants.get_mut(&token).ok_or_else(no_lanes)
+}
+
+fn no_lanes() -> Refusal {
+    Refusal::new(ErrorCode::SessionLost, "the session holds no environments")
+}
+
+/// A member of the action space for each lane.
+fn neutral_actions(space: &Space, count: usize) -> Buffer {
+    let mut actions = space.buffer(count);
+    match (space, &mut actions) {
+        (Space::Box(bounds), Buffer::F32(values)) => {
+            for (i, value) in values.iter_mut().enumerate() {
+                let (low, high) = bounds.bounds(i % space.flat_len());
+                *value = 0_f32.clamp(low, high);
+            }
+        }
+        (Space::Discrete { start, .. }, Buffer::I64(values)) => values.fill(*start),
+        _ => {}
+    }
+    actions
+}

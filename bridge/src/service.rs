@@ -1,0 +1,279 @@
+//! The whole server without its socket: messages and the time in, messages out.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::Limits;
+use crate::batcher::PendingStep;
+use crate::engines::EngineFactory;
+use crate::metrics::Metrics;
+use crate::pool::Pool;
+use crate::session::{Admission, Admitted, Route, Sessions, Token};
+use crate::wire::{
+    ErrorCode, Header, MakeRequest, Op, Parts, Refusal, Reply, Request, ServerInfo, buffer_from_bytes,
+};
+
+/// Lanes by which a shared engine grows at least, so that not every newcomer makes it move.
+const GROWTH_LANES: usize = 16;
+
+/// Where the service gets its random tokens.
+pub type TokenSource = Box<dyn FnMut() -> io::Result<Token> + Send>;
+
+/// Sessions, engines and replies under way.
+pub struct Service {
+    factory: Box<dyn EngineFactory>,
+    tokens: TokenSource,
+    limits: Limits,
+    sessions: Sessions,
+    pools: Vec<Pool>,
+    metrics: Metrics,
+    outbox: Vec<(Route, Arc<Parts>)>,
+}
+
+impl Service {
+    /// A service without sessions; `epoch` differs from that of every other run.
+    pub fn new(factory: Box<dyn EngineFactory>, limits: Limits, epoch: u64, tokens: TokenSource) -> Self {
+        let sessions = Sessions::new(epoch, limits.clone());
+        Self {
+            factory,
+            tokens,
+            limits,
+            sessions,
+            pools: Vec::new(),
+            metrics: Metrics::default(),
+            outbox: Vec::new(),
+        }
+    }
+
+    /// Replies to send, oldest first.
+    pub fn take_outbox(&mut self) -> Vec<(Route, Arc<Parts>)> {
+        std::mem::take(&mut self.outbox)
+    }
+
+    /// Figures of this run.
+    pub fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
+    /// Takes one message from `route`.
+    pub fn handle(&mut self, route: &Route, parts: &[Vec<u8>], now: Duration) {
+        self.metrics.count("messages", 1);
+        let header = match Header::decode(parts) {
+            Ok(header) => header,
+            Err(refusal) => return self.refuse(route, &Header::salvage(parts), refusal),
+        };
+        match Request::decode(&header, &parts[1..]) {
+            Ok(request) => self.admit(route, Admitted { header, request, at: now }),
+            Err(refusal) => self.refuse(route, &header, refusal),
+        }
+    }
+
+    /// Dispatches what is due and ends what has expired.
+    pub fn advance(&mut self, now: Duration) {
+        // Each answer may start the request queued behind it; a session queues at most `in_flight_max`.
+        while let Some(i) = self.pools.iter().position(|pool| pool.batcher.due(pool.sessions(), now)) {
+            self.dispatch(i, now);
+        }
+        for token in self.sessions.expire(now) {
+            self.metrics.count("sessions_expired", 1);
+            self.release(token);
+        }
+    }
+
+    /// When [`advance`](Self::advance) next has something to do.
+    pub fn deadline(&self) -> Option<Duration> {
+        let steps = self.pools.iter().filter_map(|pool| pool.batcher.deadline());
+        steps.chain(self.sessions.deadline()).min()
+    }
+
+    fn admit(&mut self, route: &Route, admitted: Admitted) {
+        let header = admitted.header;
+        match &admitted.request {
+            Request::Hello => {
+                let reply = Reply::Hello(self.info());
+                return self.answer(route, &header, &reply);
+            }
+            Request::Make(request) => return self.open(route, &header, request, admitted.at),
+            Request::Metrics => {
+                // Says what is, changes nothing: needs no session, but keeps one alive.
+                let _ = self.sessions.renew(&header, route, admitted.at);
+                let reply = Reply::Metrics(self.figures());
+                return self.answer(route, &header, &reply);
+            }
+            _ => {}
+        }
+        let now = admitted.at;
+        match self.sessions.admit(admitted, route) {
+            Ok(Admission::Serve) => self.serve(header.session, now),
+            Ok(Admission::Queued | Admission::Pending) => {}
+            Ok(Admission::Replay(reply)) => {
+                self.metrics.count("replays", 1);
+                self.outbox.push((route.clone(), reply));
+            }
+            Err(refusal) => self.refuse(route, &header, refusal),
+        }
+    }
+
+    fn open(&mut self, route: &Route, header: &Header, request: &MakeRequest, now: Duration) {
+        match self.join(request) {
+            Ok((token, i)) => {
+                self.metrics.count("sessions_opened", 1);
+                self.sessions.open(token, route.clone(), request.num_envs, now);
+                let reply = Reply::Make(self.pools[i].describe(self.limits.lease));
+                let num_envs = request.num_envs as u32;
+                let header = Header { session: token, epoch: self.sessions.epoch(), num_envs, ..*header };
+                self.answer(route, &header, &reply);
+            }
+            Err(refusal) => self.refuse(route, header, refusal),
+        }
+    }
+
+    /// Lanes for a new session: in a shared engine that has room or can grow, or else in a new one.
+    fn join(&mut self, request: &MakeRequest) -> Result<(Token, usize), Refusal> {
+        let count = request.num_envs;
+        self.sessions.check_room(count)?;
+        let token = (self.tokens)().map_err(|error| {
+            Refusal::new(ErrorCode::Engine, format!("cannot draw a session token: {error}"))
+        })?;
+        if self.factory.shares(request) {
+            for (i, pool) in self.pools.iter_mut().enumerate().filter(|(_, pool)| pool.serves(request)) {
+                if pool.admit(token, count) {
+                    return Ok((token, i));
+                }
+                let lanes = (pool.lanes_held() + count).next_multiple_of(GROWTH_LANES);
+                if lanes <= self.limits.envs_per_pool_max {
+                    pool.move_into(self.factory.make(request, lanes)?)?;
+                    self.metrics.count("pools_grown", 1);
+                    if pool.admit(token, count) {
+                        return Ok((token, i));
+                    }
+                }
+            }
+        }
+        let mut pool = Pool::new(request.clone(), self.factory.make(request, count)?, &self.limits);
+        if !pool.admit(token, count) {
+            return Err(Refusal::new(ErrorCode::Engine, "the engine has fewer environments than asked for"));
+        }
+        self.pools.push(pool);
+        Ok((token, self.pools.len() - 1))
+    }
+
+    /// Serves the requests in front of a session's queue until one has to wait for its batch.
+    fn serve(&mut self, token: Token, now: Duration) {
+        while let Some(front) = self.sessions.get(token).and_then(|session| session.front()).cloned() {
+            let Some(i) = self.pools.iter().position(|pool| pool.hosts(token)) else { return };
+            match self.start(i, token, &front) {
+                Ok(Some(reply)) => self.finish(token, &front.header, &reply),
+                Ok(None) => {
+                    if self.pools[i].batcher.due(self.pools[i].sessions(), now) {
+                        self.dispatch(i, now);
+                    }
+                    return;
+                }
+                Err(refusal) => self.finish(token, &front.header, &Reply::Error(refusal)),
+            }
+        }
+    }
+
+    /// Serves one request; `None` if its reply comes with the batch.
+    fn start(&mut self, i: usize, token: Token, front: &Admitted) -> Result<Option<Reply>, Refusal> {
+        let pool = &mut self.pools[i];
+        match &front.request {
+            Request::Reset { seeds, mask } => {
+                pool.reset(token, seeds, mask)?;
+                pool.rows(token).map(|rows| Some(Reply::Rows(rows)))
+            }
+            Request::Step { actions, mask } => {
+                let count = front.header.num_envs as usize;
+                let actions = buffer_from_bytes(pool.action_space().dtype(), actions).map_err(|refusal| {
+                    Refusal::new(ErrorCode::BadAction, format!("invalid action: {refusal}"))
+                })?;
+                pool.action_space().check(&actions, count)?;
+                let mask = mask.clone().unwrap_or_else(|| vec![true; count]);
+                pool.batcher.push(PendingStep { session: token, actions, mask, at: front.at });
+                Ok(None)
+            }
+            Request::Save => pool.save(token).map(|states| Some(Reply::Save(states))),
+            Request::Load { states } => {
+                pool.load(token, states)?;
+                pool.rows(token).map(|rows| Some(Reply::Rows(rows)))
+            }
+            Request::Close => Ok(Some(Reply::Close)),
+            Request::Hello | Request::Make(_) | Request::Metrics => {
+                Err(Refusal::bad_message("not a request of a session"))
+            }
+        }
+    }
+
+    fn dispatch(&mut self, i: usize, now: Duration) {
+        let steps = self.pools[i].batcher.take();
+        let envs = steps.iter().flat_map(|step| &step.mask).filter(|masked| **masked).count();
+        for step in &steps {
+            self.metrics.wait(now.saturating_sub(step.at));
+        }
+        let sessions = steps.len();
+        let started = Instant::now();
+        let results = self.pools[i].step(steps);
+        self.metrics.engine_call(sessions, envs, started.elapsed());
+        // All replies first: a request that is served next changes the rows.
+        for (token, result) in &results {
+            let rows = result.clone().and_then(|()| self.pools[i].rows(*token));
+            let Some(front) = self.sessions.get(*token).and_then(|session| session.front()) else { continue };
+            let header = front.header;
+            self.finish(*token, &header, &rows.map_or_else(Reply::Error, Reply::Rows));
+        }
+        for (token, _) in results {
+            self.serve(token, now);
+        }
+    }
+
+    /// Answers the request in front of a session's queue.
+    fn finish(&mut self, token: Token, header: &Header, reply: &Reply) {
+        if let Reply::Error(_) = reply {
+            self.metrics.count("refusals", 1);
+        }
+        let parts = Arc::new(reply.encode(header));
+        if let Some(route) = self.sessions.finish(token, &parts) {
+            self.outbox.push((route, parts));
+        }
+        if header.op == Op::Close {
+            self.sessions.close(token);
+            self.release(token);
+        }
+    }
+
+    /// Frees the lanes of a session that has ended.
+    fn release(&mut self, token: Token) {
+        for pool in &mut self.pools {
+            pool.evict(token);
+        }
+        self.pools.retain(|pool| pool.sessions() > 0);
+    }
+
+    fn answer(&mut self, route: &Route, header: &Header, reply: &Reply) {
+        self.outbox.push((route.clone(), Arc::new(reply.encode(header))));
+    }
+
+    fn refuse(&mut self, route: &Route, header: &Header, refusal: Refusal) {
+        self.metrics.count("refusals", 1);
+        self.answer(route, header, &Reply::Error(refusal));
+    }
+
+    fn info(&self) -> ServerInfo {
+        ServerInfo {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            epoch: self.sessions.epoch(),
+            lease_ms: self.limits.lease.as_millis() as u64,
+            envs: self.factory.catalogue(),
+        }
+    }
+
+    fn figures(&self) -> BTreeMap<String, f64> {
+        let mut figures = self.metrics.snapshot();
+        figures.insert("sessions".to_owned(), self.sessions.len() as f64);
+        figures.insert("pools".to_owned(), self.pools.len() as f64);
+        figures
+    }
+}

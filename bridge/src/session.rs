@@ -1,0 +1,209 @@
+//! Leases, sequence numbers and cached replies: a state machine without sockets or clock.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::Limits;
+use crate::wire::{ErrorCode, Header, Parts, Refusal, Request};
+
+/// What names a session: 128 random bits that only its client knows.
+pub type Token = u128;
+/// Where a reply goes: the socket's name for the peer.
+pub type Route = Vec<u8>;
+
+/// Replies that are kept for repeated requests.
+const CACHED_REPLIES: usize = 2;
+
+/// A request that has been admitted and not yet answered.
+#[derive(Clone, Debug)]
+pub struct Admitted {
+    /// Its header.
+    pub header: Header,
+    /// What it asks.
+    pub request: Request,
+    /// When it came.
+    pub at: Duration,
+}
+
+/// What is to be done with a request.
+#[derive(Debug)]
+pub enum Admission {
+    /// It is the session's only unanswered request: serve it now.
+    Serve,
+    /// It waits for the one before it.
+    Queued,
+    /// It is a repeat of one that is being served; the reply will come.
+    Pending,
+    /// It is a repeat; this was the reply.
+    Replay(Arc<Parts>),
+}
+
+/// One client's hold on its environments.
+#[derive(Debug)]
+pub struct Session {
+    /// Where its last message came from.
+    pub route: Route,
+    /// Environments that it holds.
+    pub num_envs: usize,
+    queue: VecDeque<Admitted>,
+    replies: VecDeque<(u64, Arc<Parts>)>,
+    seq_last: u64,
+    expires: Duration,
+}
+
+impl Session {
+    /// The request that is being served.
+    pub fn front(&self) -> Option<&Admitted> {
+        self.queue.front()
+    }
+}
+
+/// All sessions of one run of the server.
+#[derive(Debug)]
+pub struct Sessions {
+    epoch: u64,
+    limits: Limits,
+    live: BTreeMap<Token, Session>,
+}
+
+impl Sessions {
+    /// No sessions yet; `epoch` differs from that of every other run.
+    pub fn new(epoch: u64, limits: Limits) -> Self {
+        Self { epoch, limits, live: BTreeMap::new() }
+    }
+
+    /// Number of this run of the server.
+    pub fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
+    /// Number of live sessions.
+    pub fn len(&self) -> usize {
+        self.live.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.live.is_empty()
+    }
+
+    /// The session with this token.
+    pub fn get(&self, token: Token) -> Option<&Session> {
+        self.live.get(&token)
+    }
+
+    /// Whether another session may be opened.
+    ///
+    /// # Errors
+    /// [`ErrorCode::Limit`] names the limit.
+    pub fn check_room(&self, num_envs: usize) -> Result<(), Refusal> {
+        let limit = |message: String| Err(Refusal::new(ErrorCode::Limit, message));
+        if self.live.len() >= self.limits.sessions_max {
+            return limit(format!("sessions_max is {}: close a session first", self.limits.sessions_max));
+        }
+        if num_envs == 0 || num_envs > self.limits.envs_per_session_max {
+            let most = self.limits.envs_per_session_max;
+            return limit(format!("num_envs is {num_envs}, envs_per_session_max allows 1 to {most}"));
+        }
+        Ok(())
+    }
+
+    /// Opens a session that the caller has checked for room.
+    pub fn open(&mut self, token: Token, route: Route, num_envs: usize, now: Duration) {
+        let session = Session {
+            route,
+            num_envs,
+            queue: VecDeque::new(),
+            replies: VecDeque::new(),
+            seq_last: 0,
+            expires: now + self.limits.lease,
+        };
+        self.live.insert(token, session);
+    }
+
+    /// Finds the session that `header` speaks for and renews its lease.
+    ///
+    /// # Errors
+    /// [`ErrorCode::SessionLost`] if there is none (any more).
+    pub fn renew(&mut self, header: &Header, route: &Route, now: Duration) -> Result<&mut Session, Refusal> {
+        if header.epoch != self.epoch {
+            let message =
+                "the server has been restarted since this session was made: make the environments again";
+            return Err(Refusal::session_lost(message));
+        }
+        let session = self.live.get_mut(&header.session).ok_or_else(|| {
+            Refusal::session_lost("the session was closed or its lease ran out: make the environments again")
+        })?;
+        session.expires = now + self.limits.lease;
+        session.route.clone_from(route);
+        Ok(session)
+    }
+
+    /// Decides what happens to a request of a live session.
+    ///
+    /// # Errors
+    /// [`ErrorCode::SessionLost`], [`ErrorCode::BadMessage`] for a sequence number that is too old or an environment
+    /// count that is not the session's, [`ErrorCode::Busy`] if too many requests are unanswered.
+    pub fn admit(&mut self, admitted: Admitted, route: &Route) -> Result<Admission, Refusal> {
+        let in_flight_max = self.limits.in_flight_max;
+        let retry_after_ms = (self.limits.wait_max.as_millis() as u32).max(1);
+        let header = admitted.header;
+        let session = self.renew(&header, route, admitted.at)?;
+        if let Some((_, reply)) = session.replies.iter().find(|(seq, _)| *seq == header.seq) {
+            return Ok(Admission::Replay(Arc::clone(reply)));
+        }
+        if session.queue.iter().any(|queued| queued.header.seq == header.seq) {
+            return Ok(Admission::Pending);
+        }
+        if header.seq <= session.seq_last {
+            let message = format!("seq {} is too old, the last was {}", header.seq, session.seq_last);
+            return Err(Refusal::bad_message(message));
+        }
+        if header.num_envs as usize != session.num_envs {
+            let message = format!(
+                "header counts {} environments, the session has {}",
+                header.num_envs, session.num_envs
+            );
+            return Err(Refusal::bad_message(message));
+        }
+        if session.queue.len() >= in_flight_max {
+            let message = format!("{in_flight_max} requests are in flight (in_flight_max): wait for a reply");
+            return Err(Refusal { code: ErrorCode::Busy, message, retry_after_ms });
+        }
+        session.seq_last = header.seq;
+        session.queue.push_back(admitted);
+        Ok(if session.queue.len() == 1 { Admission::Serve } else { Admission::Queued })
+    }
+
+    /// Takes the request in front as answered with `reply`; says where the reply goes.
+    pub fn finish(&mut self, token: Token, reply: &Arc<Parts>) -> Option<Route> {
+        let session = self.live.get_mut(&token)?;
+        let answered = session.queue.pop_front()?;
+        session.replies.push_back((answered.header.seq, Arc::clone(reply)));
+        if session.replies.len() > CACHED_REPLIES {
+            session.replies.pop_front();
+        }
+        Some(session.route.clone())
+    }
+
+    /// Ends a session.
+    pub fn close(&mut self, token: Token) {
+        self.live.remove(&token);
+    }
+
+    /// Ends the sessions whose lease has run out, and names them.
+    pub fn expire(&mut self, now: Duration) -> Vec<Token> {
+        let expired: Vec<_> =
+            self.live.iter().filter(|(_, session)| session.expires <= now).map(|(token, _)| *token).collect();
+        for token in &expired {
+            self.live.remove(token);
+        }
+        expired
+    }
+
+    /// When the next lease runs out.
+    pub fn deadline(&self) -> Option<Duration> {
+        self.live.values().map(|session| session.expires).min()
+    }
+}

@@ -1,0 +1,108 @@
+//! Several clients in one engine: fewer calls, the same results.
+
+use super::*;
+
+fn local(num_envs: usize, seed: u64) -> TruthVectorEnv {
+    let mut env = make_truth(TASK, num_envs, AutoresetMode::NextStep).unwrap();
+    env.reset_all(Some(seed)).unwrap();
+    env
+}
+
+fn actions(count: usize, t: usize) -> Vec<f32> {
+    (0..count).map(|i| ((t * 7 + i * 3) % 11) as f32 / 5.5 - 1.0).collect()
+}
+
+#[test]
+fn steps_of_two_clients_are_one_call_and_equal_private_ones() {
+    let mut bench = Bench::new(Limits::default());
+    let mut clients = [bench.open(Engine::Dream, 3), bench.open(Engine::Dream, 2)];
+    let mut locals = [local(3, 10), local(2, 50)];
+    bench.ask(&mut clients[0], &reset(3, 10));
+    bench.ask(&mut clients[1], &reset(2, 50));
+    for t in 0..300 {
+        for (client, local) in clients.iter_mut().zip(&mut locals) {
+            let actions = actions(local.num_envs(), t);
+            bench.send(client, &step(&actions));
+            local.step_all(&Buffer::F32(actions)).unwrap();
+        }
+        let replies = bench.replies(Duration::ZERO);
+        assert_eq!(bench.step_calls(), t + 1, "one call for both");
+        for (client, local) in clients.iter().zip(&locals) {
+            let reply = replies.iter().find(|reply| reply.1.session == client.header.session);
+            assert_eq!(reply.unwrap().2, Reply::Rows(rows(local)), "step {t}");
+        }
+    }
+}
+
+#[test]
+fn a_newcomer_does_not_disturb_a_rollout_under_way() {
+    let mut bench = Bench::new(Limits::default());
+    let mut client = bench.open(Engine::Dream, 3);
+    let mut local = local(3, 10);
+    bench.ask(&mut client, &reset(3, 10));
+    for t in 0..60 {
+        if t == 20 {
+            // More lanes than there are: the engine grows under the first client's feet.
+            let mut newcomer = bench.open(Engine::Dream, 40);
+            bench.ask(&mut newcomer, &reset(40, 0));
+        }
+        let actions = actions(3, t);
+        local.step_all(&Buffer::F32(actions.clone())).unwrap();
+        assert_eq!(bench.ask(&mut client, &step(&actions)), Reply::Rows(rows(&local)), "step {t}");
+    }
+}
+
+#[test]
+fn a_client_that_cannot_be_stepped_fails_alone() {
+    let mut bench = Bench::new(Limits::default());
+    let mut ready = bench.open(Engine::Dream, 2);
+    let mut unready = bench.open(Engine::Dream, 2);
+    bench.ask(&mut ready, &reset(2, 0));
+    bench.send(&mut ready, &step(&[0.0, 0.0]));
+    bench.send(&mut unready, &step(&[0.0, 0.0]));
+    for (_, header, reply) in bench.replies(Duration::ZERO) {
+        if header.session == ready.header.session {
+            assert!(matches!(reply, Reply::Rows(_)), "{reply:?}");
+        } else {
+            assert_eq!(code(&reply), Some(ErrorCode::NeedsReset));
+            assert!(matches!(reply, Reply::Error(refusal) if refusal.message.starts_with("environment 0 ")));
+        }
+    }
+}
+
+#[test]
+fn unseeded_resets_do_not_depend_on_lanes() {
+    let mut bench = Bench::new(Limits::default());
+    let mut clients = [bench.open(Engine::Dream, 2), bench.open(Engine::Dream, 2)];
+    let unseeded = Request::Reset { seeds: vec![None; 2], mask: vec![true; 2] };
+    let first = bench.ask(&mut clients[0], &unseeded);
+    assert_eq!(bench.ask(&mut clients[1], &unseeded), first);
+    assert_ne!(bench.ask(&mut clients[1], &unseeded), first, "the random stream goes on");
+}
+
+#[test]
+fn a_loaded_state_continues_as_before_and_a_bad_one_changes_nothing() {
+    let mut bench = Bench::new(Limits::default());
+    let mut client = bench.open(Engine::Truth, 2);
+    bench.ask(&mut client, &reset(2, 3));
+    let Reply::Save(states) = bench.ask(&mut client, &Request::Save) else { panic!("no states") };
+    let first = bench.ask(&mut client, &step(&[0.4, -0.4]));
+    let spoilt = Request::Load { states: vec![states[0].clone(), vec![1, 2, 3]] };
+    assert_eq!(code(&bench.ask(&mut client, &spoilt)), Some(ErrorCode::BadState));
+    let second = bench.ask(&mut client, &step(&[0.4, -0.4]));
+    assert_ne!(first, second);
+    bench.ask(&mut client, &Request::Load { states });
+    assert_eq!(bench.ask(&mut client, &step(&[0.4, -0.4])), first);
+    assert_eq!(bench.ask(&mut client, &step(&[0.4, -0.4])), second);
+}
+
+#[test]
+fn masked_steps_leave_the_other_environments_alone() {
+    let mut bench = Bench::new(Limits::default());
+    let mut client = bench.open(Engine::Truth, 2);
+    let mut local = local(2, 3);
+    bench.ask(&mut client, &reset(2, 3));
+    let masked = Request::Step { actions: bytes_from_f32(&[0.4, -0.4]), mask: Some(vec![false, true]) };
+    local.step(&Buffer::F32(vec![0.4, -0.4]), &[false, true]).unwrap();
+    assert_eq!(bench.ask(&mut client, &masked), Reply::Rows(rows(&local)));
+}

@@ -1,0 +1,200 @@
+//! Tests of the parts together: golden messages, malformed ones, sessions, merging, and the real socket.
+
+mod golden;
+mod malformed;
+mod merging;
+mod sessions;
+mod socket;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use worldstep_env::{AutoresetMode, Batch, Buffer, EnvError, EnvSpec, TruthVectorEnv, VectorEnv, make_truth};
+
+use crate::wire::{
+    CatalogueEntry, Engine, ErrorCode, Header, LaneRows, MakeReply, MakeRequest, Observation, Op, Parts,
+    Refusal, Reply, Request, bytes_from_buffer, bytes_from_f32,
+};
+use crate::{EngineFactory, Limits, Service};
+
+const MS: Duration = Duration::from_millis(1);
+const EPOCH: u64 = 7;
+const TASK: &str = "CartPole-v0";
+
+/// Truth for every engine; counts the calls, and shares engines for `dream`.
+#[derive(Clone, Default)]
+struct TruthFactory {
+    step_calls: Arc<AtomicUsize>,
+}
+
+struct Counted {
+    env: TruthVectorEnv,
+    step_calls: Arc<AtomicUsize>,
+}
+
+impl EngineFactory for TruthFactory {
+    fn catalogue(&self) -> Vec<CatalogueEntry> {
+        let modes = vec![(Engine::Truth, Observation::State)];
+        vec![CatalogueEntry { id: TASK.to_owned(), summary: "balance".to_owned(), modes }]
+    }
+
+    fn shares(&self, request: &MakeRequest) -> bool {
+        request.engine == Engine::Dream
+    }
+
+    fn make(&mut self, request: &MakeRequest, num_envs: usize) -> Result<Box<dyn VectorEnv>, Refusal> {
+        let env = make_truth(&request.id, num_envs, request.autoreset_mode)?;
+        Ok(Box::new(Counted { env, step_calls: Arc::clone(&self.step_calls) }))
+    }
+}
+
+impl VectorEnv for Counted {
+    fn num_envs(&self) -> usize {
+        self.env.num_envs()
+    }
+
+    fn spec(&self) -> &EnvSpec {
+        self.env.spec()
+    }
+
+    fn autoreset_mode(&self) -> AutoresetMode {
+        self.env.autoreset_mode()
+    }
+
+    fn reset(&mut self, seeds: &[Option<u64>], mask: &[bool]) -> Result<(), EnvError> {
+        self.env.reset(seeds, mask)
+    }
+
+    fn step(&mut self, actions: &Buffer, mask: &[bool]) -> Result<(), EnvError> {
+        self.env.step(actions, mask)?;
+        self.step_calls.fetch_add(1, Ordering::Relaxed);
+        Ok(())
+    }
+
+    fn batch(&self) -> &Batch {
+        self.env.batch()
+    }
+
+    fn save_lane(&self, lane: usize) -> Result<Vec<u8>, EnvError> {
+        self.env.save_lane(lane)
+    }
+
+    fn load_lane(&mut self, lane: usize, bytes: &[u8]) -> Result<(), EnvError> {
+        self.env.load_lane(lane, bytes)
+    }
+}
+
+/// A service on a clock that the test winds.
+struct Bench {
+    service: Service,
+    step_calls: Arc<AtomicUsize>,
+    now: Duration,
+}
+
+/// One client's side of a session.
+#[derive(Clone)]
+struct Client {
+    route: Vec<u8>,
+    header: Header,
+}
+
+impl Bench {
+    fn new(limits: Limits) -> Self {
+        let factory = TruthFactory::default();
+        let step_calls = Arc::clone(&factory.step_calls);
+        let mut token = 0;
+        let tokens = Box::new(move || {
+            token += 1;
+            Ok(token)
+        });
+        let service = Service::new(Box::new(factory), limits, EPOCH, tokens);
+        Self { service, step_calls, now: Duration::ZERO }
+    }
+
+    fn step_calls(&self) -> usize {
+        self.step_calls.load(Ordering::Relaxed)
+    }
+
+    /// Sends without waiting for the reply.
+    fn send(&mut self, client: &mut Client, request: &Request) {
+        client.header.seq += 1;
+        self.resend(client, request);
+    }
+
+    /// Sends with the number of the request before.
+    fn resend(&mut self, client: &Client, request: &Request) {
+        self.service.handle(&client.route, &request.encode(client.header), self.now);
+    }
+
+    /// Lets `wait` pass and returns the replies with their routes.
+    fn replies(&mut self, wait: Duration) -> Vec<(Vec<u8>, Header, Reply)> {
+        self.now += wait;
+        self.service.advance(self.now);
+        let outbox = self.service.take_outbox();
+        outbox.into_iter().map(|(route, parts)| (route, decode(&parts).0, decode(&parts).1)).collect()
+    }
+
+    fn ask(&mut self, client: &mut Client, request: &Request) -> Reply {
+        self.send(client, request);
+        let mut replies = self.replies(Limits::default().wait_max);
+        assert_eq!(replies.len(), 1, "{replies:?}");
+        replies.remove(0).2
+    }
+
+    fn open(&mut self, engine: Engine, num_envs: usize) -> Client {
+        let mut client =
+            Client { route: vec![0, self.now.as_millis() as u8], header: Header::request(Op::Make) };
+        self.send(&mut client, &Request::Make(make_request(engine, num_envs)));
+        let (_, header, reply) = self.replies(MS).remove(0);
+        assert!(matches!(reply, Reply::Make(_)), "{reply:?}");
+        client.header = Header { seq: 0, ..header };
+        client
+    }
+}
+
+fn decode(parts: &Parts) -> (Header, Reply) {
+    let header = Header::decode(parts).unwrap();
+    (header, Reply::decode(&header, &parts[1..]).unwrap())
+}
+
+fn make_request(engine: Engine, num_envs: usize) -> MakeRequest {
+    let autoreset_mode = AutoresetMode::NextStep;
+    MakeRequest { id: TASK.to_owned(), engine, obs: Observation::State, num_envs, autoreset_mode }
+}
+
+fn reset(num_envs: usize, seed: u64) -> Request {
+    let seeds = (0..num_envs as u64).map(|i| Some(seed + i)).collect();
+    Request::Reset { seeds, mask: vec![true; num_envs] }
+}
+
+fn step(actions: &[f32]) -> Request {
+    Request::Step { actions: bytes_from_f32(actions), mask: None }
+}
+
+fn rows(env: &dyn VectorEnv) -> LaneRows {
+    let batch = env.batch();
+    LaneRows {
+        observations: bytes_from_buffer(&batch.observations),
+        rewards: batch.rewards.clone(),
+        terminated: batch.terminated.clone(),
+        truncated: batch.truncated.clone(),
+        info_values: batch.info.iter().flat_map(|column| column.values.clone()).collect(),
+        info_masks: batch.info.iter().flat_map(|column| column.mask.clone()).collect(),
+    }
+}
+
+fn code(reply: &Reply) -> Option<ErrorCode> {
+    if let Reply::Error(refusal) = reply { Some(refusal.code) } else { None }
+}
+
+fn sample_make_reply() -> MakeReply {
+    MakeReply {
+        observation_space: worldstep_env::Space::image(2, 2, 3),
+        action_space: worldstep_env::Space::Discrete { n: 3, start: 0 },
+        max_episode_steps: 120,
+        fps: 30,
+        info_names: vec!["success".to_owned(), "reward/catch".to_owned()],
+        lease_ms: 300_000,
+    }
+}

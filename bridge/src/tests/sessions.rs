@@ -1,0 +1,80 @@
+//! Leases, repeats and limits.
+
+use super::*;
+
+#[test]
+fn a_repeated_request_gets_the_same_reply_and_steps_nothing() {
+    let mut bench = Bench::new(Limits::default());
+    let mut client = bench.open(Engine::Truth, 2);
+    bench.ask(&mut client, &reset(2, 0));
+    let first = bench.ask(&mut client, &step(&[0.1, 0.2]));
+    bench.resend(&client, &step(&[0.1, 0.2]));
+    assert_eq!(bench.replies(MS)[0].2, first);
+    assert_eq!(bench.step_calls(), 1);
+}
+
+#[test]
+fn an_old_number_is_refused() {
+    let mut bench = Bench::new(Limits::default());
+    let mut client = bench.open(Engine::Truth, 2);
+    let old = client.clone();
+    for seed in 0..4 {
+        bench.ask(&mut client, &reset(2, seed));
+    }
+    let mut old = Client { header: Header { seq: 0, ..old.header }, ..old };
+    assert_eq!(code(&bench.ask(&mut old, &reset(2, 0))), Some(ErrorCode::BadMessage));
+}
+
+#[test]
+fn a_session_lives_as_long_as_messages_come() {
+    let mut bench = Bench::new(Limits { lease: 100 * MS, ..Limits::default() });
+    let mut client = bench.open(Engine::Truth, 2);
+    for _ in 0..3 {
+        bench.replies(80 * MS);
+        assert!(matches!(bench.ask(&mut client, &reset(2, 0)), Reply::Rows(_)));
+    }
+    bench.replies(120 * MS);
+    assert_eq!(code(&bench.ask(&mut client, &reset(2, 0))), Some(ErrorCode::SessionLost));
+}
+
+#[test]
+fn a_session_of_an_earlier_run_is_lost() {
+    let mut bench = Bench::new(Limits::default());
+    let mut client = bench.open(Engine::Truth, 2);
+    client.header.epoch += 1;
+    assert_eq!(code(&bench.ask(&mut client, &reset(2, 0))), Some(ErrorCode::SessionLost));
+}
+
+#[test]
+fn a_closed_session_is_lost_and_its_engine_gone() {
+    let mut bench = Bench::new(Limits::default());
+    let mut client = bench.open(Engine::Truth, 2);
+    assert_eq!(bench.ask(&mut client, &Request::Close), Reply::Close);
+    assert_eq!(code(&bench.ask(&mut client, &reset(2, 0))), Some(ErrorCode::SessionLost));
+    let Reply::Metrics(figures) = bench.ask(&mut client, &Request::Metrics) else { panic!("no metrics") };
+    assert_eq!((figures["sessions"], figures["pools"]), (0.0, 0.0));
+}
+
+#[test]
+fn the_third_request_in_flight_is_told_to_come_back() {
+    let mut bench = Bench::new(Limits::default());
+    // Two sessions share an engine, so a step of one waits for the other.
+    let mut client = bench.open(Engine::Dream, 2);
+    let mut other = bench.open(Engine::Dream, 2);
+    bench.ask(&mut client, &reset(2, 0));
+    bench.ask(&mut other, &reset(2, 0));
+    for _ in 0..3 {
+        bench.send(&mut client, &step(&[0.0, 0.0]));
+    }
+    let replies = bench.replies(Duration::ZERO);
+    let Reply::Error(refusal) = &replies[0].2 else { panic!("{replies:?}") };
+    assert_eq!(refusal.code, ErrorCode::Busy);
+    assert!(refusal.retry_after_ms > 0);
+    assert_eq!(replies[0].1.seq, client.header.seq);
+    // The clock runs on: both admitted steps are answered in their order, and the refused one goes through again.
+    let seqs =
+        |replies: &[(Vec<u8>, Header, Reply)]| replies.iter().map(|reply| reply.1.seq).collect::<Vec<_>>();
+    assert_eq!(seqs(&bench.replies(2 * MS)), [client.header.seq - 2, client.header.seq - 1]);
+    bench.resend(&client, &step(&[0.0, 0.0]));
+    assert_eq!(seqs(&bench.replies(2 * MS)), [client.header.seq]);
+}

@@ -1,0 +1,190 @@
+use serde::{Deserialize, Serialize};
+use worldstep_env::AutoresetMode;
+
+use super::tensor::{masks_from_bytes, u64_from_bytes};
+use super::{Header, Op, Parts, Refusal, bytes_from_masks};
+
+/// Which engine steps the environments.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Engine {
+    /// Rapier physics.
+    Truth,
+    /// The learned world model.
+    Dream,
+}
+
+/// What is observed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Observation {
+    /// The task's state table.
+    State,
+    /// Pixels.
+    Rgb,
+}
+
+/// What a session is to consist of.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MakeRequest {
+    /// Task id, for instance `PushCube-v0`.
+    pub id: String,
+    /// Engine behind it.
+    pub engine: Engine,
+    /// What is observed.
+    pub obs: Observation,
+    /// Environments in the session.
+    pub num_envs: usize,
+    /// When ended episodes start anew.
+    pub autoreset_mode: AutoresetMode,
+}
+
+/// What a client can ask.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Request {
+    /// What server is this?
+    Hello,
+    /// Open a session.
+    Make(MakeRequest),
+    /// Start episodes where `mask` is true.
+    Reset {
+        /// Seed of each environment; `None` goes on with its random stream.
+        seeds: Vec<Option<u64>>,
+        /// Which environments.
+        mask: Vec<bool>,
+    },
+    /// Step the environments where `mask` is true; all of them without a mask.
+    Step {
+        /// Actions of all environments, in the action space's layout.
+        actions: Vec<u8>,
+        /// Which environments.
+        mask: Option<Vec<bool>>,
+    },
+    /// Give every environment's state.
+    Save,
+    /// Restore every environment's state.
+    Load {
+        /// One state an environment.
+        states: Vec<Vec<u8>>,
+    },
+    /// Counters and waits.
+    Metrics,
+    /// End the session.
+    Close,
+}
+
+impl Request {
+    /// What the header says about it.
+    pub fn op(&self) -> Op {
+        match self {
+            Self::Hello => Op::Hello,
+            Self::Make(_) => Op::Make,
+            Self::Reset { .. } => Op::Reset,
+            Self::Step { .. } => Op::Step,
+            Self::Save => Op::Save,
+            Self::Load { .. } => Op::Load,
+            Self::Metrics => Op::Metrics,
+            Self::Close => Op::Close,
+        }
+    }
+
+    /// The message; `header` gives session, epoch, seq and environments, the rest of it is filled in.
+    pub fn encode(&self, header: Header) -> Parts {
+        let frames = match self {
+            Self::Hello | Self::Save | Self::Metrics | Self::Close => Vec::new(),
+            Self::Make(request) => vec![pack(request)],
+            Self::Reset { seeds, mask } => {
+                let seeded: Vec<_> = seeds.iter().map(Option::is_some).collect();
+                let seeds = seeds.iter().flat_map(|seed| seed.unwrap_or(0).to_le_bytes()).collect();
+                vec![bytes_from_masks(mask), bytes_from_masks(&seeded), seeds]
+            }
+            Self::Step { actions, mask: None } => vec![actions.clone()],
+            Self::Step { actions, mask: Some(mask) } => vec![actions.clone(), bytes_from_masks(mask)],
+            Self::Load { states } => states_to_frames(states),
+        };
+        message(Header { op: self.op(), reply: false, ..header }, frames)
+    }
+
+    /// Reads the frames that follow `header`.
+    ///
+    /// # Errors
+    /// [`BadMessage`](super::ErrorCode::BadMessage) says which frame and what was expected.
+    pub fn decode(header: &Header, frames: &[Vec<u8>]) -> Result<Self, Refusal> {
+        if header.reply || header.op == Op::Error {
+            return Err(Refusal::bad_message("a reply came where a request was expected"));
+        }
+        let count = header.num_envs as usize;
+        let wrong = || Refusal::bad_message(format!("{:?} came with {} frames", header.op, frames.len()));
+        Ok(match (header.op, frames) {
+            (Op::Hello, []) => Self::Hello,
+            (Op::Make, [bytes]) => Self::Make(unpack(bytes)?),
+            (Op::Reset, [mask, seeded, seeds]) => {
+                let mask = masks_from_bytes("reset mask", mask, count)?;
+                let seeded = masks_from_bytes("seed mask", seeded, count)?;
+                let seeds = u64_from_bytes(seeds)?;
+                if seeds.len() != count {
+                    let message = format!("{} seeds, expected {count}", seeds.len());
+                    return Err(Refusal::bad_message(message));
+                }
+                let seeds = seeds.into_iter().zip(seeded).map(|(seed, given)| given.then_some(seed));
+                Self::Reset { seeds: seeds.collect(), mask }
+            }
+            (Op::Step, [actions]) => Self::Step { actions: actions.clone(), mask: None },
+            (Op::Step, [actions, mask]) => {
+                let mask = masks_from_bytes("step mask", mask, count)?;
+                Self::Step { actions: actions.clone(), mask: Some(mask) }
+            }
+            (Op::Save, []) => Self::Save,
+            (Op::Load, [lengths, blob]) => Self::Load { states: states_from_frames(lengths, blob, count)? },
+            (Op::Metrics, []) => Self::Metrics,
+            (Op::Close, []) => Self::Close,
+            _ => return Err(wrong()),
+        })
+    }
+}
+
+/// Header and frames as one message.
+pub(super) fn message(header: Header, frames: Vec<Vec<u8>>) -> Parts {
+    let header = Header { frames: frames.len() as u32, ..header };
+    std::iter::once(header.encode()).chain(frames).collect()
+}
+
+/// MessagePack with field names.
+pub(super) fn pack<T: Serialize>(value: &T) -> Vec<u8> {
+    // Plain structs of numbers, strings and lists: there is nothing here that MessagePack cannot hold.
+    rmp_serde::to_vec_named(value).unwrap_or_default()
+}
+
+pub(super) fn unpack<T: for<'a> Deserialize<'a>>(bytes: &[u8]) -> Result<T, Refusal> {
+    rmp_serde::from_slice(bytes).map_err(|error| Refusal::bad_message(format!("MessagePack frame: {error}")))
+}
+
+/// Lengths as u64, then all states end to end.
+pub(super) fn states_to_frames(states: &[Vec<u8>]) -> Vec<Vec<u8>> {
+    vec![states.iter().flat_map(|state| (state.len() as u64).to_le_bytes()).collect(), states.concat()]
+}
+
+pub(super) fn states_from_frames(
+    lengths: &[u8],
+    mut blob: &[u8],
+    count: usize,
+) -> Result<Vec<Vec<u8>>, Refusal> {
+    let lengths = u64_from_bytes(lengths)?;
+    if lengths.len() != count {
+        return Err(Refusal::bad_message(format!("{} states, expected {count}", lengths.len())));
+    }
+    let mut states = Vec::with_capacity(count);
+    for length in lengths {
+        let length = usize::try_from(length).unwrap_or(usize::MAX);
+        let Some((state, rest)) = blob.split_at_checked(length) else {
+            let message = format!("a state of {length} bytes, {} are left", blob.len());
+            return Err(Refusal::bad_message(message));
+        };
+        states.push(state.to_vec());
+        blob = rest;
+    }
+    if blob.is_empty() {
+        return Ok(states);
+    }
+    Err(Refusal::bad_message(format!("{} bytes follow the last state", blob.len())))
+}
