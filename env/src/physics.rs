@@ -166,10 +166,10 @@ impl World {
 
 /// A task's or an environment's state as bytes.
 pub(crate) fn encode<T: Serialize>(value: &T) -> Result<Vec<u8>, EnvError> {
-    rmp_serde::to_vec(value).map_err(|error| EnvError::State { message: error.to_string() })
+    postcard::to_stdvec(value).map_err(|error| EnvError::State { message: error.to_string() })
 }
 
 /// The inverse of [`encode`].
 pub(crate) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, EnvError> {
-    rmp_serde::from_slice(bytes).map_err(|error| EnvError::State { message: error.to_string() })
+    postcard::from_bytes(bytes).map_err(|error| EnvError::State { message: error.to_string() })
 }

@@ -67,8 +67,8 @@ pub static TASKS: [TaskEntry; 3] = [
         action_space: CatchBehindScreen::action_space,
         state_space: CatchBehindScreen::state_space,
         reward_terms: &[
-            term("reward/catch", "+1 when the ball touches the paddle"),
-            term("reward/miss", "-1 when the ball gets past the paddle"),
+            term("reward/catch", "+1 when the ball's centre meets the paddle"),
+            term("reward/miss", "-1 when the ball gets past the paddle or strikes only its edge"),
             term("reward/effort", "-0.005 for a step in which the paddle is told to move"),
         ],
         make: || Box::new(CatchBehindScreen::new()),

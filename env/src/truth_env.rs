@@ -137,7 +137,7 @@ impl TruthEnv {
     /// # Errors
     /// [`EnvError::State`] if the world cannot be encoded.
     pub fn save(&self) -> Result<Vec<u8>, EnvError> {
-        encode(&Saved {
+        let mut bytes = encode(&Saved {
             id: self.entry.id.to_owned(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             rng: self.rng.clone(),
@@ -145,15 +145,25 @@ impl TruthEnv {
             episode: self.episode,
             phase: self.phase,
             task: self.task.save()?,
-        })
+        })?;
+        let checksum = crc32fast::hash(&bytes);
+        bytes.extend(checksum.to_le_bytes());
+        Ok(bytes)
     }
 
     /// Restores what [`save`](Self::save) gave.
     ///
     /// # Errors
-    /// [`EnvError::State`] if the bytes come from another task or version; nothing has changed then.
+    /// [`EnvError::State`] if the bytes are damaged or come from another task or version; nothing has changed then.
     pub fn load(&mut self, bytes: &[u8]) -> Result<(), EnvError> {
-        let saved: Saved = decode(bytes)?;
+        let whole = bytes
+            .split_last_chunk()
+            .filter(|(body, checksum)| crc32fast::hash(body).to_le_bytes() == **checksum);
+        let Some((body, _)) = whole else {
+            let message = format!("these {} bytes are damaged or no saved state", bytes.len());
+            return Err(EnvError::State { message });
+        };
+        let saved: Saved = decode(body)?;
         let version = env!("CARGO_PKG_VERSION");
         if saved.id != self.entry.id || saved.version != version {
             return Err(EnvError::State {

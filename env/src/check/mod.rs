@@ -376,7 +376,8 @@ fn check_save_load(make: &mut Factory<'_>, config: &CheckConfig) -> Result<(), C
         for (lane, bytes) in saved.iter().enumerate() {
             env.load_lane(lane, bytes)?;
             if Row::of(env.as_ref(), lane).observation != here[lane].observation {
-                let message = format!("the observation of lane {lane} after load {what} is not the saved one");
+                let message =
+                    format!("the observation of lane {lane} after load {what} is not the saved one");
                 return broken(Rule::SaveLoad, message);
             }
         }

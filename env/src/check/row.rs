@@ -63,7 +63,11 @@ impl PartialEq for Row {
 }
 
 fn differ(a: f32, b: f32, tolerance: f32) -> bool {
-    if tolerance == 0.0 { a.to_bits() != b.to_bits() } else { (a - b).abs() > tolerance || a.is_nan() != b.is_nan() }
+    if tolerance == 0.0 {
+        a.to_bits() != b.to_bits()
+    } else {
+        (a - b).abs() > tolerance || a.is_nan() != b.is_nan()
+    }
 }
 
 /// The values as float32, exact for every type that observations have.

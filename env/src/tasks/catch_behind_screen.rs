@@ -18,8 +18,8 @@ const LANE_HALF_WIDTH: f32 = 0.32;
 const RESTITUTION: f32 = 0.85;
 const SCREEN_X: [f32; 2] = [1.35, 2.75];
 const PADDLE_X: f32 = 3.75;
-const PADDLE_HALF: [f32; 3] = [0.1, 0.3, 0.4];
-const PADDLE_Z: [f32; 2] = [0.4, 2.6];
+const PADDLE_HALF: [f32; 3] = [0.1, 0.3, 0.35];
+const PADDLE_Z: [f32; 2] = [0.35, 2.85];
 const PADDLE_SPEED: f32 = 3.0;
 const MOVE_COST: f32 = 0.005;
 
@@ -28,7 +28,8 @@ const MOVE_COST: f32 = 0.005;
 /// Whoever sees only pixels has to remember the ball while it is hidden, which it is for 5 to 30 frames.
 ///
 /// # Action space
-/// `Discrete(3)`: 0 stay, 1 up, 2 down. The paddle moves at 3 m/s (0.15 m a step) between z = 0.4 m and 2.6 m.
+/// `Discrete(3)`: 0 stay, 1 up, 2 down. The paddle moves at 3 m/s (0.15 m a step) between z = 0.35 m and
+/// 2.85 m.
 ///
 /// # State observation
 ///
@@ -36,14 +37,14 @@ const MOVE_COST: f32 = 0.005;
 /// |---|---|---|---|
 /// | 0–2 | ball position x, y, z | −1..6, −1..1, −1..5 | m |
 /// | 3–5 | ball velocity x, y, z | ±20 | m/s |
-/// | 6 | paddle height z | 0.4..2.6 | m |
+/// | 6 | paddle height z | 0.35..2.85 | m |
 /// | 7 | paddle velocity z | ±3 | m/s |
 ///
 /// The state tells where the ball is even when the screen hides it.
 ///
 /// # Reward
-/// `reward/catch` +1 when the ball touches the paddle, `reward/miss` −1 when it gets past, `reward/effort` −0.005 for a
-/// step in which the paddle is told to move.
+/// `reward/catch` +1 when the ball's centre meets the paddle, `reward/miss` −1 when the ball gets past or strikes only
+/// its edge, `reward/effort` −0.005 for a step in which the paddle is told to move.
 ///
 /// # Start and end
 /// The ball starts at x = 0.3 m, height 1.0–2.2 m, with 1.0–1.7 m/s along x and −0.5–1.5 m/s along z; the paddle
@@ -191,16 +192,22 @@ impl Task for CatchBehindScreen {
         let start = self.paddle_z();
         let substeps = self.world.substeps();
         let travel = direction * PADDLE_SPEED / (FPS * substeps) as f32;
-        let mut caught = false;
+        let (mut caught, mut grazed) = (false, false);
         for i in 1..=substeps {
             let z = (start + travel * i as f32).clamp(PADDLE_Z[0], PADDLE_Z[1]);
             let target = Vector::new(PADDLE_X, 0.0, z);
             self.world.body_mut(self.paddle).set_next_kinematic_translation(target);
             self.world.substep();
-            caught |= self.world.touching(self.ball_collider, self.paddle_collider);
+            if self.world.touching(self.ball_collider, self.paddle_collider) {
+                let off_center = self.world.body(self.ball).translation().z - z;
+                caught = off_center.abs() <= PADDLE_HALF[2];
+                grazed = !caught;
+                break;
+            }
         }
         self.paddle_velocity = (self.paddle_z() - start) * FPS as f32;
-        let missed = !caught && self.world.body(self.ball).translation().x > PADDLE_X + BALL_RADIUS;
+        let passed = self.world.body(self.ball).translation().x > PADDLE_X + BALL_RADIUS;
+        let missed = grazed || (passed && !caught);
         let effort = if direction == 0.0 { 0.0 } else { -MOVE_COST };
         Outcome {
             terms: [f32::from(caught), -f32::from(missed), effort, 0.0],

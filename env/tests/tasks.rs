@@ -1,0 +1,147 @@
+//! The tasks themselves: experts solve them, random policies do not, and rollouts are reproducible to the bit.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+
+use rand::SeedableRng as _;
+use worldstep_env::registry::{TASKS, TaskEntry, find};
+use worldstep_env::{
+    AutoresetMode, Buffer, Camera, Rng, Shape, TruthEnv, TruthSource as _, VectorEnv as _, make_truth,
+    measure_returns,
+};
+
+const EPISODES: u32 = 50;
+
+#[test]
+fn cart_pole_expert_stays_up_and_random_falls() {
+    let returns = measure_returns(find("CartPole-v0").unwrap(), EPISODES).unwrap();
+    println!("CartPole-v0 {returns:?}");
+    assert_eq!(returns.expert_success, 1.0, "{returns:?}");
+    assert!(returns.expert_return > 490.0 && returns.random_return < 100.0, "{returns:?}");
+}
+
+#[test]
+fn catch_expert_catches_and_random_rarely_does() {
+    let returns = measure_returns(find("CatchBehindScreen-v0").unwrap(), EPISODES).unwrap();
+    println!("CatchBehindScreen-v0 {returns:?}");
+    assert!(returns.expert_success >= 0.9, "{returns:?}");
+    assert!(returns.random_success < 0.35, "{returns:?}");
+}
+
+#[test]
+fn push_expert_reaches_the_target_and_random_rarely_does() {
+    let returns = measure_returns(find("PushCube-v0").unwrap(), EPISODES).unwrap();
+    println!("PushCube-v0 {returns:?}");
+    assert!(returns.expert_success >= 0.8, "{returns:?}");
+    assert!(returns.random_success < 0.2, "{returns:?}");
+}
+
+/// Centre and half size of a box as the camera sees it: the rectangle `[left, top, right, bottom]` in tangents.
+fn seen(camera: &Camera, center: [f32; 3], half: [f32; 3]) -> [f32; 4] {
+    let pose = camera.world_from_camera();
+    let mut rect = [f32::MAX, f32::MAX, f32::MIN, f32::MIN];
+    for corner in 0..8 {
+        let mut local = [0.0; 3];
+        for axis in 0..3 {
+            let sign = if corner >> axis & 1 == 1 { 1.0 } else { -1.0 };
+            let offset = center[axis] + sign * half[axis] - pose[axis * 4 + 3];
+            for (column, value) in local.iter_mut().enumerate() {
+                *value += offset * pose[axis * 4 + column];
+            }
+        }
+        let [x, y] = [local[0] / local[2], local[1] / local[2]];
+        rect = [rect[0].min(x), rect[1].min(y), rect[2].max(x), rect[3].max(y)];
+    }
+    rect
+}
+
+/// Frames that the ball is wholly behind the screen, and frames until the episode ends, with the paddle at rest.
+fn watch_toss(seed: u64) -> (u32, u32) {
+    let mut env = make_truth("CatchBehindScreen-v0", 1, AutoresetMode::Disabled).unwrap();
+    env.reset_all(Some(seed)).unwrap();
+    let (mut hidden, mut frames, mut poses) = (0, 0, Vec::new());
+    while !env.batch().done(0) {
+        env.step_all(&Buffer::I64(vec![0])).unwrap();
+        env.poses(0, &mut poses);
+        let scene = env.scene(0);
+        let of = |name| scene.instances.iter().position(|instance| instance.name == name).unwrap();
+        let (ball, screen) = (of("ball"), of("screen"));
+        let Shape::Sphere { radius } = scene.instances[ball].shape else { panic!("the ball is a sphere") };
+        let Shape::Cuboid { half_extents } = scene.instances[screen].shape else { panic!("a flat screen") };
+        let [x, y, z] = poses[ball].position;
+        assert!(y.abs() < 0.1 && z > 0.85 * radius && x > 0.0, "seed {seed}: the ball is at {x} {y} {z}");
+        let disc = seen(&scene.camera, [x, y, z], [radius, 0.0, radius]);
+        let cover = seen(&scene.camera, poses[screen].position, [half_extents[0], 0.0, half_extents[2]]);
+        let inside = disc[0] > cover[0] && disc[1] > cover[1] && disc[2] < cover[2] && disc[3] < cover[3];
+        hidden += u32::from(inside);
+        frames += 1;
+    }
+    assert!(env.batch().terminated[0], "seed {seed}: the ball never reached the paddle");
+    (hidden, frames)
+}
+
+#[test]
+fn the_screen_hides_the_ball_for_5_to_30_frames() {
+    let (mut hidden, mut frames): (Vec<_>, Vec<_>) = (0..200).map(watch_toss).unzip();
+    hidden.sort_unstable();
+    frames.sort_unstable();
+    println!("hidden frames: min {} median {} max {}", hidden[0], hidden[100], hidden[199]);
+    println!("frames to the paddle: min {} median {} max {}", frames[0], frames[100], frames[199]);
+    assert!(hidden[0] >= 5 && hidden[199] <= 30, "{hidden:?}");
+    assert!(frames[100] >= 40, "{frames:?}");
+}
+
+/// Hash of everything that a seeded random rollout of 9 lanes shows.
+fn rollout_hash(entry: &TaskEntry) -> u64 {
+    let mut env = make_truth(entry.id, 9, AutoresetMode::NextStep).unwrap();
+    let mut rng = Rng::seed_from_u64(1);
+    let mut hash = DefaultHasher::new();
+    env.reset_all(Some(11)).unwrap();
+    for _ in 0..120 {
+        let mut actions = Buffer::empty(entry.spec().action_space.dtype());
+        (0..9).for_each(|_| entry.spec().action_space.sample(&mut rng, &mut actions));
+        env.step_all(&actions).unwrap();
+        let batch = env.batch();
+        let observations = batch.observations.as_f32().unwrap();
+        observations.iter().chain(&batch.rewards).for_each(|value| value.to_bits().hash(&mut hash));
+        (&batch.terminated, &batch.truncated).hash(&mut hash);
+    }
+    hash.finish()
+}
+
+#[test]
+fn rollouts_do_not_depend_on_the_number_of_threads() {
+    let on_threads = |count, entry| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(count).build().unwrap();
+        pool.install(|| rollout_hash(entry))
+    };
+    for entry in &TASKS {
+        let [one, many] = [on_threads(1, entry), on_threads(4, entry)];
+        assert_eq!(one, many, "{}", entry.id);
+    }
+}
+
+#[test]
+fn a_state_saved_in_mid_episode_goes_on_to_the_bit() {
+    for entry in &TASKS {
+        let mut env = TruthEnv::new(entry, 0);
+        env.reset(Some(3));
+        let play = |env: &mut TruthEnv, steps: u32| {
+            let mut seen = Vec::new();
+            for _ in 0..steps {
+                let mut action = Buffer::empty(entry.spec().action_space.dtype());
+                env.task().expert(&mut action);
+                let step = env.step(&action).unwrap();
+                seen.push(step.reward);
+                env.task().state(&mut seen);
+            }
+            seen.into_iter().map(f32::to_bits).collect::<Vec<_>>()
+        };
+        play(&mut env, 12);
+        let saved = env.save().unwrap();
+        let went_on = play(&mut env, 12);
+        let mut restored = TruthEnv::new(entry, 99);
+        restored.load(&saved).unwrap();
+        assert_eq!(play(&mut restored, 12), went_on, "{}", entry.id);
+    }
+}
