@@ -1,0 +1,127 @@
+//! Sizes of the world model. One owner: every layer is derived from this at `init`.
+
+use serde::{Deserialize, Serialize};
+
+/// Levels of the four dimensions of one code: 8·5·5·5 = 1,000 codes.
+pub const FSQ_LEVELS: [usize; 4] = [8, 5, 5, 5];
+/// Logits for one code: a softmax for each FSQ dimension.
+pub const CODE_LOGITS: usize = 23;
+/// Side of a frame in pixels.
+pub const FRAME_SIDE: usize = 64;
+/// Side of a patch in pixels.
+pub const PATCH_SIDE: usize = 8;
+/// Values in one patch: 8 × 8 × RGB.
+pub const PATCH_VALUES: usize = PATCH_SIDE * PATCH_SIDE * 3;
+/// Patches (and codes) along a side of a frame.
+pub const GRID_SIDE: usize = FRAME_SIDE / PATCH_SIDE;
+/// Codes in a frame.
+pub const FRAME_CODES: usize = GRID_SIDE * GRID_SIDE;
+/// Bytes of a frame, HWC RGB.
+pub const FRAME_BYTES: usize = FRAME_SIDE * FRAME_SIDE * 3;
+/// Codes packed into one token, 2 × 2.
+pub const CODES_PER_TOKEN: usize = 4;
+/// Tokens of a frame that carry codes.
+pub const SPATIAL_TOKENS: usize = FRAME_CODES / CODES_PER_TOKEN;
+/// Place of the action token, after the spatial ones.
+pub const ACTION_TOKEN: usize = SPATIAL_TOKENS;
+/// Place of the readout token.
+pub const READOUT_TOKEN: usize = ACTION_TOKEN + 1;
+/// Tokens of a frame: spatial, action, readout and two registers.
+pub const FRAME_TOKENS: usize = READOUT_TOKEN + 3;
+/// Levels of context corruption that the dynamics is told of; 0 is clean.
+pub const NOISE_LEVELS: usize = 4;
+
+/// Named sizes, smallest first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Preset {
+    /// Under a million parameters: two CPU cores train it in an hour.
+    #[default]
+    Nano,
+    /// 256 × 8, about 8M.
+    S,
+    /// 384 × 12, about 25M.
+    M,
+    /// 512 × 12, about 44M.
+    L,
+}
+
+impl Preset {
+    /// The preset of this lower-case name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        match name {
+            "nano" => Some(Self::Nano),
+            "s" => Some(Self::S),
+            "m" => Some(Self::M),
+            "l" => Some(Self::L),
+            _ => None,
+        }
+    }
+}
+
+/// A stack of transformer blocks.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StackConfig {
+    /// Values of one token.
+    pub width: usize,
+    /// Blocks in the stack.
+    pub layers: usize,
+    /// Query heads; divides `width`.
+    pub heads: usize,
+    /// Key and value heads; divides `heads`.
+    pub kv_heads: usize,
+    /// Values inside the gated feed-forward layer.
+    pub hidden: usize,
+}
+
+impl StackConfig {
+    /// Values of one head.
+    pub fn head_dim(&self) -> usize {
+        self.width / self.heads
+    }
+}
+
+/// Sizes of tokenizer and dynamics, and what the heads read and predict.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ModelConfig {
+    /// The preset that these sizes come from.
+    pub preset: Preset,
+    /// Encoder blocks. They do not attend: a patch's code depends on that patch alone, so that what stands still
+    /// keeps its code whatever moves elsewhere.
+    pub encoder: StackConfig,
+    /// Decoder blocks, attending over all patches.
+    pub decoder: StackConfig,
+    /// Dynamics blocks.
+    pub dynamics: StackConfig,
+    /// Every n-th dynamics block attends over time, the first included.
+    pub temporal_every: usize,
+    /// Frames that a prediction can look back on, the present one included.
+    pub context_frames: usize,
+    /// Values of one action vector: one-hot for a discrete action, scaled to ±1 for a box.
+    pub action_values: usize,
+    /// Moving objects whose position and velocity the readout token must tell; 6 values each.
+    pub tracked_objects: usize,
+}
+
+impl ModelConfig {
+    /// Sizes of `preset` for actions of `action_values` and `tracked_objects` moving objects.
+    pub fn new(preset: Preset, action_values: usize, tracked_objects: usize) -> Self {
+        let stack = |width, layers, heads, kv_heads, hidden| StackConfig { width, layers, heads, kv_heads, hidden };
+        let (dynamics, codec_width, temporal_every) = match preset {
+            Preset::Nano => (stack(96, 4, 4, 2, 192), 64, 2),
+            Preset::S => (stack(256, 8, 8, 4, 704), 128, 4),
+            Preset::M => (stack(384, 12, 12, 4, 1024), 192, 4),
+            Preset::L => (stack(512, 12, 16, 4, 1408), 256, 4),
+        };
+        Self {
+            preset,
+            encoder: stack(codec_width, 1, 4, 4, 2 * codec_width),
+            decoder: stack(codec_width, 2, 4, 4, 2 * codec_width),
+            dynamics,
+            temporal_every,
+            context_frames: 32,
+            action_values,
+            tracked_objects,
+        }
+    }
+}

@@ -1,0 +1,118 @@
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
+use worldstep_env::dataset::{DatasetInfo, FORMAT_VERSION, INFO_KEY, LEROBOT_VERSION, ScenarioInfo, episode};
+
+use super::clips::Split;
+use super::columns::{ColumnError, Columns};
+use super::error::DataError;
+use crate::config::FRAME_SIDE;
+
+/// What `meta/episodes` says of one episode.
+#[derive(Clone, Debug)]
+pub struct EpisodeMeta {
+    pub split: Split,
+    pub scenario: String,
+    pub seed: i64,
+    pub hash: String,
+}
+
+/// Reads `meta/info.json` and refuses what this build cannot read.
+pub fn info(dir: &Path) -> Result<DatasetInfo, DataError> {
+    let path = dir.join("meta/info.json");
+    let text = std::fs::read_to_string(&path).map_err(|source| DataError::Read { path: path.clone(), source })?;
+    let wrong = |message: String| DataError::Info { path: path.clone(), message };
+    let json: serde_json::Value = serde_json::from_str(&text).map_err(|error| wrong(error.to_string()))?;
+    let version = |what, found: String, expected: String| DataError::Version { path: path.clone(), what, found, expected };
+    let lerobot = json["codebase_version"].as_str().unwrap_or("missing");
+    if lerobot != LEROBOT_VERSION {
+        return Err(version("codebase_version", lerobot.to_owned(), LEROBOT_VERSION.to_owned()));
+    }
+    let ours = json.get(INFO_KEY).ok_or_else(|| wrong(format!("no key {INFO_KEY:?}")))?;
+    let format = ours["format"].as_u64();
+    if format != Some(u64::from(FORMAT_VERSION)) {
+        let found = format.map_or("missing".to_owned(), |format| format.to_string());
+        return Err(version("worldstep.format", found, FORMAT_VERSION.to_string()));
+    }
+    let info: DatasetInfo = serde_json::from_value(ours.clone()).map_err(|error| wrong(error.to_string()))?;
+    if info.frame_size as usize != FRAME_SIDE {
+        let square = |side: usize| format!("{side} × {side}");
+        return Err(DataError::FrameSize {
+            path,
+            found: square(info.frame_size as usize),
+            expected: square(FRAME_SIDE),
+        });
+    }
+    Ok(info)
+}
+
+/// The task to read: the one asked for, or the only one there is.
+pub fn scenario(dir: &Path, info: &DatasetInfo, id: Option<&str>) -> Result<ScenarioInfo, DataError> {
+    let known = info.scenarios.iter().map(|scenario| scenario.id.as_str()).collect::<Vec<_>>().join(", ");
+    let wrong = |message| DataError::Task { path: dir.to_owned(), message };
+    let found = match (id, info.scenarios.as_slice()) {
+        (Some(id), all) => all.iter().find(|scenario| scenario.id == id),
+        (None, [only]) => Some(only),
+        (None, _) => return Err(wrong(format!("a model learns one task, choose one of: {known}"))),
+    };
+    found.cloned().ok_or_else(|| wrong(format!("no clips of {:?}; there are: {known}", id.unwrap_or_default())))
+}
+
+/// Parquet files under `dir/part/chunk-*/`, in order.
+pub fn files(dir: &Path, part: &str) -> Result<Vec<PathBuf>, DataError> {
+    let list = |path: &Path| -> Result<Vec<PathBuf>, DataError> {
+        let read = |source| DataError::Read { path: path.to_owned(), source };
+        let mut entries = Vec::new();
+        for entry in std::fs::read_dir(path).map_err(read)? {
+            entries.push(entry.map_err(read)?.path());
+        }
+        entries.sort();
+        Ok(entries)
+    };
+    let mut files = Vec::new();
+    for chunk in list(&dir.join(part))?.into_iter().filter(|path| path.is_dir()) {
+        files.extend(list(&chunk)?.into_iter().filter(|path| path.extension().is_some_and(|ext| ext == "parquet")));
+    }
+    Ok(files)
+}
+
+/// Opens a parquet file for reading by batches.
+pub fn open(path: &Path) -> Result<ParquetRecordBatchReader, DataError> {
+    let damaged =
+        |error: parquet::errors::ParquetError| DataError::Damaged { path: path.to_owned(), message: error.to_string() };
+    let file = std::fs::File::open(path).map_err(|source| DataError::Read { path: path.to_owned(), source })?;
+    let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(damaged)?;
+    builder.with_batch_size(512).build().map_err(damaged)
+}
+
+/// `meta/episodes` by episode index.
+pub fn episodes(dir: &Path) -> Result<HashMap<i64, EpisodeMeta>, DataError> {
+    let mut all = HashMap::new();
+    for path in files(dir, "meta/episodes")? {
+        for batch in open(&path)? {
+            let batch =
+                batch.map_err(|error| DataError::Damaged { path: path.clone(), message: error.to_string() })?;
+            let rows = episode_rows(&Columns::new(&batch))
+                .map_err(|(column, message)| DataError::Column { path: path.clone(), column, message })?;
+            all.extend(rows);
+        }
+    }
+    Ok(all)
+}
+
+fn episode_rows(columns: &Columns<'_>) -> Result<Vec<(i64, EpisodeMeta)>, ColumnError> {
+    let index = columns.integers("episode_index")?;
+    let (seeds, splits) = (columns.integers(episode::SEED)?, columns.texts(episode::SPLIT)?);
+    let (scenarios, hashes) = (columns.texts(episode::SCENARIO)?, columns.texts(episode::HASH)?);
+    let mut rows = Vec::with_capacity(index.len());
+    for (i, (scenario, hash)) in scenarios.into_iter().zip(hashes).enumerate() {
+        let split = match splits[i].as_str() {
+            "train" => Split::Train,
+            "val" => Split::Val,
+            other => return Err((episode::SPLIT.to_owned(), format!("holds {other:?}, not train or val"))),
+        };
+        rows.push((index[i], EpisodeMeta { split, scenario, seed: seeds[i], hash }));
+    }
+    Ok(rows)
+}

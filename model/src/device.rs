@@ -1,0 +1,82 @@
+use burn::tensor::Device;
+use thiserror::Error;
+
+/// A device name that cannot be used.
+#[derive(Debug, Error)]
+pub enum DeviceError {
+    /// Not the name of a device.
+    #[error("unknown device {name:?}; use cpu or cuda:N")]
+    Unknown {
+        /// The name given.
+        name: String,
+    },
+    /// A GPU was asked for, but this build has none.
+    #[error("{name:?} needs a build with CUDA: run `make cuda` and use that binary, or choose cpu")]
+    NoCuda {
+        /// The name given.
+        name: String,
+    },
+}
+
+/// Where the model computes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ComputeDevice {
+    /// The processor.
+    #[default]
+    Cpu,
+    /// An NVIDIA GPU, by index.
+    Cuda(usize),
+}
+
+impl ComputeDevice {
+    /// Reads `cpu`, `cuda` or `cuda:N`.
+    ///
+    /// # Errors
+    /// [`DeviceError`] if the name is unknown or this build has no CUDA.
+    pub fn from_name(name: &str) -> Result<Self, DeviceError> {
+        let unknown = || DeviceError::Unknown { name: name.to_owned() };
+        let index = match name {
+            "cpu" => return Ok(Self::Cpu),
+            "cuda" => 0,
+            other => other.strip_prefix("cuda:").and_then(|index| index.parse().ok()).ok_or_else(unknown)?,
+        };
+        if cfg!(feature = "cuda") {
+            Ok(Self::Cuda(index))
+        } else {
+            Err(DeviceError::NoCuda { name: name.to_owned() })
+        }
+    }
+
+    /// burn's handle on it.
+    pub fn burn(self) -> Device {
+        match self {
+            #[cfg(feature = "cuda")]
+            Self::Cuda(index) => Device::cuda(index),
+            _ => Device::flex(),
+        }
+    }
+
+    /// Threads that each take a share of a training batch: the processor's cores, or one for a GPU.
+    pub fn shards(self) -> usize {
+        match self {
+            Self::Cpu => std::thread::available_parallelism().map_or(1, usize::from).min(8),
+            Self::Cuda(_) => 1,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_understood_or_explained() {
+        assert_eq!(ComputeDevice::from_name("cpu").unwrap(), ComputeDevice::Cpu);
+        let unknown = ComputeDevice::from_name("tpu").unwrap_err().to_string();
+        assert!(unknown.contains("cpu or cuda:N"), "{unknown}");
+        if !cfg!(feature = "cuda") {
+            let error = ComputeDevice::from_name("cuda:0").unwrap_err().to_string();
+            assert!(error.contains("make cuda"), "{error}");
+        }
+    }
+}

@@ -1,0 +1,91 @@
+//! [Finite scalar quantisation](https://arxiv.org/abs/2309.15505): each of four values is bounded and rounded to a few
+//! levels, so there is no codebook that could collapse.
+
+use burn::tensor::{Device, Tensor, TensorData};
+
+use crate::config::{CODE_LOGITS, FSQ_LEVELS};
+
+/// Values in one code.
+pub const CODE_VALUES: usize = FSQ_LEVELS.len();
+
+/// One code as level indices, each in `0..FSQ_LEVELS[i]`.
+pub type Code = [u8; CODE_VALUES];
+
+/// Bounds and rounds, passing the gradient straight through the rounding.
+///
+/// # Shapes
+/// - z: `[rows, 4]`, any range
+/// - output: `[rows, 4]`, level `l` of `L` as `2·l / (L − 1) − 1`, in ±1
+pub fn quantize(z: Tensor<2>) -> Tensor<2> {
+    let steps = steps(&z.device());
+    // The slightly wider bound keeps the outermost levels as easy to reach as the others.
+    let bounded = (z.tanh() * 1.1 + 1.0) * 0.5 * steps.clone();
+    let rounded = bounded.clone().detach().round();
+    let rounded = rounded.clone().max_pair(rounded.zeros_like()).min_pair(steps.clone().expand(rounded.shape()));
+    let straight = bounded.clone() + (rounded - bounded.detach());
+    straight * 2.0 / steps - 1.0
+}
+
+/// Level indices of quantised rows `[rows, 4]`, flat.
+pub fn codes(quantized: &[f32]) -> Vec<u8> {
+    let level = |(i, value): (usize, &f32)| {
+        let steps = (FSQ_LEVELS[i % CODE_VALUES] - 1) as f32;
+        ((value + 1.0) * 0.5 * steps).round().clamp(0.0, steps) as u8
+    };
+    quantized.iter().enumerate().map(level).collect()
+}
+
+/// The inverse of [`codes`]: values in ±1.
+pub fn values(codes: &[u8]) -> Vec<f32> {
+    let value = |(i, level): (usize, &u8)| {
+        let steps = (FSQ_LEVELS[i % CODE_VALUES] - 1) as f32;
+        f32::from(*level) * 2.0 / steps - 1.0
+    };
+    codes.iter().enumerate().map(value).collect()
+}
+
+/// First logit of each FSQ dimension within a code's [`CODE_LOGITS`].
+pub const LOGIT_OFFSETS: [usize; CODE_VALUES + 1] = [0, 8, 13, 18, CODE_LOGITS];
+
+/// Writes the one-hot form of `code` into `out`, [`CODE_LOGITS`] zeros.
+pub fn one_hot(code: &[u8], out: &mut [f32]) {
+    for (dim, level) in code.iter().enumerate() {
+        out[LOGIT_OFFSETS[dim] + usize::from(*level)] = 1.0;
+    }
+}
+
+fn steps(device: &Device) -> Tensor<2> {
+    let steps: Vec<f32> = FSQ_LEVELS.iter().map(|levels| (levels - 1) as f32).collect();
+    Tensor::from_data(TensorData::new(steps, [1, CODE_VALUES]), device)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn levels_and_values_are_inverse() {
+        let all: Vec<u8> = (0..8).flat_map(|a| [a, a % 5, (a + 1) % 5, (a + 2) % 5]).collect();
+        assert_eq!(codes(&values(&all)), all);
+    }
+
+    #[test]
+    fn quantised_rows_lie_on_levels() {
+        let device = Device::flex();
+        let z = Tensor::<2>::from_floats([[-9.0, 0.1, 9.0, 0.6], [0.0, 0.0, -0.2, 3.0]], &device);
+        let rows: Vec<f32> = quantize(z).into_data().convert::<f32>().to_vec().unwrap();
+        for (got, want) in values(&codes(&rows)).iter().zip(&rows) {
+            assert!((got - want).abs() < 1e-5, "{got} is not on the level {want}");
+        }
+        assert_eq!(codes(&rows)[..3], [0, 2, 4]);
+    }
+
+    #[test]
+    fn the_gradient_passes_the_rounding() {
+        let device = Device::flex().autodiff();
+        let z = Tensor::<2>::from_floats([[0.1, -0.2, 0.3, 0.4]], &device).require_grad();
+        let grads = quantize(z.clone()).sum().backward();
+        let grad: Vec<f32> = z.grad(&grads).unwrap().into_data().convert::<f32>().to_vec().unwrap();
+        assert!(grad.iter().all(|g| *g > 0.5), "{grad:?}");
+    }
+}

@@ -1,0 +1,25 @@
+//! Dream: a world model learned from rendered clips, wearing the same `reset`/`step` as the truth it was learned from.
+//!
+//! Data goes one way: **dataset → frames → codes ([`tokenizer`]) → next codes ([`dynamics`]) → frames**.
+
+pub mod action;
+mod attention;
+mod block;
+pub mod cache;
+pub mod codec;
+pub mod config;
+pub mod data;
+pub mod device;
+pub mod dynamics;
+pub mod eval;
+mod feed_forward;
+pub mod fsq;
+pub mod model;
+pub mod neural_env;
+mod norm;
+pub mod packing;
+pub mod reward;
+pub mod rollout;
+mod timeline;
+pub mod tokenizer;
+pub mod train;

@@ -1,0 +1,198 @@
+use std::path::{Path, PathBuf};
+
+use burn::module::Module;
+use burn::store::{ModuleSnapshot, SafetensorsStore};
+use burn::tensor::Device;
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use crate::action::ActionCoding;
+use crate::config::ModelConfig;
+use crate::dynamics::Dynamics;
+use crate::tokenizer::Tokenizer;
+
+/// Version of [`ModelCard`] on disk; other versions are refused.
+pub const MODEL_FORMAT: u32 = 1;
+const CARD_FILE: &str = "model.json";
+const TOKENIZER_FILE: &str = "tokenizer.safetensors";
+const DYNAMICS_FILE: &str = "dynamics.safetensors";
+
+/// Why a model cannot be loaded or saved.
+#[derive(Debug, Error)]
+pub enum ModelError {
+    /// A file is missing or unreadable.
+    #[error("cannot read {path}: {source}; train a model with `worldstep train`, or name the folder that holds one",
+        path = path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// A file that is there, but is no (whole) checkpoint.
+    #[error("{path} is damaged: {message}; restore it or train again with `worldstep train`", path = path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        message: String,
+    },
+    /// A checkpoint of another version.
+    #[error("{path}: model format {found}, this build reads {MODEL_FORMAT}; train again with `worldstep train`",
+        path = path.display())]
+    Version {
+        /// The file.
+        path: PathBuf,
+        /// The version found.
+        found: u64,
+    },
+    /// A file could not be written; what was there before is still there.
+    #[error("cannot write {path}: {message}; free some space or choose another folder", path = path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        message: String,
+    },
+}
+
+/// How the weights came to be.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct TrainingRecord {
+    /// Optimiser steps of the tokenizer.
+    pub tokenizer_steps: u64,
+    /// Optimiser steps of the dynamics.
+    pub dynamics_steps: u64,
+    /// Seconds spent on the tokenizer.
+    pub tokenizer_seconds: f64,
+    /// Seconds spent on the dynamics.
+    pub dynamics_seconds: f64,
+    /// Clips learned from.
+    pub clips: usize,
+    /// Frames learned from.
+    pub frames: usize,
+    /// Hash over the content hashes of the dataset.
+    pub dataset_hash: String,
+    /// Seed of the dataset.
+    pub dataset_seed: u64,
+    /// Seed of weights and batches.
+    pub seed: u64,
+}
+
+/// Everything about a model but its weights; `model.json`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ModelCard {
+    /// [`MODEL_FORMAT`] of the writer.
+    pub format: u32,
+    /// The task it dreams.
+    pub task: String,
+    /// Sizes.
+    pub config: ModelConfig,
+    /// How actions are read.
+    pub actions: ActionCoding,
+    /// Names of the tracked objects, in the readout's order.
+    pub objects: Vec<String>,
+    /// Mean of each readout value, in SI units.
+    pub object_mean: Vec<f32>,
+    /// Standard deviation of each readout value.
+    pub object_scale: Vec<f32>,
+    /// How the weights came to be.
+    pub training: TrainingRecord,
+}
+
+/// A world model: tokenizer, dynamics and what is to be known of them.
+#[derive(Clone, Debug)]
+pub struct Model {
+    /// Sizes, task, training.
+    pub card: ModelCard,
+    /// Frames ↔ codes.
+    pub tokenizer: Tokenizer,
+    /// Codes → next codes.
+    pub dynamics: Dynamics,
+    /// Where it computes.
+    pub device: Device,
+}
+
+impl Model {
+    /// Random weights, for tests and benches.
+    pub fn random(card: ModelCard, device: &Device) -> Self {
+        Self {
+            tokenizer: Tokenizer::new(&card.config, device),
+            dynamics: Dynamics::new(&card.config, device),
+            card,
+            device: device.clone(),
+        }
+    }
+
+    /// Loads a model from its folder.
+    ///
+    /// # Errors
+    /// [`ModelError`] names the file that is missing, damaged or of another version.
+    pub fn load(dir: &Path, device: &Device) -> Result<Self, ModelError> {
+        let mut model = Self::random(load_card(dir)?, device);
+        load_weights(&mut model.tokenizer, &dir.join(TOKENIZER_FILE))?;
+        load_weights(&mut model.dynamics, &dir.join(DYNAMICS_FILE))?;
+        Ok(model)
+    }
+
+    /// Writes the model into `dir`; each file replaces its predecessor in one step, the card last.
+    ///
+    /// # Errors
+    /// [`ModelError::Write`] names the file.
+    pub fn save(&self, dir: &Path) -> Result<(), ModelError> {
+        let write = |path: &Path, source: std::io::Error| ModelError::Write {
+            path: path.to_owned(),
+            message: source.to_string(),
+        };
+        std::fs::create_dir_all(dir).map_err(|source| write(dir, source))?;
+        save_weights(&self.tokenizer, &dir.join(TOKENIZER_FILE))?;
+        save_weights(&self.dynamics, &dir.join(DYNAMICS_FILE))?;
+        write_json(&self.card, &dir.join(CARD_FILE))
+    }
+
+    /// Number of weights.
+    pub fn parameters(&self) -> usize {
+        self.tokenizer.num_params() + self.dynamics.num_params()
+    }
+}
+
+fn load_card(dir: &Path) -> Result<ModelCard, ModelError> {
+    let path = dir.join(CARD_FILE);
+    let text = std::fs::read_to_string(&path).map_err(|source| ModelError::Read { path: path.clone(), source })?;
+    let damaged = |error: serde_json::Error| ModelError::Damaged { path: path.clone(), message: error.to_string() };
+    let json: serde_json::Value = serde_json::from_str(&text).map_err(damaged)?;
+    if let Some(found) = json["format"].as_u64().filter(|found| *found != u64::from(MODEL_FORMAT)) {
+        return Err(ModelError::Version { path, found });
+    }
+    serde_json::from_value(json).map_err(damaged)
+}
+
+/// Replaces `path` by the JSON of `value` in one step.
+pub fn write_json(value: &impl Serialize, path: &Path) -> Result<(), ModelError> {
+    let write = |message: String| ModelError::Write { path: path.to_owned(), message };
+    let text = serde_json::to_string_pretty(value).map_err(|error| write(error.to_string()))?;
+    let scratch = path.with_extension("json.tmp");
+    std::fs::write(&scratch, text).map_err(|error| write(error.to_string()))?;
+    std::fs::rename(&scratch, path).map_err(|error| write(error.to_string()))
+}
+
+/// Replaces `path` by the weights of `module` in one step.
+pub fn save_weights<M: ModuleSnapshot>(module: &M, path: &Path) -> Result<(), ModelError> {
+    let mut store = SafetensorsStore::from_file(path).overwrite(true);
+    let write = |message: String| ModelError::Write { path: path.to_owned(), message };
+    module.save_into(&mut store).map_err(|error| write(error.to_string()))
+}
+
+/// Reads weights into `module`; all of them must be there.
+pub fn load_weights<M: ModuleSnapshot>(module: &mut M, path: &Path) -> Result<(), ModelError> {
+    std::fs::metadata(path).map_err(|source| ModelError::Read { path: path.to_owned(), source })?;
+    let mut store = SafetensorsStore::from_file(path);
+    let damaged = |message: String| ModelError::Damaged { path: path.to_owned(), message };
+    let result = module.load_from(&mut store).map_err(|error| damaged(one_line(&error.to_string())))?;
+    if result.is_success() { Ok(()) } else { Err(damaged(one_line(&result.to_string()))) }
+}
+
+fn one_line(text: &str) -> String {
+    let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    line.chars().take(200).collect()
+}

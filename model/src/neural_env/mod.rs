@@ -1,0 +1,264 @@
+//! The dream as an environment: the same `reset`/`step` as the truth.
+
+mod lane;
+mod starts;
+
+pub use starts::StartSource;
+
+use lane::{Lane, SavedLane};
+use worldstep_env::{AutoresetMode, Batch, Buffer, EnvError, EnvSpec, VectorEnv};
+
+use crate::cache::Cache;
+use crate::codec::{decode_frames, encode_frames};
+use crate::config::FRAME_BYTES;
+use crate::model::Model;
+use crate::packing::FRAME_CODE_BYTES;
+use crate::rollout::{self, DREAMT_LEVEL};
+
+/// How the dream is stepped.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct NeuralOptions {
+    /// Lanes.
+    pub num_envs: usize,
+    /// When a lane whose episode has ended starts the next one.
+    pub autoreset_mode: AutoresetMode,
+    /// Sampling temperature; 0 takes the likeliest codes.
+    pub temperature: f32,
+    /// Probability from which on a predicted termination ends the episode.
+    pub termination_threshold: f32,
+}
+
+impl NeuralOptions {
+    /// Defaults: NEXT_STEP, likeliest codes, threshold 0.5.
+    pub fn new(num_envs: usize) -> Self {
+        Self { num_envs, autoreset_mode: AutoresetMode::NextStep, temperature: 0.0, termination_threshold: 0.5 }
+    }
+}
+
+/// A learned model stepped as a [`VectorEnv`]: ring cache, a reset for each lane, first frames from truth.
+pub struct NeuralVectorEnv {
+    model: Model,
+    starts: Box<dyn StartSource>,
+    options: NeuralOptions,
+    spec: EnvSpec,
+    lanes: Vec<Lane>,
+    cache: Cache,
+    /// Codes of each lane's present frame, not yet in the cache.
+    codes: Vec<u8>,
+    batch: Batch,
+}
+
+impl NeuralVectorEnv {
+    /// An environment of `model`'s task; nothing is reset yet.
+    ///
+    /// # Errors
+    /// [`EnvError::Argument`] if `starts` is of another task, or there are no lanes.
+    pub fn new(model: Model, starts: Box<dyn StartSource>, options: NeuralOptions) -> Result<Self, EnvError> {
+        let spec = starts.spec().clone();
+        let wrong = |message: String| Err(EnvError::Argument { message });
+        if spec.id != model.card.task {
+            return wrong(format!("the model dreams {:?}, its starts are of {:?}", model.card.task, spec.id));
+        }
+        if options.num_envs == 0 || starts.context_frames() == 0 {
+            return wrong("an environment needs at least one lane and one start frame".to_owned());
+        }
+        let n = options.num_envs;
+        Ok(Self {
+            cache: Cache::new(&model.card.config, n, &model.device),
+            batch: Batch::new(&spec, n, &[]),
+            lanes: (0..n).map(Lane::new).collect(),
+            codes: vec![0; n * FRAME_CODE_BYTES],
+            model,
+            starts,
+            options,
+            spec,
+        })
+    }
+
+    /// The model behind it.
+    pub fn model(&self) -> &Model {
+        &self.model
+    }
+
+    /// Draws start frames for the lanes of `due`, feeds all but the last to the cache and shows the last. Only these
+    /// lanes are computed: most steps restart few.
+    fn restart(&mut self, due: &[bool]) -> Result<(), EnvError> {
+        let due: Vec<usize> = (0..due.len()).filter(|lane| due[*lane]).collect();
+        let context = self.starts.context_frames();
+        let mut frames = Vec::with_capacity(due.len() * context * FRAME_BYTES);
+        for (i, lane) in due.iter().enumerate() {
+            self.starts.start(self.lanes[*lane].next_seed(), &mut frames)?;
+            let (got, expected) = (frames.len() - i * context * FRAME_BYTES, context * FRAME_BYTES);
+            if got != expected {
+                let message = format!("a start has {got} bytes, expected {expected} for {context} frames");
+                return Err(EnvError::Engine { message });
+            }
+        }
+        let codes = encode_frames(&self.model.tokenizer, &frames);
+        let warm = self.warm_up(&codes, due.len(), context)?;
+        for (i, lane) in due.into_iter().enumerate() {
+            let last = (i + 1) * context;
+            self.cache.set_lane(lane, &warm.lane(i));
+            self.codes[lane * FRAME_CODE_BYTES..(lane + 1) * FRAME_CODE_BYTES]
+                .copy_from_slice(&codes[(last - 1) * FRAME_CODE_BYTES..last * FRAME_CODE_BYTES]);
+            self.lanes[lane].begin();
+            self.show(lane, &frames[(last - 1) * FRAME_BYTES..last * FRAME_BYTES], (0.0, false, false));
+        }
+        Ok(())
+    }
+
+    /// A cache of `lanes` lanes that has seen all start frames but the last, under the neutral action.
+    fn warm_up(&self, codes: &[u8], lanes: usize, context: usize) -> Result<Cache, EnvError> {
+        let mut neutral = Vec::new();
+        self.model.card.actions.encode(self.starts.neutral_action(), &mut neutral).map_err(action_error)?;
+        let (actions, levels, mask) = (neutral.repeat(lanes), vec![0; lanes], vec![true; lanes]);
+        let mut cache = Cache::new(&self.model.card.config, lanes, &self.model.device);
+        for t in 0..context - 1 {
+            let frame = |lane: usize| {
+                let at = (lane * context + t) * FRAME_CODE_BYTES;
+                codes[at..at + FRAME_CODE_BYTES].iter().copied()
+            };
+            let now: Vec<u8> = (0..lanes).flat_map(frame).collect();
+            rollout::step(&self.model.dynamics, &now, (&actions, &levels), &mask, &mut cache);
+        }
+        Ok(cache)
+    }
+
+    fn show(&mut self, lane: usize, frame: &[u8], (reward, terminated, truncated): (f32, bool, bool)) {
+        if let Buffer::U8(observations) = &mut self.batch.observations {
+            observations[lane * FRAME_BYTES..(lane + 1) * FRAME_BYTES].copy_from_slice(frame);
+        }
+        self.batch.rewards[lane] = reward;
+        self.batch.terminated[lane] = terminated;
+        self.batch.truncated[lane] = truncated;
+    }
+
+    /// Dreams one frame on in the lanes of `live`.
+    fn dream(&mut self, actions: &Buffer, live: &[bool]) -> Result<(), EnvError> {
+        let n = self.options.num_envs;
+        let mut coded = Vec::with_capacity(n * self.model.card.config.action_values);
+        for lane in 0..n {
+            self.model.card.actions.encode_lane(actions, lane, &mut coded).map_err(action_error)?;
+        }
+        let levels: Vec<_> = self.lanes.iter().map(|lane| if lane.steps == 0 { 0 } else { DREAMT_LEVEL }).collect();
+        let said = rollout::step(&self.model.dynamics, &self.codes, (&coded, &levels), live, &mut self.cache);
+        let logits_len = said.code_logits.len() / n;
+        let stepped: Vec<usize> = (0..n).filter(|lane| live[*lane]).collect();
+        let mut next = Vec::with_capacity(stepped.len() * FRAME_CODE_BYTES);
+        for lane in &stepped {
+            let codes = &mut self.codes[lane * FRAME_CODE_BYTES..(lane + 1) * FRAME_CODE_BYTES];
+            let logits = &said.code_logits[lane * logits_len..(lane + 1) * logits_len];
+            rollout::sample_codes(logits, self.options.temperature, self.lanes[*lane].draw(), codes);
+            next.extend_from_slice(codes);
+        }
+        let frames = decode_frames(&self.model.tokenizer, &next);
+        for (lane, frame) in stepped.into_iter().zip(frames.chunks_exact(FRAME_BYTES)) {
+            self.lanes[lane].steps += 1;
+            let terminated = said.terminated[lane] > self.options.termination_threshold;
+            let truncated = !terminated && self.lanes[lane].steps >= self.spec.max_episode_steps;
+            self.lanes[lane].done = terminated || truncated;
+            self.show(lane, frame, (said.rewards[lane], terminated, truncated));
+        }
+        Ok(())
+    }
+
+    fn check_len(&self, what: &str, len: usize) -> Result<(), EnvError> {
+        let expected = self.options.num_envs;
+        if len == expected {
+            return Ok(());
+        }
+        Err(EnvError::Argument { message: format!("{what} has {len} values, expected {expected}") })
+    }
+}
+
+fn action_error(message: String) -> EnvError {
+    EnvError::Action { message: format!("action {message}") }
+}
+
+impl VectorEnv for NeuralVectorEnv {
+    fn num_envs(&self) -> usize {
+        self.options.num_envs
+    }
+
+    fn spec(&self) -> &EnvSpec {
+        &self.spec
+    }
+
+    fn autoreset_mode(&self) -> AutoresetMode {
+        self.options.autoreset_mode
+    }
+
+    fn reset(&mut self, seeds: &[Option<u64>], mask: &[bool]) -> Result<(), EnvError> {
+        self.check_len("seeds", seeds.len())?;
+        self.check_len("mask", mask.len())?;
+        for (lane, seed) in self.lanes.iter_mut().zip(seeds).zip(mask).filter(|(_, masked)| **masked).map(|(x, _)| x) {
+            if let Some(seed) = seed {
+                lane.seed(*seed);
+            }
+        }
+        if mask.contains(&true) { self.restart(mask) } else { Ok(()) }
+    }
+
+    fn step(&mut self, actions: &Buffer, mask: &[bool]) -> Result<(), EnvError> {
+        self.check_len("mask", mask.len())?;
+        self.spec.action_space.check(actions, self.options.num_envs)?;
+        let needs_reset = |lane: &Lane| {
+            !lane.started || (lane.done && self.options.autoreset_mode == AutoresetMode::Disabled)
+        };
+        if let Some(lane) = (0..mask.len()).find(|lane| mask[*lane] && needs_reset(&self.lanes[*lane])) {
+            return Err(EnvError::NeedsReset { lane });
+        }
+        let ended: Vec<bool> = self.lanes.iter().zip(mask).map(|(lane, masked)| *masked && lane.done).collect();
+        let live: Vec<bool> = self.lanes.iter().zip(mask).map(|(lane, masked)| *masked && !lane.done).collect();
+        if live.contains(&true) {
+            self.dream(actions, &live)?;
+        }
+        if ended.contains(&true) {
+            self.restart(&ended)?;
+        }
+        Ok(())
+    }
+
+    fn batch(&self) -> &Batch {
+        &self.batch
+    }
+
+    fn save_lane(&self, lane: usize) -> Result<Vec<u8>, EnvError> {
+        if !self.lanes.get(lane).is_some_and(|lane| lane.started) {
+            return Err(EnvError::NeedsReset { lane });
+        }
+        let frames = self.batch.observations.as_u8().unwrap_or_default();
+        SavedLane {
+            task: self.spec.id.clone(),
+            weights: self.model.card.training.clone(),
+            lane: self.lanes[lane].clone(),
+            cache: self.cache.lane(lane),
+            codes: self.codes[lane * FRAME_CODE_BYTES..(lane + 1) * FRAME_CODE_BYTES].to_vec(),
+            frame: frames[lane * FRAME_BYTES..(lane + 1) * FRAME_BYTES].to_vec(),
+            outcome: (self.batch.rewards[lane], self.batch.terminated[lane], self.batch.truncated[lane]),
+        }
+        .to_bytes()
+    }
+
+    fn load_lane(&mut self, lane: usize, bytes: &[u8]) -> Result<(), EnvError> {
+        let saved = SavedLane::from_bytes(bytes)?;
+        let wrong = |message: &str| Err(EnvError::State { message: message.to_owned() });
+        if lane >= self.options.num_envs {
+            let message = format!("lane {lane} of {}", self.options.num_envs);
+            return Err(EnvError::Argument { message });
+        }
+        if saved.task != self.spec.id || saved.weights != self.model.card.training {
+            return wrong("it was saved with another task or other weights");
+        }
+        if saved.codes.len() != FRAME_CODE_BYTES || saved.frame.len() != FRAME_BYTES {
+            return wrong("its frame is of another size");
+        }
+        if !self.cache.set_lane(lane, &saved.cache) {
+            return wrong("its cache is of another size");
+        }
+        self.codes[lane * FRAME_CODE_BYTES..(lane + 1) * FRAME_CODE_BYTES].copy_from_slice(&saved.codes);
+        self.lanes[lane] = saved.lane;
+        self.show(lane, &saved.frame, saved.outcome);
+        Ok(())
+    }
+}

@@ -1,0 +1,19 @@
+use worldstep_env::{EnvError, EnvSpec};
+
+/// Where a dream begins: prepared frames of the truth.
+pub trait StartSource: Send {
+    /// The environment as the dream shows it: its observation space is the 64 × 64 RGB frame.
+    fn spec(&self) -> &EnvSpec;
+
+    /// Frames in one start, at least 1.
+    fn context_frames(&self) -> usize;
+
+    /// The action taken on each of the start's frames but the last, as the numbers that a dataset stores.
+    fn neutral_action(&self) -> &[f32];
+
+    /// Appends the first [`context_frames`](Self::context_frames) frames (HWC `uint8`) of the episode with this seed.
+    ///
+    /// # Errors
+    /// [`EnvError::Engine`] if the truth cannot be simulated or rendered.
+    fn start(&mut self, seed: u64, out: &mut Vec<u8>) -> Result<(), EnvError>;
+}

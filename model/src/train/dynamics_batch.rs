@@ -1,0 +1,212 @@
+use rand::RngExt as _;
+use worldstep_env::Rng;
+
+use crate::config::{
+    CODES_PER_TOKEN, FRAME_CODES, FRAME_SIDE, GRID_SIDE, NOISE_LEVELS, PATCH_SIDE, SPATIAL_TOKENS,
+};
+use crate::data::{ClipRange, Clips, PIXEL_MOVING, Split};
+use crate::dynamics::{OBJECT_VALUES, TOKEN_LOGITS};
+use crate::fsq::{self, CODE_VALUES, LOGIT_OFFSETS};
+use crate::model::ModelCard;
+use crate::packing::{FRAME_CODE_BYTES, grid_index, one_hot_tokens};
+use crate::reward::{REWARD_BINS, two_hot};
+
+/// Extra weight of a code that changes, of a code under a moving object, and of a reward that is not 0.
+const CHANGED_WEIGHT: f32 = 15.0;
+const MOVING_WEIGHT: f32 = 5.0;
+const REWARD_WEIGHT: f32 = 9.0;
+const TERMINATED_WEIGHT: f32 = 5.0;
+/// Share of windows with clean context, and share of codes that each level replaces at random.
+const CLEAN_SHARE: f64 = 0.4;
+const CODE_NOISE: [f64; NOISE_LEVELS] = [0.0, 0.01, 0.03, 0.08];
+/// Share of frames of each level in which the moving parts are stale or gone.
+const MOVING_NOISE: [f64; NOISE_LEVELS] = [0.0, 0.06, 0.15, 0.3];
+
+/// One batch of windows as plain arrays; `frames` is windows × window length.
+#[derive(Default)]
+pub struct Windows {
+    pub frames: usize,
+    /// `[frames * SPATIAL_TOKENS, TOKEN_LOGITS]`.
+    pub codes: Vec<f32>,
+    /// `[frames, action_values + NOISE_LEVELS]`.
+    pub actions: Vec<f32>,
+    /// One-hot next codes times their weight, as `codes`.
+    pub next_weighted: Vec<f32>,
+    /// `[frames * SPATIAL_TOKENS, CODES_PER_TOKEN * CODE_VALUES]`: the weight of each softmax.
+    pub code_weights: Vec<f32>,
+    /// `[frames, REWARD_BINS]`, times its weight.
+    pub rewards: Vec<f32>,
+    /// `[frames]`.
+    pub reward_weights: Vec<f32>,
+    /// `[frames]`, 0 or 1.
+    pub terminated: Vec<f32>,
+    /// `[frames]`.
+    pub terminated_weights: Vec<f32>,
+    /// `[frames, tracked * OBJECT_VALUES]`, normalised.
+    pub objects: Vec<f32>,
+    /// `[frames]`: 1 for a frame of a clip, 0 beyond its end.
+    pub real: Vec<f32>,
+}
+
+/// Clips as codes, ready to draw windows from.
+pub struct CodedClips<'a> {
+    clips: &'a Clips,
+    /// Training clips of at least two frames.
+    ranges: Vec<ClipRange>,
+    /// `rows × FRAME_CODE_BYTES`.
+    codes: Vec<u8>,
+    /// Bit `i` of a row: patch `i` shows something that can move.
+    moving: Vec<u64>,
+    object_mean: Vec<f32>,
+    object_scale: Vec<f32>,
+}
+
+impl<'a> CodedClips<'a> {
+    pub fn new(clips: &'a Clips, codes: Vec<u8>, card: &ModelCard) -> Self {
+        Self {
+            clips,
+            ranges: clips.split(Split::Train).filter(|clip| clip.len > 1).cloned().collect(),
+            codes,
+            moving: (0..clips.rows()).map(|row| patches_of_class(clips.classes(row), PIXEL_MOVING)).collect(),
+            object_mean: card.object_mean.clone(),
+            object_scale: card.object_scale.clone(),
+        }
+    }
+
+    /// Draws `count` windows of `length` frames. A window may start anywhere, so that short contexts are learned too.
+    pub fn windows(&self, count: usize, length: usize, rng: &mut Rng) -> Windows {
+        let mut out = Windows::default();
+        for _ in 0..count {
+            let clip = &self.ranges[rng.random_range(0..self.ranges.len())];
+            // Ends are as likely as anything else: what ends an episode is rare enough.
+            let latest = clip.len.saturating_sub(length / 2).max(1);
+            let offset = rng.random_range(0..latest);
+            let level = if rng.random_bool(CLEAN_SHARE) { 0 } else { rng.random_range(1..NOISE_LEVELS) };
+            for frame in offset..offset + length {
+                out.frames += 1;
+                if frame < clip.len {
+                    self.push(clip, frame, level, rng, &mut out);
+                } else {
+                    self.push_padding(&mut out);
+                }
+            }
+        }
+        out
+    }
+
+    fn push(&self, clip: &ClipRange, frame: usize, level: usize, rng: &mut Rng, out: &mut Windows) {
+        let row = clip.start + frame;
+        let seen = self.corrupted(clip, frame, level, rng);
+        let at = out.codes.len();
+        out.codes.resize(at + SPATIAL_TOKENS * TOKEN_LOGITS, 0.0);
+        one_hot_tokens(&seen, &mut out.codes[at..]);
+        out.actions.extend_from_slice(self.clips.action(row));
+        out.actions.extend((0..NOISE_LEVELS).map(|i| if i == level { 1.0 } else { 0.0 }));
+        if frame + 1 < clip.len { self.push_next(row, out) } else { push_no_next(out) }
+        let reward = self.clips.rewards[row];
+        let weight = if reward == 0.0 { 1.0 } else { 1.0 + REWARD_WEIGHT };
+        let mut bins = [0.0; REWARD_BINS];
+        two_hot(reward, &mut bins);
+        out.rewards.extend(bins.map(|share| share * weight));
+        out.reward_weights.push(weight);
+        let terminated = f32::from(self.clips.terminated[row]);
+        out.terminated.push(terminated);
+        out.terminated_weights.push(1.0 + terminated * TERMINATED_WEIGHT);
+        let values = self.object_mean.len();
+        let objects = &self.clips.objects[row * values..(row + 1) * values];
+        let scaled = objects.iter().zip(&self.object_mean).zip(&self.object_scale);
+        out.objects.extend(scaled.map(|((value, mean), scale)| (value - mean) / scale));
+        self.fill_objects(out);
+        out.real.push(1.0);
+    }
+
+    /// The readout has room for one object even where nothing moves.
+    fn fill_objects(&self, out: &mut Windows) {
+        if self.object_mean.is_empty() {
+            out.objects.extend([0.0; OBJECT_VALUES]);
+        }
+    }
+
+    fn push_next(&self, row: usize, out: &mut Windows) {
+        let codes = |row: usize| &self.codes[row * FRAME_CODE_BYTES..(row + 1) * FRAME_CODE_BYTES];
+        let (now, next) = (codes(row), codes(row + 1));
+        let moving = self.moving[row] | self.moving[row + 1];
+        let at = out.next_weighted.len();
+        out.next_weighted.resize(at + SPATIAL_TOKENS * TOKEN_LOGITS, 0.0);
+        for token in 0..SPATIAL_TOKENS {
+            for part in 0..CODES_PER_TOKEN {
+                let patch = grid_index(token, part);
+                let code = patch * CODE_VALUES..(patch + 1) * CODE_VALUES;
+                let changed = now[code.clone()] != next[code.clone()];
+                let under = moving >> patch & 1 == 1;
+                let weight = 1.0 + f32::from(changed) * CHANGED_WEIGHT + f32::from(under) * MOVING_WEIGHT;
+                let first = at + token * TOKEN_LOGITS + part * crate::config::CODE_LOGITS;
+                for (dim, level) in next[code].iter().enumerate() {
+                    out.next_weighted[first + LOGIT_OFFSETS[dim] + usize::from(*level)] = weight;
+                }
+                out.code_weights.extend([weight; CODE_VALUES]);
+            }
+        }
+    }
+
+    fn push_padding(&self, out: &mut Windows) {
+        let resize = |values: &mut Vec<f32>, more: usize| values.resize(values.len() + more, 0.0);
+        resize(&mut out.codes, SPATIAL_TOKENS * TOKEN_LOGITS);
+        resize(&mut out.actions, self.clips.coding.values() + NOISE_LEVELS);
+        push_no_next(out);
+        resize(&mut out.rewards, REWARD_BINS);
+        resize(&mut out.reward_weights, 1);
+        resize(&mut out.terminated, 1);
+        resize(&mut out.terminated_weights, 1);
+        resize(&mut out.objects, self.object_mean.len());
+        self.fill_objects(out);
+        resize(&mut out.real, 1);
+    }
+
+    /// A frame's codes with the faults of the model's own predictions: single codes off, moving parts stale or gone.
+    fn corrupted(&self, clip: &ClipRange, frame: usize, level: usize, rng: &mut Rng) -> Vec<u8> {
+        let row = clip.start + frame;
+        let mut codes = self.codes[row * FRAME_CODE_BYTES..(row + 1) * FRAME_CODE_BYTES].to_vec();
+        if level == 0 {
+            return codes;
+        }
+        if rng.random_bool(MOVING_NOISE[level]) {
+            let stale = rng.random_bool(0.5) && frame > 0;
+            let from = if stale { row - 1 } else { clip.start + rng.random_range(0..clip.len) };
+            let moving = self.moving[row] | if stale { self.moving[from] } else { 0 };
+            let kept: u64 = if rng.random_bool(0.5) { u64::MAX } else { rng.random() };
+            for patch in (0..FRAME_CODES).filter(|patch| (moving & kept) >> patch & 1 == 1) {
+                let code = patch * CODE_VALUES..(patch + 1) * CODE_VALUES;
+                let source = from * FRAME_CODE_BYTES;
+                codes[code.clone()].copy_from_slice(&self.codes[source + code.start..source + code.end]);
+            }
+        }
+        for patch in 0..FRAME_CODES {
+            let under = self.moving[row] >> patch & 1 == 1;
+            let chance = CODE_NOISE[level] * if under { 3.0 } else { 1.0 };
+            if rng.random_bool(chance) {
+                let dim = rng.random_range(0..CODE_VALUES);
+                let levels = crate::config::FSQ_LEVELS[dim] as u8;
+                codes[patch * CODE_VALUES + dim] = rng.random_range(0..levels);
+            }
+        }
+        codes
+    }
+}
+
+fn push_no_next(out: &mut Windows) {
+    out.next_weighted.resize(out.next_weighted.len() + SPATIAL_TOKENS * TOKEN_LOGITS, 0.0);
+    out.code_weights.resize(out.code_weights.len() + FRAME_CODES * fsq::CODE_VALUES, 0.0);
+}
+
+/// One bit for each patch that holds a pixel of `class`.
+fn patches_of_class(classes: &[u8], class: u8) -> u64 {
+    let mut bits = 0;
+    for (pixel, bit) in classes.iter().enumerate() {
+        if bit & class != 0 {
+            let (y, x) = (pixel / FRAME_SIDE, pixel % FRAME_SIDE);
+            bits |= 1 << (y / PATCH_SIDE * GRID_SIDE + x / PATCH_SIDE);
+        }
+    }
+    bits
+}

@@ -1,0 +1,75 @@
+use burn::tensor::activation::log_softmax;
+use burn::tensor::{Device, Tensor, TensorData};
+
+use super::dynamics_batch::Windows;
+use crate::config::{CODE_LOGITS, CODES_PER_TOKEN, NOISE_LEVELS, SPATIAL_TOKENS};
+use crate::dynamics::{FrameInput, FrameOutput, TOKEN_LOGITS};
+use crate::fsq::{CODE_VALUES, LOGIT_OFFSETS};
+use crate::reward::REWARD_BINS;
+
+/// Weights of the heads beside the codes.
+const REWARD: f32 = 0.2;
+const TERMINATED: f32 = 0.2;
+const OBJECTS: f32 = 0.3;
+/// Softmaxes of one token.
+const TOKEN_SOFTMAXES: usize = CODES_PER_TOKEN * CODE_VALUES;
+/// Beyond this a logit is as good as certain; the bound keeps `exp` finite without a maximum to subtract.
+const LOGIT_MAX: f32 = 30.0;
+
+/// The network's input for a batch of windows.
+pub fn input(windows: &mut Windows, device: &Device) -> FrameInput {
+    let actions = windows.actions.len() / windows.frames;
+    debug_assert!(actions > NOISE_LEVELS);
+    FrameInput {
+        codes: take(&mut windows.codes, [windows.frames * SPATIAL_TOKENS, TOKEN_LOGITS], device),
+        actions: take(&mut windows.actions, [windows.frames, actions], device),
+    }
+}
+
+/// Cross-entropy of codes and reward, binary cross-entropy of termination, squared error of objects: a weighted sum of
+/// weighted means.
+pub fn loss(output: FrameOutput, mut windows: Windows, device: &Device) -> Tensor<1> {
+    let frames = windows.frames;
+    let real = take(&mut windows.real, [frames, 1], device);
+    let reward_weights = take(&mut windows.reward_weights, [frames, 1], device);
+    let rewards = take(&mut windows.rewards, [frames, REWARD_BINS], device);
+    let reward = (log_softmax(output.reward, 1) * rewards).sum().neg() / reward_weights.sum();
+    let weights = take(&mut windows.terminated_weights, [frames, 1], device) * real.clone();
+    let terminated = take(&mut windows.terminated, [frames, 1], device);
+    let logit = output.terminated.clamp(-LOGIT_MAX, LOGIT_MAX);
+    let surprise = logit.clone().exp().log1p() - logit * terminated;
+    let terminated = (surprise * weights.clone()).sum() / weights.sum();
+    let values = output.objects.dims()[1];
+    let objects = take(&mut windows.objects, [frames, values], device);
+    let error = output.objects - objects;
+    let objects = (error.clone() * error * real.clone()).sum() / (real.sum() * values as f32);
+    codes(output.codes, &mut windows, device) + reward * REWARD + terminated * TERMINATED + objects * OBJECTS
+}
+
+/// Mean over all softmaxes of `log Σ exp(logit) − logit[target]`, by weight. One product sums the exponentials of each
+/// softmax, whatever its number of levels.
+fn codes(logits: Tensor<2>, windows: &mut Windows, device: &Device) -> Tensor<1> {
+    let rows = windows.frames * SPATIAL_TOKENS;
+    let weights = take(&mut windows.code_weights, [rows, TOKEN_SOFTMAXES], device);
+    let next = take(&mut windows.next_weighted, [rows, TOKEN_LOGITS], device);
+    let logits = logits.clamp(-LOGIT_MAX, LOGIT_MAX);
+    let partition = logits.clone().exp().matmul(softmax_groups(device)).log();
+    ((partition * weights.clone()).sum() - (logits * next).sum()) / (weights.sum() + 1e-6)
+}
+
+/// `[TOKEN_LOGITS, TOKEN_SOFTMAXES]`: 1 where a logit belongs to a softmax.
+fn softmax_groups(device: &Device) -> Tensor<2> {
+    let mut groups = vec![0.0; TOKEN_LOGITS * TOKEN_SOFTMAXES];
+    for part in 0..CODES_PER_TOKEN {
+        for dim in 0..CODE_VALUES {
+            for logit in LOGIT_OFFSETS[dim]..LOGIT_OFFSETS[dim + 1] {
+                groups[(part * CODE_LOGITS + logit) * TOKEN_SOFTMAXES + part * CODE_VALUES + dim] = 1.0;
+            }
+        }
+    }
+    Tensor::from_data(TensorData::new(groups, [TOKEN_LOGITS, TOKEN_SOFTMAXES]), device)
+}
+
+fn take(values: &mut Vec<f32>, shape: [usize; 2], device: &Device) -> Tensor<2> {
+    Tensor::from_data(TensorData::new(std::mem::take(values), shape), device)
+}

@@ -1,0 +1,63 @@
+use burn::module::Module;
+use burn::optim::{GradientsParams, MultiGradientsParams};
+use burn::tensor::{Device, Tensor};
+use rand::SeedableRng;
+use rayon::{ThreadPool, ThreadPoolBuildError, ThreadPoolBuilder};
+use worldstep_env::Rng;
+
+/// What one stage minimises.
+pub trait Objective<M>: Sync {
+    /// The highest learning rate.
+    fn peak_rate(&self) -> f64;
+
+    /// Loss of `module` on `share` of a batch drawn from `rng`.
+    fn loss(&self, module: &M, rng: &mut Rng, share: f32) -> Tensor<1>;
+}
+
+/// Threads that each differentiate their own share of a batch.
+///
+/// The processor backend runs element-wise operations on one core, so several small graphs side by side keep all cores
+/// busy where one large graph would not.
+pub struct Shards {
+    pools: Vec<ThreadPool>,
+    device: Device,
+}
+
+impl Shards {
+    pub fn new(count: usize, device: &Device) -> Result<Self, ThreadPoolBuildError> {
+        let pool = |_| ThreadPoolBuilder::new().num_threads(1).build();
+        let pools = if count > 1 { (0..count).map(pool).collect::<Result<_, _>>()? } else { Vec::new() };
+        Ok(Self { pools, device: device.clone() })
+    }
+
+    /// Loss and gradients over a whole batch, drawn from `seed` and `step`.
+    pub fn gradients<M: Module + Sync>(
+        &self,
+        module: &M,
+        objective: &impl Objective<M>,
+        seed: u64,
+    ) -> (f32, MultiGradientsParams) {
+        let shards = self.pools.len().max(1);
+        let one = |shard: usize| {
+            let mut rng = Rng::seed_from_u64(seed.wrapping_mul(64).wrapping_add(shard as u64));
+            let loss = objective.loss(module, &mut rng, 1.0 / shards as f32) / shards as f32;
+            let value: f32 = loss.clone().into_scalar();
+            (value, GradientsParams::from_grads(loss.backward(), module))
+        };
+        let results: Vec<(f32, GradientsParams)> = if self.pools.is_empty() {
+            vec![one(0)]
+        } else {
+            std::thread::scope(|scope| {
+                let one = &one;
+                let mut threads = Vec::with_capacity(shards);
+                for (shard, pool) in self.pools.iter().enumerate() {
+                    threads.push(scope.spawn(move || pool.install(|| one(shard))));
+                }
+                threads.into_iter().filter_map(|thread| thread.join().ok()).collect()
+            })
+        };
+        let loss = results.iter().map(|(loss, _)| loss).sum();
+        let grads = results.into_iter().map(|(_, grads)| (grads, self.device.clone())).collect();
+        (loss, MultiGradientsParams { grads })
+    }
+}

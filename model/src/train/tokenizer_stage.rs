@@ -1,0 +1,71 @@
+use burn::tensor::{Tensor, TensorData};
+use rand::RngExt as _;
+use worldstep_env::Rng;
+
+use super::gradients::Objective;
+use crate::config::{FRAME_BYTES, FRAME_CODES, FRAME_SIDE, GRID_SIDE, PATCH_SIDE, PATCH_VALUES};
+use crate::data::{Clips, PIXEL_MOVING, Split};
+use crate::tokenizer::{self, Tokenizer};
+
+/// Frames in one step.
+const BATCH: usize = 32;
+/// Weight of a pixel that shows something that can move; others weigh 1.
+const MOVING_WEIGHT: f32 = 10.0;
+const L1: f32 = 0.5;
+const L2: f32 = 2.0;
+/// Weight of the worst pixel of each patch.
+const WORST: f32 = 0.02;
+
+/// Reconstruction of single frames.
+pub struct TokenizerObjective<'a> {
+    clips: &'a Clips,
+    rows: Vec<usize>,
+}
+
+impl<'a> TokenizerObjective<'a> {
+    pub fn new(clips: &'a Clips) -> Self {
+        let rows = clips.split(Split::Train).flat_map(|clip| clip.start..clip.start + clip.len).collect();
+        Self { clips, rows }
+    }
+}
+
+impl Objective<Tokenizer> for TokenizerObjective<'_> {
+    fn peak_rate(&self) -> f64 {
+        3e-3
+    }
+
+    fn loss(&self, tokenizer: &Tokenizer, rng: &mut Rng, share: f32) -> Tensor<1> {
+        let count = ((BATCH as f32 * share).round() as usize).max(1);
+        let mut frames = Vec::with_capacity(count * FRAME_BYTES);
+        let mut weights = Vec::with_capacity(count * FRAME_BYTES);
+        for _ in 0..count {
+            let row = self.rows[rng.random_range(0..self.rows.len())];
+            frames.extend_from_slice(self.clips.frame(row));
+            patch_weights(self.clips.classes(row), &mut weights);
+        }
+        let device = tokenizer.device();
+        let target = tokenizer::patches(&frames, &device);
+        let weights: Tensor<2> =
+            Tensor::from_data(TensorData::new(weights, [count * FRAME_CODES, PATCH_VALUES]), &device);
+        let error = (tokenizer.decode(tokenizer.encode(target.clone())) - target).abs();
+        let total = weights.clone().sum();
+        let worst = error.clone().max_dim(1).mean();
+        let weighted = error.clone() * weights;
+        let l1 = weighted.clone().sum() / total.clone();
+        let l2 = (weighted * error).sum() / total;
+        l1 * L1 + l2 * L2 + worst * WORST
+    }
+}
+
+/// Appends a frame's pixel weights in patch order, each for three channels.
+fn patch_weights(classes: &[u8], out: &mut Vec<f32>) {
+    for patch in 0..FRAME_CODES {
+        let (top, left) = (patch / GRID_SIDE * PATCH_SIDE, patch % GRID_SIDE * PATCH_SIDE);
+        for y in top..top + PATCH_SIDE {
+            for x in left..left + PATCH_SIDE {
+                let moving = classes[y * FRAME_SIDE + x] & PIXEL_MOVING != 0;
+                out.extend([if moving { MOVING_WEIGHT } else { 1.0 }; 3]);
+            }
+        }
+    }
+}
