@@ -1,5 +1,5 @@
 //! The tasks themselves: experts solve them, random policies do not, and rollouts are reproducible to the bit.
-#![allow(clippy::unwrap_used, clippy::expect_used)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout)]
 
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
@@ -89,6 +89,46 @@ fn the_screen_hides_the_ball_for_5_to_30_frames() {
     println!("frames to the paddle: min {} median {} max {}", frames[0], frames[100], frames[199]);
     assert!(hidden[0] >= 5 && hidden[199] <= 30, "{hidden:?}");
     assert!(frames[100] >= 40, "{frames:?}");
+}
+
+/// Half extents of the box about a shape.
+fn half_extents(shape: &Shape) -> [f32; 3] {
+    match *shape {
+        Shape::Cuboid { half_extents } => half_extents,
+        Shape::Sphere { radius } => [radius; 3],
+        Shape::Cylinder { radius, half_height } => [radius, radius, half_height],
+    }
+}
+
+#[test]
+fn what_moves_is_in_the_picture_and_some_pixels_wide() {
+    const SIDE: f32 = 64.0;
+    for entry in &TASKS {
+        let mut env = make_truth(entry.id, 1, AutoresetMode::NextStep).unwrap();
+        let mut rng = Rng::seed_from_u64(5);
+        env.reset_all(Some(5)).unwrap();
+        let (mut poses, mut frames, mut inside) = (Vec::new(), 0.0, 0.0);
+        for _ in 0..1_000 {
+            let mut action = Buffer::empty(entry.spec().action_space.dtype());
+            entry.spec().action_space.sample(&mut rng, &mut action);
+            env.step_all(&action).unwrap();
+            env.poses(0, &mut poses);
+            let scene = env.scene(0);
+            let edge = (0.5 * scene.camera.fov_y).tan();
+            for (instance, pose) in scene.instances.iter().zip(&poses).filter(|(thing, _)| thing.moving) {
+                let rect = seen(&scene.camera, pose.position, half_extents(&instance.shape));
+                let pixels = [rect[2] - rect[0], rect[3] - rect[1]].map(|size| size / edge * 0.5 * SIDE);
+                if frames < 3.0 {
+                    println!("{} {}: {:.1} × {:.1} pixels", entry.id, instance.name, pixels[0], pixels[1]);
+                }
+                assert!(pixels.iter().all(|size| *size > 2.0), "{} {}: {pixels:?}", entry.id, instance.name);
+                frames += 1.0;
+                inside += f32::from(u8::from(rect.iter().all(|tangent| tangent.abs() < edge)));
+            }
+        }
+        println!("{}: {:.3} of moving things are wholly in the picture", entry.id, inside / frames);
+        assert!(inside / frames > 0.95, "{}: {inside} of {frames}", entry.id);
+    }
 }
 
 /// Hash of everything that a seeded random rollout of 9 lanes shows.
