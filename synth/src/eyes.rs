@@ -1,0 +1,46 @@
+use worldstep_env::{Pose, TruthSource};
+
+use crate::render::{Channels, Frames, RenderError, Renderer, View};
+
+/// Draws lanes of a truth environment as they are now, over buffers that are used again.
+pub struct Eyes {
+    renderer: Renderer,
+    poses: Vec<Vec<Pose>>,
+    frames: Frames,
+}
+
+impl Eyes {
+    /// Eyes that draw with `renderer`.
+    pub fn new(renderer: Renderer) -> Self {
+        Self { renderer, poses: Vec::new(), frames: Frames::default() }
+    }
+
+    /// The renderer's handle.
+    pub fn renderer(&self) -> &Renderer {
+        &self.renderer
+    }
+
+    /// Draws `lanes` of `env`; image `i` of the frames is lane `lanes[i]`.
+    ///
+    /// # Errors
+    /// As [`Renderer::render`].
+    pub fn look(
+        &mut self,
+        env: &dyn TruthSource,
+        lanes: &[usize],
+        channels: Channels,
+    ) -> Result<&Frames, RenderError> {
+        self.poses.resize_with(lanes.len().max(self.poses.len()), Vec::new);
+        for (poses, lane) in self.poses.iter_mut().zip(lanes) {
+            poses.clear();
+            env.poses(*lane, poses);
+        }
+        let views: Vec<_> = lanes
+            .iter()
+            .zip(&self.poses)
+            .map(|(lane, poses)| View { scene: env.scene(*lane), poses })
+            .collect();
+        self.renderer.render(&views, channels, &mut self.frames)?;
+        Ok(&self.frames)
+    }
+}

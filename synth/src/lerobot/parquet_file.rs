@@ -1,0 +1,83 @@
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+use arrow_array::RecordBatch;
+use arrow_schema::SchemaRef;
+use parquet::arrow::ArrowWriter;
+use parquet::basic::{Compression, ZstdLevel};
+use parquet::file::metadata::KeyValue;
+use parquet::file::properties::WriterProperties;
+
+use crate::clips::SynthError;
+
+/// A parquet file that gets its name only once it is whole. Dropped unfinished, it leaves nothing.
+pub struct ParquetFile {
+    writer: Option<ArrowWriter<File>>,
+    part: PathBuf,
+    path: PathBuf,
+}
+
+impl ParquetFile {
+    /// Starts the file that will be `path`, with `metadata` as further keys of its schema.
+    pub fn create(path: &Path, schema: SchemaRef, metadata: &[(&str, String)]) -> Result<Self, SynthError> {
+        let part = part_path(path);
+        let fail = |message: String| SynthError::write(path)(message);
+        if let Some(folder) = path.parent() {
+            std::fs::create_dir_all(folder).map_err(|error| fail(error.to_string()))?;
+        }
+        let keys = metadata.iter().map(|(key, value)| KeyValue::new((*key).to_owned(), value.clone())).collect();
+        let properties = WriterProperties::builder()
+            .set_compression(Compression::ZSTD(ZstdLevel::default()))
+            .set_created_by(concat!("worldstep ", env!("CARGO_PKG_VERSION")).to_owned())
+            .set_key_value_metadata(Some(keys))
+            .build();
+        let file = File::create(&part).map_err(|error| fail(error.to_string()))?;
+        let writer = ArrowWriter::try_new(file, schema, Some(properties)).map_err(|error| fail(error.to_string()))?;
+        Ok(Self { writer: Some(writer), part, path: path.to_owned() })
+    }
+
+    /// Appends `batch` as a row group of its own.
+    pub fn write_row_group(&mut self, batch: &RecordBatch) -> Result<(), SynthError> {
+        let Some(writer) = &mut self.writer else { return Ok(()) };
+        writer
+            .write(batch)
+            .and_then(|()| writer.flush())
+            .map_err(|error| SynthError::write(&self.path)(error.to_string()))
+    }
+
+    /// Writes the footer and gives the file its name.
+    pub fn finish(mut self) -> Result<(), SynthError> {
+        let fail = |message: String| SynthError::write(&self.path)(message);
+        let Some(writer) = self.writer.take() else { return Ok(()) };
+        let file = writer.into_inner().map_err(|error| fail(error.to_string()))?;
+        file.sync_all().map_err(|error| fail(error.to_string()))?;
+        std::fs::rename(&self.part, &self.path).map_err(|error| fail(error.to_string()))
+    }
+}
+
+impl Drop for ParquetFile {
+    fn drop(&mut self) {
+        // After `finish` there is no such file any more.
+        drop(self.writer.take());
+        let _ = std::fs::remove_file(&self.part);
+    }
+}
+
+/// Writes `text` to `path`, whole or not at all.
+pub fn write_text(path: &Path, text: &str) -> Result<(), SynthError> {
+    let fail = |error: std::io::Error| SynthError::write(path)(error.to_string());
+    if let Some(folder) = path.parent() {
+        std::fs::create_dir_all(folder).map_err(fail)?;
+    }
+    let part = part_path(path);
+    let written = std::fs::write(&part, text).and_then(|()| std::fs::rename(&part, path));
+    written.map_err(|error| {
+        let _ = std::fs::remove_file(&part);
+        fail(error)
+    })
+}
+
+fn part_path(path: &Path) -> PathBuf {
+    let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    path.with_file_name(format!("{name}.part"))
+}

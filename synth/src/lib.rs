@@ -1,0 +1,14 @@
+//! Eyes of truth: a headless Bevy renderer that draws every environment in one pass, and the dataset writer.
+//!
+//! Task → poses → **frames** → pixel observations ([`RenderedVectorEnv`]) or clips on disk ([`write_dataset`]).
+
+pub mod clips;
+mod eyes;
+pub mod lerobot;
+pub mod render;
+mod rendered_env;
+
+pub use clips::{DatasetSummary, SynthError, SynthOptions, SynthProgress, SynthSummary, write_dataset};
+pub use eyes::Eyes;
+pub use render::{Channels, Frames, RenderConfig, RenderError, Renderer, View};
+pub use rendered_env::RenderedVectorEnv;

@@ -1,0 +1,54 @@
+use thiserror::Error;
+
+/// What can go wrong between a scene and its pixels.
+#[derive(Clone, Debug, Error)]
+pub enum RenderError {
+    /// No graphics driver that could draw.
+    #[error(
+        "no Vulkan driver found ({reason}); install the software one with \
+         `apt-get install mesa-vulkan-drivers`, or a GPU's own"
+    )]
+    NoDriver {
+        /// What the graphics library said.
+        reason: String,
+    },
+    /// A driver was found but gave no device.
+    #[error("the graphics driver {adapter:?} gave no device: {reason}")]
+    NoDevice {
+        /// Name of the adapter.
+        adapter: String,
+        /// What the driver said.
+        reason: String,
+    },
+    /// The atlas does not fit the driver's largest texture.
+    #[error(
+        "{tiles} tiles of {width}×{height} pixels do not fit this driver's largest texture \
+         ({limit}×{limit}); ask for fewer tiles at once or smaller ones"
+    )]
+    AtlasTooLarge {
+        /// Tiles asked for.
+        tiles: usize,
+        /// Width of one in pixels.
+        width: u32,
+        /// Height of one in pixels.
+        height: u32,
+        /// Largest side of a texture in pixels.
+        limit: u32,
+    },
+    /// A view whose poses do not fit its scene.
+    #[error("view {view} has {poses} poses for a scene of {instances} instances; give one pose an instance")]
+    PoseCount {
+        /// Index of the view.
+        view: usize,
+        /// Poses given.
+        poses: usize,
+        /// Instances in the scene.
+        instances: usize,
+    },
+    /// The driver failed while drawing.
+    #[error("the graphics driver failed while drawing: {reason}; start the program again")]
+    Device {
+        /// What the driver said.
+        reason: String,
+    },
+}

@@ -1,0 +1,22 @@
+//! The batch renderer: scenes and poses → tiles and instances → **one pass for all tiles** → frames.
+//!
+//! Headless Bevy, driven by hand on a thread of its own. No camera entity and no mesh entity an environment: every
+//! instance is one row of a storage buffer, tagged with its tile, and the vertex stage places it there. What one view
+//! shows never depends on the other views of its batch, bit for bit.
+
+mod atlas;
+mod device;
+mod error;
+mod frames;
+mod headless;
+mod pass;
+mod pipelines;
+mod renderer;
+mod targets;
+mod tile_batch;
+
+pub use atlas::Atlas;
+pub use error::RenderError;
+pub use frames::Frames;
+pub use renderer::{Channels, RenderConfig, Renderer};
+pub use tile_batch::View;

@@ -1,0 +1,129 @@
+use bevy::math::{Mat3, Quat, Vec3};
+use bevy::prelude::Resource;
+use bytemuck::{Pod, Zeroable};
+use worldstep_env::{Camera, Instance, Pose, Scene, Shape};
+
+use super::RenderError;
+
+/// One view to draw: a scene and the world pose of each of its instances, in the scene's order.
+#[derive(Clone, Copy, Debug)]
+pub struct View<'a> {
+    /// What is drawn.
+    pub scene: &'a Scene,
+    /// Where it is, one pose an instance.
+    pub poses: &'a [Pose],
+}
+
+/// `Tile` of `tiles.wgsl`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Pod, Zeroable)]
+pub(super) struct TileData {
+    lens: [f32; 4],
+    light: [f32; 4],
+    up: [f32; 4],
+    sky: [f32; 4],
+}
+
+/// `Instance` of `tiles.wgsl`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Pod, Zeroable)]
+pub(super) struct InstanceData {
+    camera_from_object: [[f32; 4]; 3],
+    half_extents: [f32; 3],
+    shape: u32,
+    color: [f32; 3],
+    id: u32,
+    tile: u32,
+    unused: [u32; 3],
+}
+
+/// Value of `InstanceData::shape` for the quad behind everything.
+const SHAPE_SKY: u32 = 3;
+
+/// What one pass draws, ready for the GPU: first one sky an tile, then every instance of every tile.
+#[derive(Resource, Clone, Debug, Default)]
+pub(super) struct TileBatch {
+    pub tiles: Vec<TileData>,
+    pub instances: Vec<InstanceData>,
+    /// Whether ids and depth are drawn too.
+    pub labels: bool,
+}
+
+impl TileBatch {
+    /// Replaces the content by `views`, drawn in tiles of `size` (width, height) pixels.
+    pub fn fill(&mut self, views: &[View<'_>], size: (u32, u32), labels: bool) -> Result<(), RenderError> {
+        self.tiles.clear();
+        self.instances.clear();
+        self.labels = labels;
+        self.instances.extend((0..views.len()).map(|tile| InstanceData {
+            shape: SHAPE_SKY,
+            tile: tile as u32,
+            ..InstanceData::zeroed()
+        }));
+        for (tile, view) in views.iter().enumerate() {
+            let (poses, instances) = (view.poses.len(), view.scene.instances.len());
+            if poses != instances {
+                return Err(RenderError::PoseCount { view: tile, poses, instances });
+            }
+            let camera = CameraFrame::new(&view.scene.camera);
+            self.tiles.push(tile_data(view.scene, &camera, size));
+            for (instance, pose) in view.scene.instances.iter().zip(view.poses) {
+                self.instances.push(instance_data(instance, pose, &camera, tile as u32));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Where a camera stands; the pose sync. World (z up) goes straight to the OpenCV camera frame, so that no y-up frame
+/// comes in between; the vertex stage alone flips the image's y.
+struct CameraFrame {
+    camera_from_world: Mat3,
+    position: Vec3,
+}
+
+impl CameraFrame {
+    fn new(camera: &Camera) -> Self {
+        let m = camera.world_from_camera();
+        let columns = [Vec3::new(m[0], m[4], m[8]), Vec3::new(m[1], m[5], m[9]), Vec3::new(m[2], m[6], m[10])];
+        let world_from_camera = Mat3::from_cols(columns[0], columns[1], columns[2]);
+        Self { camera_from_world: world_from_camera.transpose(), position: Vec3::new(m[3], m[7], m[11]) }
+    }
+}
+
+fn tile_data(scene: &Scene, camera: &CameraFrame, size: (u32, u32)) -> TileData {
+    let k = scene.camera.intrinsics(size.0, size.1);
+    let light = camera.camera_from_world * Vec3::from(scene.light_direction);
+    let up = camera.camera_from_world * Vec3::Z;
+    let [r, g, b] = scene.sky_linear;
+    TileData {
+        lens: [k[0], k[2], k[5], 0.0],
+        light: light.extend(0.0).to_array(),
+        up: up.extend(0.0).to_array(),
+        sky: [r, g, b, 1.0],
+    }
+}
+
+fn instance_data(instance: &Instance, pose: &Pose, camera: &CameraFrame, tile: u32) -> InstanceData {
+    let world_from_object = Mat3::from_quat(Quat::from_array(pose.quat_xyzw).normalize());
+    let rotation = (camera.camera_from_world * world_from_object).transpose();
+    let translation = camera.camera_from_world * (Vec3::from(pose.position) - camera.position);
+    let (half_extents, shape) = match instance.shape {
+        Shape::Cuboid { half_extents } => (half_extents, 0),
+        Shape::Sphere { radius } => ([radius; 3], 1),
+        Shape::Cylinder { radius, half_height } => ([radius, radius, half_height], 2),
+    };
+    InstanceData {
+        camera_from_object: [
+            rotation.x_axis.extend(translation.x).to_array(),
+            rotation.y_axis.extend(translation.y).to_array(),
+            rotation.z_axis.extend(translation.z).to_array(),
+        ],
+        half_extents,
+        shape,
+        color: instance.color_linear,
+        id: u32::from(instance.id),
+        tile,
+        unused: [0; 3],
+    }
+}
