@@ -1,0 +1,84 @@
+"""A private server lives exactly as long as its client."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+import worldstep
+from worldstep import private_server
+
+
+def ends(pid: int, within_s: float = 10.0) -> bool:
+    """Whether the process ends in time; a zombie that nobody has waited for has ended too."""
+    deadline = time.monotonic() + within_s
+    while time.monotonic() < deadline:
+        try:
+            state = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
+        except FileNotFoundError:
+            return True
+        if state == "Z":
+            return True
+        time.sleep(0.05)
+    return False
+
+
+def test_environments_share_a_server_and_the_last_one_ends_it() -> None:
+    first = worldstep.make("CartPole-v0")
+    second = worldstep.make_vec("PushCube-v0", num_envs=2)
+    pids = {server.pid for server in private_server._servers.values()}
+    assert len(pids) == 1
+    first.close()
+    second.reset(seed=0)
+    second.close()
+    assert not private_server._servers
+    assert ends(pids.pop(), 0.5)
+
+
+CLIENT = """
+import time, worldstep
+from worldstep import private_server
+envs = worldstep.make_vec("CartPole-v0", num_envs=2)
+envs.reset(seed=0)
+print(*[server.pid for server in private_server._servers.values()], flush=True)
+{then}
+"""
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM, None])
+def test_the_server_ends_with_the_python_process_however_that_ends(how) -> None:
+    then = "" if how is None else "time.sleep(60)"
+    script = CLIENT.format(then=then)
+    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE) as client:
+        pid = int(client.stdout.readline())
+        if how is not None:
+            assert not ends(pid, 0.2), "it serves as long as the client lives"
+            client.send_signal(how)
+        assert ends(pid)
+
+
+def test_a_killed_server_is_a_lost_session_and_the_next_one_is_new() -> None:
+    envs = worldstep.make_vec("CartPole-v0", num_envs=2)
+    envs.reset(seed=0)
+    os.kill(next(iter(private_server._servers.values())).pid, signal.SIGKILL)
+    with pytest.raises(worldstep.SessionLost, match="ended"):
+        envs.step(envs.action_space.sample())
+    fresh = worldstep.make_vec("CartPole-v0", num_envs=2)
+    fresh.reset(seed=0)
+    fresh.close()
+    envs.close()
+
+
+def test_a_port_in_use_is_one_clear_line(server: str) -> None:
+    command = [private_server.find_binary(), "serve", "--bind", server]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.returncode != 0
+    lines = done.stderr.strip().splitlines()
+    assert len(lines) == 1
+    assert server in lines[0] and "--bind" in lines[0]

@@ -1,0 +1,85 @@
+"""The single-environment form, held to Gymnasium's own checker."""
+
+from __future__ import annotations
+
+import warnings
+
+import gymnasium
+import numpy as np
+import pytest
+from gymnasium.utils.env_checker import check_env
+
+import worldstep
+
+# Bounds that are infinite, and state observations that nobody draws: both are as meant.
+TOLERATED = ("infinity", "render", "not within the expected interval")
+
+
+def check(env: worldstep.SingleEnv) -> None:
+    """Gymnasium's checker, its warnings included."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        check_env(env)
+    messages = [str(warning.message) for warning in caught]
+    assert [message for message in messages if not any(word in message for word in TOLERATED)] == []
+
+
+@pytest.mark.parametrize("id", worldstep.TASKS)
+@pytest.mark.parametrize("obs", ["state", "rgb"])
+def test_truth_passes_the_checker(id: str, obs: str) -> None:
+    render_mode = "rgb_array" if obs == "rgb" else None
+    env = worldstep.make(id, obs=obs, render_mode=render_mode)
+    check(env)
+    env.close()
+
+
+@pytest.mark.parametrize("id", worldstep.TASKS)
+def test_dream_passes_the_checker(id: str, model: str) -> None:
+    env = worldstep.make(id, engine="dream", model=model, render_mode="rgb_array")
+    check(env)
+    env.close()
+
+
+@pytest.mark.parametrize("id", worldstep.TASKS)
+def test_gymnasium_makes_it_by_name(id: str) -> None:
+    env = gymnasium.make(f"worldstep/{id}")
+    observation, _ = env.reset(seed=3)
+    again = worldstep.make(id)
+    np.testing.assert_array_equal(observation, again.reset(seed=3)[0])
+    again.close()
+    env.close()
+
+
+def test_gymnasium_makes_vectors_by_name() -> None:
+    envs = gymnasium.make_vec("worldstep/CartPole-v0", num_envs=3, vectorization_mode="vector_entry_point")
+    assert isinstance(envs.unwrapped, worldstep.RemoteVectorEnv)
+    assert envs.reset(seed=0)[0].shape[0] == 3
+    envs.close()
+
+
+def test_a_single_environment_is_lane_zero_of_a_vector() -> None:
+    env = worldstep.make("PushCube-v0")
+    envs = worldstep.make_vec("PushCube-v0", num_envs=4)
+    env.reset(seed=8)
+    envs.reset(seed=8)
+    envs.action_space.seed(0)
+    for _ in range(20):
+        actions = envs.action_space.sample()
+        observation, reward, *_ = env.step(actions[0])
+        observations, rewards, *_ = envs.step(actions)
+        assert observation.tobytes() == observations[0].tobytes()
+        assert reward == rewards[0]
+    env.close()
+    envs.close()
+
+
+def test_state_round_trip() -> None:
+    env = worldstep.make("CatchBehindScreen-v0")
+    env.reset(seed=8)
+    state = env.save_state()
+    first = env.step(env.action_space.sample() * 0)
+    np.testing.assert_array_equal(env.load_state(state), env.reset(seed=8)[0])
+    env.load_state(state)
+    second = env.step(0)
+    assert first[1:] == second[1:]
+    env.close()

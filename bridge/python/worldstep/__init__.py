@@ -1,0 +1,47 @@
+"""Worldstep: robotics environments from physics (truth) or from a learned world model (dream).
+
+>>> import worldstep
+>>> envs = worldstep.make_vec("CatchBehindScreen-v0", num_envs=64, engine="dream")
+>>> observations, infos = envs.reset(seed=0)
+>>> observations, rewards, terminated, truncated, infos = envs.step(envs.action_space.sample())
+"""
+
+from worldstep.errors import (
+    EngineError,
+    InvalidAction,
+    InvalidState,
+    LimitExceeded,
+    ProtocolError,
+    ResetNeeded,
+    ServerBusy,
+    ServerNotFound,
+    SessionLost,
+    UnknownTask,
+    Unsupported,
+    WorldstepError,
+)
+from worldstep.registration import TASKS, register
+from worldstep.single_env import SingleEnv, make
+from worldstep.vector_env import RemoteVectorEnv, make_vec
+
+__all__ = [
+    "TASKS",
+    "EngineError",
+    "InvalidAction",
+    "InvalidState",
+    "LimitExceeded",
+    "ProtocolError",
+    "RemoteVectorEnv",
+    "ResetNeeded",
+    "ServerBusy",
+    "ServerNotFound",
+    "SessionLost",
+    "SingleEnv",
+    "UnknownTask",
+    "Unsupported",
+    "WorldstepError",
+    "make",
+    "make_vec",
+]
+
+register()

@@ -1,0 +1,141 @@
+"""A server of one's own: started when first needed, ended with its process, however that ends."""
+
+from __future__ import annotations
+
+import atexit
+import json
+import os
+import selectors
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from worldstep.errors import ServerNotFound, SessionLost
+
+START_TIMEOUT_S = 120.0
+"""How long a server may take to listen (it loads its model first)."""
+STOP_TIMEOUT_S = 5.0
+"""How long a server may take to end before it is killed."""
+LEASE_S = 30 * 24 * 3600
+"""A private server outlives no client, so its sessions need not expire."""
+
+
+def find_binary() -> str:
+    """Find the `worldstep` command: `$WORLDSTEP_BIN`, beside this Python, or on the path."""
+    named = os.environ.get("WORLDSTEP_BIN")
+    beside = Path(sys.executable).parent / "worldstep"
+    for candidate in (named, str(beside), "worldstep"):
+        found = shutil.which(candidate) if candidate else None
+        if found:
+            return found
+        if candidate and candidate == named:
+            raise ServerNotFound(f"WORLDSTEP_BIN is {named!r}, which is no executable file")
+    raise ServerNotFound(
+        "the `worldstep` command is missing: build it with `make build`, or set WORLDSTEP_BIN "
+        "to its path, or give the address of a running server"
+    )
+
+
+class PrivateServer:
+    """A child process that serves this process and ends when its standard input closes."""
+
+    def __init__(self, model: str | None) -> None:
+        """Start it, with the world model in the folder `model`."""
+        self.users = 0
+        # A file, not a pipe: nobody reads it while the server runs.
+        self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 (lives as long as the server)
+        self._said = ""
+        command = [find_binary(), "serve", "--bind", "tcp://127.0.0.1:0", "--exit-with-stdin"]
+        command += ["--json", "--lease-s", str(LEASE_S)]
+        command += ["--model", model] if model else []
+        self._process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._stderr
+        )
+        try:
+            self.address: str = json.loads(self._ready_line())["address"]
+        except (ValueError, KeyError, TypeError) as error:
+            self.stop()
+            raise ServerNotFound(f"`{' '.join(command)}` did not start: {self._said}") from error
+
+    @property
+    def pid(self) -> int:
+        """Process id of the server."""
+        return self._process.pid
+
+    def check_alive(self) -> None:
+        """Raise `SessionLost` if the server has ended."""
+        if self._process.poll() is not None:
+            raise SessionLost(
+                f"the private server ended with status {self._process.returncode}: {self._last_words()}"
+            )
+
+    def stop(self) -> None:
+        """End it; kill it if it does not listen."""
+        self._process.stdin.close()
+        try:
+            self._process.wait(STOP_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._process.stdout.close()
+        if not self._stderr.closed:
+            self._said = self._last_words()
+            self._stderr.close()
+
+    def _ready_line(self) -> bytes:
+        """First line of its output, or what there is of it when it ends or the time is up."""
+        line = b""
+        deadline = time.monotonic() + START_TIMEOUT_S
+        with selectors.DefaultSelector() as selector:
+            selector.register(self._process.stdout, selectors.EVENT_READ)
+            while not line.endswith(b"\n") and selector.select(deadline - time.monotonic()):
+                chunk = os.read(self._process.stdout.fileno(), 4096)
+                if not chunk:
+                    break
+                line += chunk
+        return line
+
+    def _last_words(self) -> str:
+        self._stderr.seek(0)
+        lines = self._stderr.read().decode(errors="replace").strip().splitlines()
+        return lines[-1] if lines else "it said nothing"
+
+
+_servers: dict[tuple[int, str | None], PrivateServer] = {}
+
+
+def acquire(model: str | None) -> PrivateServer:
+    """Give this process's server for `model`, started if there is none (any more)."""
+    # A forked child has a server of its own: the parent's may end at any time.
+    key = (os.getpid(), model)
+    server = _servers.get(key)
+    if server is not None:
+        try:
+            server.check_alive()
+        except SessionLost:
+            del _servers[key]
+            server = None
+    if server is None:
+        server = _servers[key] = PrivateServer(model)
+    server.users += 1
+    return server
+
+
+def release(server: PrivateServer) -> None:
+    """Give it back; the last user ends it."""
+    server.users -= 1
+    if server.users == 0:
+        for key in [key for key, value in _servers.items() if value is server]:
+            del _servers[key]
+        server.stop()
+
+
+@atexit.register
+def _stop_all() -> None:
+    for (pid, _), server in list(_servers.items()):
+        if pid == os.getpid():
+            server.stop()
+    _servers.clear()
