@@ -12,7 +12,7 @@ use crate::config::FRAME_BYTES;
 use crate::data::{ClipRange, Clips, Split};
 use crate::model::Model;
 use crate::packing::FRAME_CODE_BYTES;
-use crate::rollout::{self, DREAMT_LEVEL};
+use crate::rollout::{self, DREAMT_LEVEL, Prediction};
 use horizon::Horizons;
 use report::Flags;
 
@@ -52,17 +52,18 @@ pub fn evaluate(model: &Model, clips: &Clips, options: &EvalOptions) -> EvalRepo
     let mut horizons = Horizons::default();
     let mut flags = Flags::default();
     let mut tokenizer = pooled::Pooled::default();
-    for (first, batch) in ranges.chunks(options.batch.max(1)).enumerate() {
+    let batch_len = options.batch.max(1);
+    for (first, batch) in ranges.chunks(batch_len).enumerate() {
         let batch = Batch::new(model, clips, batch, options);
         for lane in 0..batch.ranges.len() {
             batch.pool_tokenizer(lane, &mut tokenizer);
         }
-        let dreamt = batch.dream(false, &mut flags);
-        // The control's rewards and flags belong to no one's actions.
-        let shuffled = batch.dream(true, &mut Flags::default());
+        batch.watch(&mut flags);
+        let dreamt = batch.dream(|lane| &batch.ranges[lane]);
+        let shuffled = batch.dream(|lane| &ranges[(first * batch_len + lane + 1) % ranges.len()]);
         for (lane, range) in batch.ranges.iter().enumerate() {
             horizons.add(clips, range, options.context_frames, [&dreamt[lane], &shuffled[lane]]);
-            if first * options.batch + lane < options.rollouts {
+            if first * batch_len + lane < options.rollouts {
                 let seen = &clips.frames[range.start * FRAME_BYTES..(range.start + range.len) * FRAME_BYTES];
                 report.rollouts.push(Rollout::new(range, options.context_frames, seen, &dreamt[lane]));
             }
@@ -102,47 +103,71 @@ impl<'a> Batch<'a> {
         }
     }
 
-    /// Frames that follow the context in each clip, dreamt with the clip's own actions or (`shuffled`) with those of the
-    /// next clip of the batch.
-    fn dream(&self, shuffled: bool, flags: &mut Flags) -> Vec<Vec<u8>> {
+    /// Rewards and terminations foretold along the whole of each clip, one step ahead of its true frames.
+    fn watch(&self, flags: &mut Flags) {
+        let lanes = self.ranges.len();
+        let mut cache = Cache::new(&self.model.card.config, lanes, &self.model.device);
+        let longest = self.ranges.iter().map(|range| range.len).max().unwrap_or(0);
+        for t in 0..longest {
+            let seen = |lane: usize| {
+                let t = t.min(self.ranges[lane].len - 1);
+                self.codes[lane][t * FRAME_CODE_BYTES..(t + 1) * FRAME_CODE_BYTES].iter().copied()
+            };
+            let codes: Vec<u8> = (0..lanes).flat_map(seen).collect();
+            let said = self.step(&codes, t, 0, |lane| &self.ranges[lane], &mut cache);
+            for (lane, range) in self.ranges.iter().enumerate().filter(|(_, range)| t < range.len) {
+                let row = range.start + t;
+                let reward_error = said.rewards[lane] - self.clips.rewards[row];
+                flags.add(reward_error, said.terminated[lane] > 0.5, self.clips.terminated[row]);
+            }
+        }
+    }
+
+    /// Frames that follow the context in each clip, dreamt with the actions of `actor(lane)`; the context has the clip's
+    /// own.
+    fn dream<'r>(&'r self, actor: impl Fn(usize) -> &'r ClipRange) -> Vec<Vec<u8>> {
         let (lanes, context) = (self.ranges.len(), self.options.context_frames);
         let mut cache = Cache::new(&self.model.card.config, lanes, &self.model.device);
         let mut dreamt: Vec<Vec<u8>> = vec![Vec::new(); lanes];
         let mut codes = vec![0; lanes * FRAME_CODE_BYTES];
-        let mut next = vec![0; lanes * FRAME_CODE_BYTES];
-        for t in 0..context + HORIZON_MAX {
-            for (lane, codes) in codes.chunks_exact_mut(FRAME_CODE_BYTES).enumerate() {
-                let row = lane * FRAME_CODE_BYTES..(lane + 1) * FRAME_CODE_BYTES;
-                let seen = t * FRAME_CODE_BYTES..(t + 1) * FRAME_CODE_BYTES;
-                codes.copy_from_slice(if t < context { &self.codes[lane][seen] } else { &next[row] });
-            }
-            if t >= context {
-                for (dreamt, codes) in dreamt.iter_mut().zip(codes.chunks_exact(FRAME_CODE_BYTES)) {
-                    dreamt.extend_from_slice(codes);
+        for t in 0..context + HORIZON_MAX - 1 {
+            if t < context {
+                for (lane, codes) in codes.chunks_exact_mut(FRAME_CODE_BYTES).enumerate() {
+                    codes.copy_from_slice(&self.codes[lane][t * FRAME_CODE_BYTES..(t + 1) * FRAME_CODE_BYTES]);
                 }
             }
-            let actions: Vec<f32> = (0..lanes).flat_map(|lane| self.action(lane, t, shuffled)).copied().collect();
-            let levels = vec![if t < context { 0 } else { DREAMT_LEVEL }; lanes];
-            let mask = vec![true; lanes];
-            let said = rollout::step(&self.model.dynamics, &codes, (&actions, &levels), &mask, &mut cache);
+            // The last context frame's action is the first to shape the dream.
+            let own = |lane: usize| if t + 1 < context { &self.ranges[lane] } else { actor(lane) };
+            let level = if t < context { 0 } else { DREAMT_LEVEL };
+            let said = self.step(&codes, t, level, own, &mut cache);
             let logits = said.code_logits.chunks_exact(said.code_logits.len() / lanes);
-            for (lane, (logits, next)) in logits.zip(next.chunks_exact_mut(FRAME_CODE_BYTES)).enumerate() {
+            for (lane, (logits, next)) in logits.zip(codes.chunks_exact_mut(FRAME_CODE_BYTES)).enumerate() {
                 let draw = (self.ranges[lane].start as u64) << 20 | t as u64;
                 rollout::sample_codes(logits, self.options.temperature, draw, next);
-                if t < self.ranges[lane].len {
-                    let row = self.ranges[lane].start + t;
-                    let (reward, ended) = (self.clips.rewards[row], self.clips.terminated[row]);
-                    flags.add(said.rewards[lane] - reward, said.terminated[lane] > 0.5, ended);
+                if t + 1 >= context {
+                    dreamt[lane].extend_from_slice(next);
                 }
             }
         }
         dreamt.iter().map(|codes| decode_frames(&self.model.tokenizer, codes)).collect()
     }
 
-    fn action(&self, lane: usize, t: usize, shuffled: bool) -> &[f32] {
-        // The context is the clip's own in both cases: only the dream's actions differ.
-        let other = shuffled && t + 1 >= self.options.context_frames;
-        let range = &self.ranges[if other { (lane + 1) % self.ranges.len() } else { lane }];
-        self.clips.action(range.start + t.min(range.len - 1))
+    /// Appends one frame to every lane, with the action that `actor(lane)` took at time `t` (its last one, if over).
+    fn step<'r>(
+        &self,
+        codes: &[u8],
+        t: usize,
+        level: usize,
+        actor: impl Fn(usize) -> &'r ClipRange,
+        cache: &mut Cache,
+    ) -> Prediction {
+        let lanes = self.ranges.len();
+        let action = |lane: usize| {
+            let range = actor(lane);
+            self.clips.action(range.start + t.min(range.len - 1)).iter().copied()
+        };
+        let actions: Vec<f32> = (0..lanes).flat_map(action).collect();
+        let (levels, mask) = (vec![level; lanes], vec![true; lanes]);
+        rollout::step(&self.model.dynamics, codes, (&actions, &levels), &mask, cache)
     }
 }

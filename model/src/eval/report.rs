@@ -72,9 +72,9 @@ pub struct EvalReport {
     pub clips_at_horizon: BTreeMap<usize, usize>,
     /// Pictures.
     pub psnr_db: PsnrTable,
-    /// Mean absolute error of the reward, over context and dream.
+    /// Mean absolute error of the reward, one step ahead of the true frames.
     pub reward_mae: f64,
-    /// Termination at probability 0.5, over context and dream.
+    /// Termination at probability 0.5, one step ahead of the true frames.
     pub termination: Accuracy,
     /// Frames for pictures; not part of the written report.
     #[serde(skip)]

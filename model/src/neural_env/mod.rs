@@ -85,14 +85,17 @@ impl NeuralVectorEnv {
     fn restart(&mut self, due: &[bool]) -> Result<(), EnvError> {
         let due: Vec<usize> = (0..due.len()).filter(|lane| due[*lane]).collect();
         let context = self.starts.context_frames();
-        let mut frames = Vec::with_capacity(due.len() * context * FRAME_BYTES);
-        for (i, lane) in due.iter().enumerate() {
-            self.starts.start(self.lanes[*lane].next_seed(), &mut frames)?;
-            let (got, expected) = (frames.len() - i * context * FRAME_BYTES, context * FRAME_BYTES);
-            if got != expected {
-                let message = format!("a start has {got} bytes, expected {expected} for {context} frames");
-                return Err(EnvError::Engine { message });
-            }
+        if due.is_empty() {
+            return Ok(());
+        }
+        let expected = due.len() * context * FRAME_BYTES;
+        let mut frames = Vec::with_capacity(expected);
+        let seeds: Vec<u64> = due.iter().map(|lane| self.lanes[*lane].next_seed()).collect();
+        self.starts.starts(&seeds, &mut frames)?;
+        if frames.len() != expected {
+            let got = frames.len();
+            let message = format!("{} starts have {got} bytes, expected {expected}", due.len());
+            return Err(EnvError::Engine { message });
         }
         let codes = encode_frames(&self.model.tokenizer, &frames);
         let warm = self.warm_up(&codes, due.len(), context)?;

@@ -11,9 +11,10 @@ pub trait StartSource: Send {
     /// The action taken on each of the start's frames but the last, as the numbers that a dataset stores.
     fn neutral_action(&self) -> &[f32];
 
-    /// Appends the first [`context_frames`](Self::context_frames) frames (HWC `uint8`) of the episode with this seed.
+    /// Appends, for each of `seeds`, the first [`context_frames`](Self::context_frames) frames (HWC `uint8`) of the
+    /// episode with that seed. Starts that are asked for together can be drawn together.
     ///
     /// # Errors
     /// [`EnvError::Engine`] if the truth cannot be simulated or rendered.
-    fn start(&mut self, seed: u64, out: &mut Vec<u8>) -> Result<(), EnvError>;
+    fn starts(&mut self, seeds: &[u64], out: &mut Vec<u8>) -> Result<(), EnvError>;
 }

@@ -1,3 +1,6 @@
+use std::panic::resume_unwind;
+use std::thread::ScopedJoinHandle;
+
 use burn::module::Module;
 use burn::optim::{GradientsParams, MultiGradientsParams};
 use burn::tensor::{Device, Tensor};
@@ -30,7 +33,7 @@ impl Shards {
         Ok(Self { pools, device: device.clone() })
     }
 
-    /// Loss and gradients over a whole batch, drawn from `seed` and `step`.
+    /// Loss and gradients over a whole batch drawn from `seed`.
     pub fn gradients<M: Module + Sync>(
         &self,
         module: &M,
@@ -38,26 +41,30 @@ impl Shards {
         seed: u64,
     ) -> (f32, MultiGradientsParams) {
         let shards = self.pools.len().max(1);
-        let one = |shard: usize| {
+        let one = |shard: usize, module: M| {
             let mut rng = Rng::seed_from_u64(seed.wrapping_mul(64).wrapping_add(shard as u64));
-            let loss = objective.loss(module, &mut rng, 1.0 / shards as f32) / shards as f32;
+            let loss = objective.loss(&module, &mut rng, 1.0 / shards as f32) / shards as f32;
             let value: f32 = loss.clone().into_scalar();
-            (value, GradientsParams::from_grads(loss.backward(), module))
+            (value, GradientsParams::from_grads(loss.backward(), &module))
         };
         let results: Vec<(f32, GradientsParams)> = if self.pools.is_empty() {
-            vec![one(0)]
+            vec![one(0, module.clone())]
         } else {
             std::thread::scope(|scope| {
                 let one = &one;
                 let mut threads = Vec::with_capacity(shards);
                 for (shard, pool) in self.pools.iter().enumerate() {
-                    threads.push(scope.spawn(move || pool.install(|| one(shard))));
+                    // Graphs that share a leaf are one graph, and its first backward pass would consume them all.
+                    let forked = module.clone().fork(&self.device);
+                    threads.push(scope.spawn(move || pool.install(|| one(shard, forked))));
                 }
-                threads.into_iter().filter_map(|thread| thread.join().ok()).collect()
+                let join = |thread: ScopedJoinHandle<'_, _>| thread.join().unwrap_or_else(|panic| resume_unwind(panic));
+                threads.into_iter().map(join).collect()
             })
         };
         let loss = results.iter().map(|(loss, _)| loss).sum();
-        let grads = results.into_iter().map(|(_, grads)| (grads, self.device.clone())).collect();
+        let plain = self.device.clone().inner();
+        let grads = results.into_iter().map(|(_, grads)| (grads, plain.clone())).collect();
         (loss, MultiGradientsParams { grads })
     }
 }

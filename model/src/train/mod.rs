@@ -46,7 +46,9 @@ pub fn train_on(
     let (mut model, mut state) = if options.resume {
         Checkpoint::load(&options.out, &device, clips)?
     } else {
-        (Model::random(card(clips, options), &device), TrainState::default())
+        let model = Model::random(card(clips, options), &device);
+        let record = model.card.training.clone();
+        (model, TrainState { record, ..TrainState::default() })
     };
     let checkpoint = Checkpoint::new(&options.out);
     if state.stage == Stage::Tokenizer {

@@ -37,8 +37,9 @@ impl Clock {
         Self { stage, budget: options.budget, seconds_before, other_seconds, start: Instant::now() }
     }
 
+    /// To the millisecond, so that the record reads back from JSON as it was written.
     fn stage_seconds(&self) -> f64 {
-        self.seconds_before + self.start.elapsed().as_secs_f64()
+        ((self.seconds_before + self.start.elapsed().as_secs_f64()) * 1e3).round() / 1e3
     }
 
     fn stage_fraction(&self, steps: u64) -> f64 {
@@ -104,7 +105,7 @@ impl Run<'_> {
         put: impl Fn(&mut Model, M),
         progress: &mut dyn FnMut(&Progress),
     ) -> Result<bool, TrainError> {
-        let shards = Shards::new(self.options.device.shards(), &self.options.device.burn()).map_err(TrainError::Threads)?;
+        let shards = Shards::new(self.options.device.shards(), &self.options.device.burn().autodiff()).map_err(TrainError::Threads)?;
         let mut optimizer = self.state.optimizer.take().unwrap_or_else(optimizer);
         let mut saved_s = 0.0;
         loop {

@@ -1,0 +1,114 @@
+//! A model in training survives being stopped; a damaged one is named.
+#![allow(clippy::unwrap_used, missing_docs)]
+
+mod toy;
+
+use std::path::Path;
+
+use burn::tensor::Device;
+use worldstep_model::codec::plain;
+use worldstep_model::config::FRAME_BYTES;
+use worldstep_model::model::Model;
+use worldstep_model::tokenizer;
+use worldstep_model::train::{Budget, TrainError, TrainOptions, train_on};
+
+fn options(out: &Path, tokenizer: u64, dynamics: u64) -> TrainOptions {
+    let mut options = TrainOptions::new("unused", out);
+    options.budget = Budget::Steps { tokenizer, dynamics };
+    options.batch = 2;
+    options
+}
+
+fn refusal(dir: &Path) -> String {
+    let message = Model::load(dir, &Device::flex()).unwrap_err().to_string();
+    assert_eq!(message.lines().count(), 1, "{message}");
+    message
+}
+
+#[test]
+fn training_learns_and_its_model_loads() {
+    let dir = tempfile::tempdir().unwrap();
+    let clips = toy::clips(4, 20, 1);
+    let mut losses = Vec::new();
+    let summary = train_on(&clips, &options(dir.path(), 12, 3), &mut |progress| losses.push(progress.loss)).unwrap();
+    assert_eq!(losses.len(), 15);
+    assert!(losses[11] < 0.9 * losses[0], "{losses:?}");
+    let model = Model::load(dir.path(), &Device::flex()).unwrap();
+    assert_eq!(model.card.training, summary.record);
+    assert_eq!(model.card.training.clips, 3);
+    assert_eq!(model.parameters(), summary.parameters);
+    assert!(model.parameters() < 900_000);
+}
+
+#[test]
+fn a_resumed_training_goes_on_where_it_was() {
+    let dir = tempfile::tempdir().unwrap();
+    let clips = toy::clips(4, 20, 1);
+    train_on(&clips, &options(dir.path(), 4, 0), &mut |_| ()).unwrap();
+    let frame = tokenizer::patches(&clips.frames[..FRAME_BYTES], &Device::flex());
+    let code = |dir: &Path| plain(Model::load(dir, &Device::flex()).unwrap().tokenizer.encode(frame.clone()));
+    let before = code(dir.path());
+    let mut resumed = options(dir.path(), 4, 3);
+    resumed.resume = true;
+    let mut steps = Vec::new();
+    let summary = train_on(&clips, &resumed, &mut |progress| steps.push((progress.stage, progress.step))).unwrap();
+    assert_eq!(steps.len(), 3, "the tokenizer was finished: {steps:?}");
+    assert_eq!((summary.record.tokenizer_steps, summary.record.dynamics_steps), (4, 3));
+    assert_eq!(code(dir.path()), before, "codes must not change under the dynamics");
+    resumed.budget = Budget::Steps { tokenizer: 4, dynamics: 5 };
+    let summary = train_on(&clips, &resumed, &mut |_| ()).unwrap();
+    assert_eq!(summary.record.dynamics_steps, 5);
+}
+
+#[test]
+fn stopping_keeps_what_was_learned() {
+    let dir = tempfile::tempdir().unwrap();
+    let clips = toy::clips(4, 20, 1);
+    let options = options(dir.path(), 50, 50);
+    let stop = options.stop.clone();
+    let summary = train_on(&clips, &options, &mut |progress| {
+        stop.store(progress.step >= 3, std::sync::atomic::Ordering::Relaxed);
+    });
+    let summary = summary.unwrap();
+    assert!(summary.stopped);
+    assert_eq!(Model::load(dir.path(), &Device::flex()).unwrap().card.training.tokenizer_steps, 3);
+}
+
+#[test]
+fn another_tasks_model_is_not_resumed() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut clips = toy::clips(4, 20, 1);
+    train_on(&clips, &options(dir.path(), 1, 0), &mut |_| ()).unwrap();
+    clips.scenario.id = "Chess-v0".to_owned();
+    let mut resumed = options(dir.path(), 2, 0);
+    resumed.resume = true;
+    let error = train_on(&clips, &resumed, &mut |_| ()).unwrap_err();
+    assert!(matches!(error, TrainError::OtherTask { .. }), "{error}");
+}
+
+#[test]
+fn a_missing_model_is_named() {
+    let message = refusal(Path::new("/nowhere/model"));
+    assert!(message.contains("/nowhere/model") && message.contains("worldstep train"), "{message}");
+}
+
+#[test]
+fn a_truncated_or_foreign_model_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    train_on(&toy::clips(4, 20, 1), &options(dir.path(), 1, 0), &mut |_| ()).unwrap();
+    let weights = dir.path().join("dynamics.safetensors");
+    let bytes = std::fs::read(&weights).unwrap();
+    for kept in [0, 100, bytes.len() / 2, bytes.len() - 1] {
+        std::fs::write(&weights, &bytes[..kept]).unwrap();
+        let message = refusal(dir.path());
+        assert!(message.contains("dynamics.safetensors") && message.contains("damaged"), "{kept}: {message}");
+    }
+    std::fs::remove_file(&weights).unwrap();
+    assert!(refusal(dir.path()).contains("dynamics.safetensors"));
+    let card = dir.path().join("model.json");
+    let text = std::fs::read_to_string(&card).unwrap();
+    std::fs::write(&card, text.replace("\"format\": 1", "\"format\": 7")).unwrap();
+    assert!(refusal(dir.path()).contains("format 7"), "{}", refusal(dir.path()));
+    std::fs::write(&card, &text[..text.len() / 2]).unwrap();
+    assert!(refusal(dir.path()).contains("model.json"));
+}
