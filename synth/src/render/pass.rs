@@ -3,7 +3,7 @@ use bevy::ecs::prelude::{IntoScheduleConfigs, Res, ResMut, Resource};
 use bevy::render::render_resource::{
     BindGroup, BindGroupEntries, Buffer, BufferDescriptor, BufferInitDescriptor, BufferUsages,
     CommandEncoder, IndexFormat, LoadOp, Operations, RenderPassColorAttachment,
-    RenderPassDepthStencilAttachment, RenderPassDescriptor, StoreOp,
+    RenderPassDepthStencilAttachment, RenderPassDescriptor, RenderPipeline, StoreOp,
 };
 use bevy::render::renderer::{
     FlushCommands, RenderContext, RenderDevice, RenderGraph, RenderGraphSystems, RenderQueue,
@@ -13,7 +13,7 @@ use bevy::render::{ExtractSchedule, MainWorld, RenderApp};
 use super::Atlas;
 use super::pipelines::Pipelines;
 use super::targets::Targets;
-use super::tile_batch::{InstanceData, TileBatch, TileData};
+use super::tile_batch::{InstanceData, Kind, TileBatch, TileData};
 
 /// Instances that the GPU has room for at first; the buffer doubles when they don't fit.
 const INSTANCES_AT_FIRST: usize = 1024;
@@ -85,10 +85,10 @@ fn draw_tiles(
     pass.upload(&device, &queue, &batch);
     let encoder = context.command_encoder();
     let tiles = batch.tiles.len();
-    pass.draw_color(encoder, batch.instances.len());
+    pass.draw_color(encoder, &batch);
     pass.targets.color.copy_to_readback(encoder, &pass.atlas, tiles);
     if batch.labels {
-        pass.draw_label(encoder, tiles, batch.instances.len());
+        pass.draw_label(encoder, &batch);
         pass.targets.label.copy_to_readback(encoder, &pass.atlas, tiles);
     }
 }
@@ -118,17 +118,22 @@ impl TilePass {
     }
 
     fn upload(&mut self, device: &RenderDevice, queue: &RenderQueue, batch: &TileBatch) {
-        if batch.instances.len() > self.instance_capacity {
-            self.instance_capacity = batch.instances.len().next_power_of_two();
+        let count = batch.instance_count();
+        if count > self.instance_capacity {
+            self.instance_capacity = count.next_power_of_two();
             self.instances = storage(device, self.instance_capacity * size_of::<InstanceData>());
             let buffers = [&self.atlas_uniform, &self.tiles, &self.instances];
             self.bind_group = bind(device, &self.pipelines, buffers);
         }
         queue.write_buffer(&self.tiles, 0, bytemuck::cast_slice(&batch.tiles));
-        queue.write_buffer(&self.instances, 0, bytemuck::cast_slice(&batch.instances));
+        let mut offset = 0;
+        for instances in &batch.instances {
+            queue.write_buffer(&self.instances, offset, bytemuck::cast_slice(instances));
+            offset += size_of_val(instances.as_slice()) as u64;
+        }
     }
 
-    fn draw_color(&self, encoder: &mut CommandEncoder, instances: usize) {
+    fn draw_color(&self, encoder: &mut CommandEncoder, batch: &TileBatch) {
         let mut pass = encoder.begin_render_pass(&RenderPassDescriptor {
             label: Some("color"),
             color_attachments: &[Some(RenderPassColorAttachment {
@@ -140,11 +145,10 @@ impl TilePass {
             depth_stencil_attachment: Some(cleared_depth(&self.targets.color.depth)),
             ..Default::default()
         });
-        pass.set_pipeline(&self.pipelines.color);
-        self.draw_proxies(&mut pass, 0..instances as u32);
+        self.draw_kinds(&mut pass, batch, |kind| Some(self.pipelines.color(kind)));
     }
 
-    fn draw_label(&self, encoder: &mut CommandEncoder, skies: usize, instances: usize) {
+    fn draw_label(&self, encoder: &mut CommandEncoder, batch: &TileBatch) {
         let mut pass = encoder.begin_render_pass(&RenderPassDescriptor {
             label: Some("label"),
             color_attachments: &[Some(RenderPassColorAttachment {
@@ -156,16 +160,30 @@ impl TilePass {
             depth_stencil_attachment: Some(cleared_depth(&self.targets.label.depth)),
             ..Default::default()
         });
-        pass.set_pipeline(&self.pipelines.label);
-        self.draw_proxies(&mut pass, skies as u32..instances as u32);
+        self.draw_kinds(&mut pass, batch, |kind| self.pipelines.label(kind));
     }
 
-    fn draw_proxies(&self, pass: &mut wgpu::RenderPass<'_>, instances: std::ops::Range<u32>) {
+    fn draw_kinds<'a>(
+        &self,
+        pass: &mut wgpu::RenderPass<'_>,
+        batch: &TileBatch,
+        pipeline: impl Fn(Kind) -> Option<&'a RenderPipeline>,
+    ) {
         let proxy = &self.pipelines.proxy;
         pass.set_bind_group(0, &*self.bind_group, &[]);
         pass.set_vertex_buffer(0, *proxy.positions.slice(..));
         pass.set_index_buffer(*proxy.indices.slice(..), IndexFormat::Uint32);
-        pass.draw_indexed(0..proxy.index_count, 0, instances);
+        let mut start = 0;
+        for kind in Kind::ALL {
+            let end = start + batch.instances[kind as usize].len() as u32;
+            if let Some(pipeline) = pipeline(kind)
+                && start < end
+            {
+                pass.set_pipeline(pipeline);
+                pass.draw_indexed(0..proxy.index_count, 0, start..end);
+            }
+            start = end;
+        }
     }
 }
 

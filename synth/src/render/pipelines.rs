@@ -3,7 +3,7 @@ use bevy::mesh::{Indices, Mesh, MeshBuilder, Meshable};
 use bevy::render::render_resource::{
     BindGroupLayout, BindGroupLayoutEntries, Buffer, BufferInitDescriptor, BufferUsages, ColorTargetState,
     ColorWrites, CompareFunction, DepthBiasState, DepthStencilState, Face, MultisampleState,
-    PipelineLayout, PipelineLayoutDescriptor, PrimitiveState, RawFragmentState,
+    PipelineCompilationOptions, PipelineLayout, PipelineLayoutDescriptor, PrimitiveState, RawFragmentState,
     RawRenderPipelineDescriptor, RawVertexBufferLayout, RawVertexState, RenderPipeline, ShaderModule,
     ShaderModuleDescriptor, ShaderSource, ShaderStages, StencilState, TextureFormat, VertexAttribute,
     VertexFormat, VertexStepMode, WgpuFeatures,
@@ -11,13 +11,14 @@ use bevy::render::render_resource::{
 };
 use bevy::render::renderer::RenderDevice;
 
+use super::tile_batch::Kind;
 use super::targets::{COLOR_FORMAT, DEPTH_FORMAT, LABEL_FORMAT, SAMPLE_COUNT};
 
 /// How tiles are drawn: the proxy mesh and a pipeline for each channel.
 pub struct Pipelines {
     pub bindings: BindGroupLayout,
-    pub color: RenderPipeline,
-    pub label: RenderPipeline,
+    color: [RenderPipeline; Kind::ALL.len()],
+    label: [RenderPipeline; Kind::ALL.len()],
     pub proxy: ProxyMesh,
 }
 
@@ -50,13 +51,27 @@ impl Pipelines {
             bind_group_layouts: &[Some(&bindings)],
             immediate_size: 0,
         });
-        let channel = |entry, format, samples| pipeline(device, (&shader, &layout), entry, (format, samples));
+        let color = |kind| {
+            let entry = if kind == Kind::Sky { "shade_sky" } else { "shade" };
+            pipeline(device, (&shader, &layout), (entry, kind), (COLOR_FORMAT, SAMPLE_COUNT))
+        };
+        let label = |kind| pipeline(device, (&shader, &layout), ("label", kind), (LABEL_FORMAT, 1));
         Self {
-            color: channel("shade", COLOR_FORMAT, SAMPLE_COUNT),
-            label: channel("label", LABEL_FORMAT, 1),
+            color: Kind::ALL.map(color),
+            label: Kind::ALL.map(label),
             proxy: ProxyMesh::new(device),
             bindings,
         }
+    }
+
+    /// What draws the colour of instances of `kind`.
+    pub fn color(&self, kind: Kind) -> &RenderPipeline {
+        &self.color[kind as usize]
+    }
+
+    /// What draws id and depth of instances of `kind`; the sky has neither.
+    pub fn label(&self, kind: Kind) -> Option<&RenderPipeline> {
+        (kind != Kind::Sky).then(|| &self.label[kind as usize])
     }
 }
 
@@ -94,17 +109,19 @@ fn shader_source(features: WgpuFeatures) -> String {
 fn pipeline(
     device: &RenderDevice,
     (shader, layout): (&ShaderModule, &PipelineLayout),
-    entry: &str,
+    (entry, kind): (&str, Kind),
     (format, samples): (TextureFormat, u32),
 ) -> RenderPipeline {
     let position = VertexAttribute { format: VertexFormat::Float32x3, offset: 0, shader_location: 0 };
+    let constants = [("SHAPE", f64::from(kind as u32))];
+    let options = PipelineCompilationOptions { constants: &constants, ..Default::default() };
     device.create_render_pipeline(&RawRenderPipelineDescriptor {
         label: Some(entry),
         layout: Some(layout),
         vertex: RawVertexState {
             module: shader,
             entry_point: Some("vertex"),
-            compilation_options: Default::default(),
+            compilation_options: options.clone(),
             buffers: &[RawVertexBufferLayout {
                 array_stride: position.format.size(),
                 step_mode: VertexStepMode::Vertex,
@@ -124,7 +141,7 @@ fn pipeline(
         fragment: Some(RawFragmentState {
             module: shader,
             entry_point: Some(entry),
-            compilation_options: Default::default(),
+            compilation_options: options.clone(),
             targets: &[Some(ColorTargetState { format, blend: None, write_mask: ColorWrites::ALL })],
         }),
         multiview_mask: None,

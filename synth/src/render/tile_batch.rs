@@ -21,7 +21,6 @@ pub(super) struct TileData {
     lens: [f32; 4],
     light: [f32; 4],
     up: [f32; 4],
-    sky: [f32; 4],
 }
 
 /// `Instance` of `tiles.wgsl`.
@@ -30,21 +29,31 @@ pub(super) struct TileData {
 pub(super) struct InstanceData {
     camera_from_object: [[f32; 4]; 3],
     half_extents: [f32; 3],
-    shape: u32,
+    tile: u32,
     color: [f32; 3],
     id: u32,
-    tile: u32,
-    unused: [u32; 3],
 }
 
-/// Value of `InstanceData::shape` for the quad behind everything.
-const SHAPE_SKY: u32 = 3;
+/// Kinds of instances, each drawn by a pipeline of its own; the value is `SHAPE` of `tiles.wgsl`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// The quad behind everything in a tile.
+    Sky,
+    Box,
+    Sphere,
+    Cylinder,
+}
 
-/// What one pass draws, ready for the GPU: first one sky an tile, then every instance of every tile.
+impl Kind {
+    pub const ALL: [Self; 4] = [Self::Sky, Self::Box, Self::Sphere, Self::Cylinder];
+}
+
+/// What one pass draws, ready for the GPU.
 #[derive(Resource, Clone, Debug, Default)]
 pub(super) struct TileBatch {
     pub tiles: Vec<TileData>,
-    pub instances: Vec<InstanceData>,
+    /// Instances of each [`Kind`], in the order of the tiles and their scenes.
+    pub instances: [Vec<InstanceData>; Kind::ALL.len()],
     /// Whether ids and depth are drawn too.
     pub labels: bool,
 }
@@ -53,13 +62,8 @@ impl TileBatch {
     /// Replaces the content by `views`, drawn in tiles of `size` (width, height) pixels.
     pub fn fill(&mut self, views: &[View<'_>], size: (u32, u32), labels: bool) -> Result<(), RenderError> {
         self.tiles.clear();
-        self.instances.clear();
+        self.instances.iter_mut().for_each(Vec::clear);
         self.labels = labels;
-        self.instances.extend((0..views.len()).map(|tile| InstanceData {
-            shape: SHAPE_SKY,
-            tile: tile as u32,
-            ..InstanceData::zeroed()
-        }));
         for (tile, view) in views.iter().enumerate() {
             let (poses, instances) = (view.poses.len(), view.scene.instances.len());
             if poses != instances {
@@ -67,11 +71,18 @@ impl TileBatch {
             }
             let camera = CameraFrame::new(&view.scene.camera);
             self.tiles.push(tile_data(view.scene, &camera, size));
+            self.instances[Kind::Sky as usize].push(sky_data(view.scene, tile as u32));
             for (instance, pose) in view.scene.instances.iter().zip(view.poses) {
-                self.instances.push(instance_data(instance, pose, &camera, tile as u32));
+                let (kind, data) = instance_data(instance, pose, &camera, tile as u32);
+                self.instances[kind as usize].push(data);
             }
         }
         Ok(())
+    }
+
+    /// Instances of all kinds.
+    pub fn instance_count(&self) -> usize {
+        self.instances.iter().map(Vec::len).sum()
     }
 }
 
@@ -95,35 +106,36 @@ fn tile_data(scene: &Scene, camera: &CameraFrame, size: (u32, u32)) -> TileData 
     let k = scene.camera.intrinsics(size.0, size.1);
     let light = camera.camera_from_world * Vec3::from(scene.light_direction);
     let up = camera.camera_from_world * Vec3::Z;
-    let [r, g, b] = scene.sky_linear;
     TileData {
         lens: [k[0], k[2], k[5], 0.0],
         light: light.extend(0.0).to_array(),
         up: up.extend(0.0).to_array(),
-        sky: [r, g, b, 1.0],
     }
 }
 
-fn instance_data(instance: &Instance, pose: &Pose, camera: &CameraFrame, tile: u32) -> InstanceData {
+fn sky_data(scene: &Scene, tile: u32) -> InstanceData {
+    InstanceData { color: scene.sky_linear, tile, ..InstanceData::zeroed() }
+}
+
+fn instance_data(instance: &Instance, pose: &Pose, camera: &CameraFrame, tile: u32) -> (Kind, InstanceData) {
     let world_from_object = Mat3::from_quat(Quat::from_array(pose.quat_xyzw).normalize());
     let rotation = (camera.camera_from_world * world_from_object).transpose();
     let translation = camera.camera_from_world * (Vec3::from(pose.position) - camera.position);
-    let (half_extents, shape) = match instance.shape {
-        Shape::Cuboid { half_extents } => (half_extents, 0),
-        Shape::Sphere { radius } => ([radius; 3], 1),
-        Shape::Cylinder { radius, half_height } => ([radius, radius, half_height], 2),
+    let (half_extents, kind) = match instance.shape {
+        Shape::Cuboid { half_extents } => (half_extents, Kind::Box),
+        Shape::Sphere { radius } => ([radius; 3], Kind::Sphere),
+        Shape::Cylinder { radius, half_height } => ([radius, radius, half_height], Kind::Cylinder),
     };
-    InstanceData {
+    let data = InstanceData {
         camera_from_object: [
             rotation.x_axis.extend(translation.x).to_array(),
             rotation.y_axis.extend(translation.y).to_array(),
             rotation.z_axis.extend(translation.z).to_array(),
         ],
         half_extents,
-        shape,
+        tile,
         color: instance.color_linear,
         id: u32::from(instance.id),
-        tile,
-        unused: [0; 3],
-    }
+    };
+    (kind, data)
 }

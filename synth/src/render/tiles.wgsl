@@ -3,6 +3,9 @@
 // The mesh that is rasterised is only a proxy: a box slightly larger than the shape, which decides what pixels are
 // looked at. What they show is found by intersecting the pixel's own ray with the shape. A ray depends on the pixel's
 // place within its tile alone, so a tile is bitwise the same wherever in the atlas it lies and whoever lies beside it.
+//
+// All that a fragment needs is the same for its whole instance; the vertex stage hands it on unchanged ("flat"), as
+// fetching it from a buffer for each fragment is what costs most on a software driver.
 
 struct Atlas {
     columns: u32,
@@ -18,8 +21,6 @@ struct Tile {
     light: vec4<f32>,
     // Unit vector along world up, camera frame.
     up: vec4<f32>,
-    // Linear colour where nothing is.
-    sky: vec4<f32>,
 }
 
 struct Instance {
@@ -27,38 +28,57 @@ struct Instance {
     camera_from_object: array<vec4<f32>, 3>,
     // Box: half extents. Sphere: radius in x. Cylinder: radius in x and y, half height in z.
     half_extents: vec3<f32>,
-    shape: u32,
+    tile: u32,
     color: vec3<f32>,
     id: u32,
-    tile: u32,
-    unused_0: u32,
-    unused_1: u32,
-    unused_2: u32,
 }
 
-const SHAPE_BOX: u32 = 0u;
-const SHAPE_SPHERE: u32 = 1u;
-const SHAPE_CYLINDER: u32 = 2u;
-const SHAPE_SKY: u32 = 3u;
+const SHAPE_SKY: u32 = 0u;
+const SHAPE_BOX: u32 = 1u;
+const SHAPE_SPHERE: u32 = 2u;
+
+// The shape that this pipeline draws; one pipeline a shape, as a branch costs a software driver both its sides.
+override SHAPE: u32 = SHAPE_BOX;
 
 // Nearest distance that is drawn, metres.
 const NEAR: f32 = 0.01;
 // How far a proxy stands out around its shape, pixels.
 const PROXY_MARGIN: f32 = 2.0;
 
-// Where in its pixel each sample of the 4× antialiasing lies (Vulkan's standard pattern).
-const SAMPLES = array<vec2<f32>, 4>(
-    vec2(0.375, 0.125), vec2(0.875, 0.375), vec2(0.125, 0.625), vec2(0.625, 0.875),
-);
-
 @group(0) @binding(0) var<uniform> atlas: Atlas;
 @group(0) @binding(1) var<storage, read> tiles: array<Tile>;
 @group(0) @binding(2) var<storage, read> instances: array<Instance>;
 
-struct Varyings {
+// What a fragment knows of its instance. The ray through pixel (x, y) of the tile is x·ray_x + y·ray_y + ray_0 in the
+// object's frame, scaled so that its parameter is metric depth.
+struct Thing {
+    @location(0) @interpolate(flat) ray_x: vec3<f32>,
+    @location(1) @interpolate(flat) ray_y: vec3<f32>,
+    @location(2) @interpolate(flat) ray_0: vec3<f32>,
+    // The camera's place in the object's frame.
+    @location(3) @interpolate(flat) origin: vec3<f32>,
+    @location(4) @interpolate(flat) half_extents: vec3<f32>,
+    @location(5) @interpolate(flat) color_id: vec4<f32>,
+    // Towards the light, and up; object frame.
+    @location(6) @interpolate(flat) light: vec3<f32>,
+    @location(7) @interpolate(flat) up: vec3<f32>,
+    // The tile's first pixel in the atlas.
+    @location(8) @interpolate(flat) corner: vec2<f32>,
+}
+
+// A thing and its place; WGSL wants it flat.
+struct Vertex {
     @builtin(position) position: vec4<f32>,
     //CLIP @builtin(clip_distances) clip: array<f32, 4>,
-    @location(0) @interpolate(flat) instance: u32,
+    @location(0) @interpolate(flat) ray_x: vec3<f32>,
+    @location(1) @interpolate(flat) ray_y: vec3<f32>,
+    @location(2) @interpolate(flat) ray_0: vec3<f32>,
+    @location(3) @interpolate(flat) origin: vec3<f32>,
+    @location(4) @interpolate(flat) half_extents: vec3<f32>,
+    @location(5) @interpolate(flat) color_id: vec4<f32>,
+    @location(6) @interpolate(flat) light: vec3<f32>,
+    @location(7) @interpolate(flat) up: vec3<f32>,
+    @location(8) @interpolate(flat) corner: vec2<f32>,
 }
 
 // Clip position, within a tile of its own, of a point in the camera frame; depth is reversed and has no far end.
@@ -69,13 +89,28 @@ fn project(tile: Tile, point: vec3<f32>) -> vec4<f32> {
     return vec4(ndc_times_z.x, -ndc_times_z.y, NEAR, point.z);
 }
 
+fn describe(instance: Instance, tile: Tile, cell: vec2<f32>) -> Vertex {
+    let m = instance.camera_from_object;
+    var thing: Vertex;
+    thing.ray_x = m[0].xyz / tile.lens.x;
+    thing.ray_y = m[1].xyz / tile.lens.x;
+    thing.ray_0 = m[2].xyz - tile.lens.y * thing.ray_x - tile.lens.z * thing.ray_y;
+    thing.origin = -(m[0].w * m[0].xyz + m[1].w * m[1].xyz + m[2].w * m[2].xyz);
+    thing.half_extents = instance.half_extents;
+    thing.color_id = vec4(instance.color, f32(instance.id));
+    thing.light = tile.light.x * m[0].xyz + tile.light.y * m[1].xyz + tile.light.z * m[2].xyz;
+    thing.up = tile.up.x * m[0].xyz + tile.up.y * m[1].xyz + tile.up.z * m[2].xyz;
+    thing.corner = cell * vec2(f32(atlas.tile_width), f32(atlas.tile_height));
+    return thing;
+}
+
 @vertex
-fn vertex(@location(0) corner: vec3<f32>, @builtin(instance_index) index: u32) -> Varyings {
+fn vertex(@location(0) corner: vec3<f32>, @builtin(instance_index) index: u32) -> Vertex {
     let instance = instances[index];
     let tile = tiles[instance.tile];
     let m = instance.camera_from_object;
     var clip = vec4(corner.xy, 0.0, 1.0);
-    if instance.shape != SHAPE_SKY {
+    if SHAPE != SHAPE_SKY {
         let center = vec3(m[0].w, m[1].w, m[2].w);
         let reach = length(center) + length(instance.half_extents);
         let margin = PROXY_MARGIN * reach / tile.lens.x;
@@ -85,11 +120,10 @@ fn vertex(@location(0) corner: vec3<f32>, @builtin(instance_index) index: u32) -
     let grid = vec2(f32(atlas.columns), f32(atlas.rows));
     let cell = vec2(f32(instance.tile % atlas.columns), f32(instance.tile / atlas.columns));
     let offset = vec2(2.0 * cell.x + 1.0 - grid.x, grid.y - 2.0 * cell.y - 1.0) / grid;
-    var out: Varyings;
+    var out = describe(instance, tile, cell);
     out.position = vec4(clip.xy / grid + offset * clip.w, clip.zw);
     //CLIP let slack = clip.w * (1.0 + 2.0 / f32(min(atlas.tile_width, atlas.tile_height)));
     //CLIP out.clip = array(slack - clip.x, slack + clip.x, slack - clip.y, slack + clip.y);
-    out.instance = index;
     return out;
 }
 
@@ -108,16 +142,11 @@ fn hit_box(origin: vec3<f32>, ray: vec3<f32>, half: vec3<f32>) -> Hit {
     let enter = min(a, b);
     let leave = max(a, b);
     let first = max(enter.x, max(enter.y, enter.z));
-    if first > min(leave.x, min(leave.y, leave.z)) {
-        return MISS;
-    }
-    if first == enter.x {
-        return Hit(first, vec3(-sign(ray.x), 0.0, 0.0));
-    }
-    if first == enter.y {
-        return Hit(first, vec3(0.0, -sign(ray.y), 0.0));
-    }
-    return Hit(first, vec3(0.0, 0.0, -sign(ray.z)));
+    let hit = first <= min(leave.x, min(leave.y, leave.z));
+    let along_x = first == enter.x;
+    let along_y = !along_x && first == enter.y;
+    let faces = vec3(along_x, along_y, !along_x && !along_y);
+    return Hit(select(-1.0, first, hit), select(vec3(0.0), -sign(ray), faces));
 }
 
 fn hit_sphere(origin: vec3<f32>, ray: vec3<f32>, radius: f32) -> Hit {
@@ -125,11 +154,8 @@ fn hit_sphere(origin: vec3<f32>, ray: vec3<f32>, radius: f32) -> Hit {
     let closest = -dot(origin, ray) / squared;
     let miss = origin + closest * ray;
     let chord = radius * radius - dot(miss, miss);
-    if chord < 0.0 {
-        return MISS;
-    }
-    let depth = closest - sqrt(chord / squared);
-    return Hit(depth, (origin + depth * ray) / radius);
+    let depth = closest - sqrt(max(chord, 0.0) / squared);
+    return Hit(select(-1.0, depth, chord >= 0.0), (origin + depth * ray) / radius);
 }
 
 fn hit_cylinder(origin: vec3<f32>, ray: vec3<f32>, radius: f32, half_height: f32) -> Hit {
@@ -137,49 +163,45 @@ fn hit_cylinder(origin: vec3<f32>, ray: vec3<f32>, radius: f32, half_height: f32
     let closest = -dot(origin.xy, ray.xy) / squared;
     let miss = origin.xy + closest * ray.xy;
     let chord = radius * radius - dot(miss, miss);
-    if chord < 0.0 {
-        return MISS;
-    }
-    let half = sqrt(chord / squared);
+    let half = sqrt(max(chord, 0.0) / squared);
     let cap_a = (-half_height - origin.z) / ray.z;
     let cap_b = (half_height - origin.z) / ray.z;
     let enter_cap = min(cap_a, cap_b);
     let first = max(closest - half, enter_cap);
-    if first > min(closest + half, max(cap_a, cap_b)) {
-        return MISS;
-    }
-    if first == enter_cap {
-        return Hit(first, vec3(0.0, 0.0, -sign(ray.z)));
-    }
-    return Hit(first, vec3((origin.xy + first * ray.xy) / radius, 0.0));
+    let hit = chord >= 0.0 && first <= min(closest + half, max(cap_a, cap_b));
+    let cap = vec3(0.0, 0.0, -sign(ray.z));
+    let side = vec3((origin.xy + first * ray.xy) / radius, 0.0);
+    return Hit(select(-1.0, first, hit), select(side, cap, first == enter_cap));
 }
 
-// What `instance` shows along the camera-frame ray (x, y, 1).
-fn trace(instance: Instance, direction: vec2<f32>) -> Hit {
-    let m = instance.camera_from_object;
-    let origin = -(m[0].w * m[0].xyz + m[1].w * m[1].xyz + m[2].w * m[2].xyz);
-    var ray = direction.x * m[0].xyz + direction.y * m[1].xyz + m[2].xyz;
+// What is seen of `thing` at a place in the tile, in pixels.
+fn trace(thing: Thing, pixel: vec2<f32>) -> Hit {
+    var ray = pixel.x * thing.ray_x + pixel.y * thing.ray_y + thing.ray_0;
     // No component is zero, so that no quotient is 0/0.
     ray = select(ray, vec3(1e-7), abs(ray) < vec3(1e-7));
-    switch instance.shape {
-        case SHAPE_BOX: { return hit_box(origin, ray, instance.half_extents); }
-        case SHAPE_SPHERE: { return hit_sphere(origin, ray, instance.half_extents.x); }
-        default: { return hit_cylinder(origin, ray, instance.half_extents.x, instance.half_extents.z); }
+    if SHAPE == SHAPE_BOX {
+        return hit_box(thing.origin, ray, thing.half_extents);
+    } else if SHAPE == SHAPE_SPHERE {
+        return hit_sphere(thing.origin, ray, thing.half_extents.x);
+    } else {
+        return hit_cylinder(thing.origin, ray, thing.half_extents.x, thing.half_extents.z);
     }
 }
 
-// Pixel within the tile; whether it belongs to the tile at all.
-struct Place {
-    pixel: vec2<f32>,
-    inside: bool,
+// The pixel's first corner within its tile.
+fn pixel_in_tile(position: vec4<f32>, thing: Thing) -> vec2<f32> {
+    return floor(position.xy) - thing.corner;
 }
 
-fn place(position: vec4<f32>, tile: u32) -> Place {
-    let size = vec2(atlas.tile_width, atlas.tile_height);
-    let corner = vec2(tile % atlas.columns, tile / atlas.columns) * size;
-    let pixel = vec2<i32>(vec2<u32>(position.xy)) - vec2<i32>(corner);
-    let inside = all(pixel >= vec2(0i)) && all(pixel < vec2<i32>(size));
-    return Place(vec2<f32>(pixel), inside);
+fn is_outside(pixel: vec2<f32>) -> bool {
+    let size = vec2(f32(atlas.tile_width), f32(atlas.tile_height));
+    return any(pixel < vec2(0.0)) || any(pixel >= size);
+}
+
+// Where in its pixel a sample of the 4× antialiasing lies (Vulkan's standard pattern).
+fn sample_place(sample: u32) -> vec2<f32> {
+    let s = f32(sample);
+    return vec2(fract(0.375 + 0.5 * s) - select(0.0, 0.25, sample >= 2u), 0.125 + 0.25 * s);
 }
 
 struct Shaded {
@@ -190,28 +212,25 @@ struct Shaded {
 @fragment
 fn shade(
     @builtin(position) position: vec4<f32>,
-    @location(0) @interpolate(flat) index: u32,
     @builtin(sample_index) sample: u32,
+    thing: Thing,
 ) -> Shaded {
-    let instance = instances[index];
-    let tile = tiles[instance.tile];
-    let at = place(position, instance.tile);
-    if !at.inside {
+    let pixel = pixel_in_tile(position, thing);
+    let hit = trace(thing, pixel + sample_place(sample));
+    if is_outside(pixel) || hit.depth <= NEAR {
         discard;
     }
-    if instance.shape == SHAPE_SKY {
-        return Shaded(vec4(tile.sky.rgb, 1.0), 0.0);
-    }
-    var samples = SAMPLES;
-    let hit = trace(instance, (at.pixel + samples[sample] - tile.lens.yz) / tile.lens.x);
-    if hit.depth <= NEAR {
+    let ambient = mix(0.30, 0.55, 0.5 + 0.5 * dot(hit.normal, thing.up));
+    let diffuse = 0.65 * max(dot(hit.normal, thing.light), 0.0);
+    return Shaded(vec4(thing.color_id.rgb * (ambient + diffuse), 1.0), NEAR / hit.depth);
+}
+
+@fragment
+fn shade_sky(@builtin(position) position: vec4<f32>, thing: Thing) -> @location(0) vec4<f32> {
+    if is_outside(pixel_in_tile(position, thing)) {
         discard;
     }
-    let m = instance.camera_from_object;
-    let normal = vec3(dot(m[0].xyz, hit.normal), dot(m[1].xyz, hit.normal), dot(m[2].xyz, hit.normal));
-    let ambient = mix(0.30, 0.55, 0.5 + 0.5 * dot(normal, tile.up.xyz));
-    let diffuse = 0.65 * max(dot(normal, tile.light.xyz), 0.0);
-    return Shaded(vec4(instance.color * (ambient + diffuse), 1.0), NEAR / hit.depth);
+    return vec4(thing.color_id.rgb, 1.0);
 }
 
 struct Labelled {
@@ -221,19 +240,11 @@ struct Labelled {
 }
 
 @fragment
-fn label(
-    @builtin(position) position: vec4<f32>,
-    @location(0) @interpolate(flat) index: u32,
-) -> Labelled {
-    let instance = instances[index];
-    let tile = tiles[instance.tile];
-    let at = place(position, instance.tile);
-    if !at.inside {
+fn label(@builtin(position) position: vec4<f32>, thing: Thing) -> Labelled {
+    let pixel = pixel_in_tile(position, thing);
+    let hit = trace(thing, pixel + 0.5);
+    if is_outside(pixel) || hit.depth <= NEAR {
         discard;
     }
-    let hit = trace(instance, (at.pixel + 0.5 - tile.lens.yz) / tile.lens.x);
-    if hit.depth <= NEAR {
-        discard;
-    }
-    return Labelled(vec2(f32(instance.id), hit.depth), NEAR / hit.depth);
+    return Labelled(vec2(thing.color_id.w, hit.depth), NEAR / hit.depth);
 }
