@@ -36,8 +36,10 @@ impl StartSource for Stripes {
         &[1.0]
     }
 
-    fn start(&mut self, seed: u64, out: &mut Vec<u8>) -> Result<(), EnvError> {
-        out.extend((0..4 * FRAME_BYTES as u64).map(|i| (i.wrapping_mul(seed % 97 + 3) >> 4) as u8));
+    fn starts(&mut self, seeds: &[u64], out: &mut Vec<u8>) -> Result<(), EnvError> {
+        for seed in seeds {
+            out.extend((0..4 * FRAME_BYTES as u64).map(|i| (i.wrapping_mul(seed % 97 + 3) >> 4) as u8));
+        }
         Ok(())
     }
 }
