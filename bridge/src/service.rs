@@ -16,7 +16,7 @@ use crate::wire::{
 };
 
 /// Lanes by which a shared engine grows at least, so that not every newcomer makes it move.
-const GROWTH_LANES: usize = 16;
+const GROWTH_LANES: usize = 4;
 
 /// Where the service gets its random tokens.
 pub type TokenSource = Box<dyn FnMut() -> io::Result<Token> + Send>;
