@@ -1,5 +1,11 @@
 //! What stands behind a session: who makes engines.
 
+mod local;
+mod starts;
+
+pub use local::{Engines, FRAME_SIDE, dream, model_folder, truth_pixels};
+pub use starts::TruthStarts;
+
 use worldstep_env::VectorEnv;
 
 use crate::wire::{CatalogueEntry, MakeRequest, Refusal};

@@ -5,7 +5,8 @@
 //! engine of their [`pool`]. Everything but `serve` is told the time and can be tested without a clock.
 
 pub mod batcher;
-mod engines;
+pub mod bench;
+pub mod engines;
 mod limits;
 pub mod metrics;
 mod owner;

@@ -1,0 +1,98 @@
+//! Measurements behind `worldstep bench` and the crates' benches: rows of `{case, metric, value, unit, peer}`.
+
+use std::time::{Duration, Instant};
+
+use rand::SeedableRng as _;
+use serde::Serialize;
+use serde_json::{Value, json};
+use worldstep_env::{EnvError, Rng, VectorEnv};
+
+mod bridge;
+mod dream;
+mod env;
+mod render;
+
+pub use bridge::bridge;
+pub use dream::dream;
+pub use env::env;
+pub use render::render;
+
+/// One measured figure.
+#[derive(Debug, Serialize)]
+pub struct Row {
+    /// Everything that was varied.
+    pub case: Value,
+    /// What was measured, for instance `env_steps_per_s`.
+    pub metric: &'static str,
+    /// The figure.
+    pub value: f64,
+    /// Its unit.
+    pub unit: &'static str,
+    /// `None` for Worldstep itself, else the peer measured in the same run.
+    pub peer: Option<String>,
+}
+
+/// A whole report: the machine and the rows.
+#[derive(Debug, Serialize)]
+pub struct Report {
+    /// Cores and processor.
+    pub machine: Value,
+    /// The figures.
+    pub rows: Vec<Row>,
+}
+
+impl Report {
+    /// `rows` with a description of this machine.
+    pub fn new(rows: Vec<Row>) -> Self {
+        let cpu = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+        let model = cpu.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or("unknown");
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let machine = json!({
+            "cpu": model.trim_start_matches([' ', '\t', ':']),
+            "cores": cores,
+            "os": std::env::consts::OS,
+        });
+        Self { machine, rows }
+    }
+}
+
+impl Report {
+    /// The rows as lines of text.
+    pub fn table(&self) -> String {
+        let mut out = format!("{} cores, {}\n", self.machine["cores"], self.machine["cpu"]);
+        for row in &self.rows {
+            let case = row.case.as_object().into_iter().flatten();
+            let case: Vec<_> =
+                case.map(|(_, value)| value.as_str().map_or_else(|| value.to_string(), str::to_owned)).collect();
+            out += &format!("{:>12.1} {:12} {}\n", row.value, row.unit, case.join(" · "));
+        }
+        out
+    }
+}
+
+/// Env-steps/s of `envs` under uniformly random actions, after three steps of warm-up.
+///
+/// # Errors
+/// Whatever the environment's `reset` or `step` says.
+pub fn env_steps_per_s(envs: &mut dyn VectorEnv, time: Duration) -> Result<f64, EnvError> {
+    let num_envs = envs.num_envs();
+    let space = envs.spec().action_space.clone();
+    let mut rng = Rng::seed_from_u64(0);
+    let mut actions = space.buffer(0);
+    (0..num_envs).for_each(|_| space.sample(&mut rng, &mut actions));
+    envs.reset_all(Some(0))?;
+    for _ in 0..3 {
+        envs.step_all(&actions)?;
+    }
+    let (start, mut steps) = (Instant::now(), 0);
+    while start.elapsed() < time {
+        envs.step_all(&actions)?;
+        steps += num_envs;
+    }
+    Ok(steps as f64 / start.elapsed().as_secs_f64())
+}
+
+/// A row of env-steps/s.
+fn steps_row(case: Value, value: f64) -> Row {
+    Row { case, metric: "env_steps_per_s", value, unit: "env-steps/s", peer: None }
+}

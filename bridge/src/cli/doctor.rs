@@ -1,0 +1,63 @@
+use anyhow::Result;
+use serde_json::json;
+use worldstep_model::device::ComputeDevice;
+use worldstep_synth::{RenderConfig, Renderer};
+
+use super::{Json, print_json, print_text};
+
+/// One line of the report.
+struct Finding {
+    part: &'static str,
+    ok: bool,
+    detail: String,
+}
+
+/// Says what this machine can do, and what to install if not.
+pub fn run(args: Json) -> Result<()> {
+    let findings = [processor(), renderer(), libzmq(), cuda()];
+    if args.json {
+        let rows: Vec<_> = findings
+            .iter()
+            .map(|finding| json!({ "part": finding.part, "ok": finding.ok, "detail": finding.detail }))
+            .collect();
+        return print_json(&json!({ "findings": rows }));
+    }
+    let lines: String = findings
+        .iter()
+        .map(|finding| {
+            let mark = if finding.ok { "ok" } else { "no" };
+            format!("{mark:3} {:10} {}\n", finding.part, finding.detail)
+        })
+        .collect();
+    print_text(&lines)
+}
+
+fn processor() -> Finding {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    Finding { part: "processor", ok: true, detail: format!("{cores} cores") }
+}
+
+fn renderer() -> Finding {
+    match Renderer::new(RenderConfig { tiles: 1, width: 64, height: 64 }) {
+        Ok(renderer) => Finding { part: "renderer", ok: true, detail: renderer.adapter_name().to_owned() },
+        Err(error) => Finding { part: "renderer", ok: false, detail: error.to_string() },
+    }
+}
+
+fn libzmq() -> Finding {
+    let (major, minor, patch) = zmq::version();
+    let curve = if zmq::has("curve") == Some(true) { "with CURVE" } else { "without CURVE" };
+    Finding { part: "libzmq", ok: true, detail: format!("{major}.{minor}.{patch} {curve}") }
+}
+
+fn cuda() -> Finding {
+    let gpus: Vec<_> = std::fs::read_dir("/proc/driver/nvidia/gpus")
+        .map(|entries| entries.filter_map(std::result::Result::ok).collect())
+        .unwrap_or_default();
+    let (ok, detail) = match (gpus.len(), ComputeDevice::from_name("cuda:0")) {
+        (0, _) => (false, "no NVIDIA GPU; the dream runs on the processor".to_owned()),
+        (found, Ok(_)) => (true, format!("{found} NVIDIA GPU(s), use --device cuda:0")),
+        (found, Err(error)) => (false, format!("{found} NVIDIA GPU(s), but {error}")),
+    };
+    Finding { part: "cuda", ok, detail }
+}

@@ -1,0 +1,213 @@
+//! Subcommands of `worldstep`, one file each.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use anyhow::Result;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use serde::Serialize;
+
+mod bench;
+mod doctor;
+mod envs;
+mod eval;
+mod pictures;
+mod progress;
+mod serve;
+mod synth;
+mod train;
+
+/// A robotics simulator with one interface and two engines: truth (physics) and dream (a learned world model).
+#[derive(Parser)]
+#[command(name = "worldstep", version, propagate_version = true)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// What this machine can do (GPU, renderer, libzmq), and what to install if not.
+    Doctor(Json),
+    /// The registry of tasks, with returns of a random and of the expert policy, measured now.
+    Envs(Json),
+    /// Renders clips of a task into a LeRobotDataset v3.0.
+    Synth(SynthArgs),
+    /// Trains a world model on such a dataset.
+    Train(TrainArgs),
+    /// Weighs a world model against truth: same starts, same actions.
+    Eval(EvalArgs),
+    /// Serves both engines over ZeroMQ.
+    Serve(ServeArgs),
+    /// Measures one part: env, render, dream or bridge.
+    Bench(BenchArgs),
+}
+
+#[derive(Args)]
+struct Json {
+    /// One JSON object on stdout.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Args)]
+struct SynthArgs {
+    /// Task id or name (`catch-behind-screen`), or `all` for a dataset of each in subfolders.
+    #[arg(long)]
+    scenario: String,
+    /// Clips (episodes) in all.
+    #[arg(long)]
+    clips: u64,
+    /// Folder of the dataset.
+    #[arg(long)]
+    out: PathBuf,
+    /// Seed of the first clip; clip i has seed + i.
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    /// Goes on where an interrupted run stopped.
+    #[arg(long)]
+    resume: bool,
+    #[command(flatten)]
+    json: Json,
+}
+
+#[derive(Args)]
+struct TrainArgs {
+    /// Dataset written by `worldstep synth`.
+    #[arg(long)]
+    data: PathBuf,
+    /// Folder of the model and its checkpoints.
+    #[arg(long)]
+    out: PathBuf,
+    /// Size of the model.
+    #[arg(long, default_value = "nano")]
+    preset: String,
+    /// Where to train: `cpu` or `cuda:0`.
+    #[arg(long, default_value = "cpu")]
+    device: String,
+    /// Training time in all, earlier runs that are resumed included.
+    #[arg(long, default_value_t = 10.0)]
+    minutes: f64,
+    /// Seed of initial weights and batches.
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    /// Goes on from the last checkpoint in the folder.
+    #[arg(long)]
+    resume: bool,
+    #[command(flatten)]
+    json: Json,
+}
+
+#[derive(Args)]
+struct EvalArgs {
+    /// Folder of a trained model.
+    #[arg(long)]
+    model: PathBuf,
+    /// Dataset whose `val` clips it is weighed on.
+    #[arg(long)]
+    data: PathBuf,
+    /// Where to evaluate: `cpu` or `cuda:0`.
+    #[arg(long, default_value = "cpu")]
+    device: String,
+    /// Folder for animated pictures of truth beside dream.
+    #[arg(long)]
+    pictures: Option<PathBuf>,
+    /// File for the report as JSON.
+    #[arg(long)]
+    out: Option<PathBuf>,
+    #[command(flatten)]
+    json: Json,
+}
+
+#[derive(Args)]
+struct ServeArgs {
+    /// Folder of the model behind the dream engine.
+    #[arg(long)]
+    model: Option<PathBuf>,
+    /// Where the dream runs: `cpu` or `cuda:0`.
+    #[arg(long, default_value = "cpu")]
+    device: String,
+    /// `tcp://HOST:PORT` (port 0 picks one) or `ipc://PATH`.
+    #[arg(long, default_value = "tcp://127.0.0.1:7447")]
+    bind: String,
+    /// Ends when standard input closes, as it does when the parent process dies.
+    #[arg(long)]
+    exit_with_stdin: bool,
+    /// Longest wait for other clients before a batch goes without them.
+    #[arg(long, default_value_t = 5)]
+    max_wait_ms: u64,
+    /// Seconds without a message after which a session is dropped.
+    #[arg(long, default_value_t = 60)]
+    lease_s: u64,
+    #[command(flatten)]
+    json: Json,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum BenchPart {
+    /// Truth with state observations.
+    Env,
+    /// Frames from the batch renderer.
+    Render,
+    /// The world model.
+    Dream,
+    /// Truth and dream through the bridge.
+    Bridge,
+}
+
+#[derive(Args)]
+struct BenchArgs {
+    /// What to measure.
+    part: BenchPart,
+    /// Folder of the model behind the dream engine.
+    #[arg(long)]
+    model: Option<PathBuf>,
+    /// Seconds for each row.
+    #[arg(long, default_value_t = 2.0)]
+    seconds: f64,
+    #[command(flatten)]
+    json: Json,
+}
+
+/// Runs the chosen subcommand.
+pub fn run(cli: Cli) -> Result<()> {
+    match cli.command {
+        Command::Doctor(args) => doctor::run(args),
+        Command::Envs(args) => envs::run(args),
+        Command::Synth(args) => synth::run(&args),
+        Command::Train(args) => train::run(&args),
+        Command::Eval(args) => eval::run(&args),
+        Command::Serve(args) => serve::run(args),
+        Command::Bench(args) => bench::run(&args),
+    }
+}
+
+/// Prints `value` as the command's one JSON object.
+fn print_json(value: &impl Serialize) -> Result<()> {
+    use std::io::Write as _;
+    let mut stdout = std::io::stdout().lock();
+    serde_json::to_writer(&mut stdout, value)?;
+    stdout.write_all(b"\n")?;
+    stdout.flush()?;
+    Ok(())
+}
+
+/// Prints `text` on stdout.
+fn print_text(text: &str) -> Result<()> {
+    use std::io::Write as _;
+    std::io::stdout().lock().write_all(text.as_bytes())?;
+    Ok(())
+}
+
+/// A flag that Ctrl-C raises; a second Ctrl-C ends the process at once.
+fn stop_flag() -> Result<Arc<AtomicBool>> {
+    let flag = Arc::new(AtomicBool::new(false));
+    let raised = Arc::clone(&flag);
+    ctrlc::set_handler(move || {
+        if raised.swap(true, Ordering::SeqCst) {
+            std::process::exit(130);
+        }
+    })?;
+    Ok(flag)
+}

@@ -1,0 +1,34 @@
+use std::time::Duration;
+
+use anyhow::Result;
+use worldstep_bridge::engines::Engines;
+use worldstep_bridge::{Limits, ReadyInfo, ServeOptions, serve, stop_when_stdin_closes};
+use worldstep_model::device::ComputeDevice;
+
+use super::{ServeArgs, print_json, stop_flag};
+
+/// Serves until Ctrl-C, or until standard input closes if that was asked for.
+pub fn run(args: ServeArgs) -> Result<()> {
+    let stop = stop_flag()?;
+    if args.exit_with_stdin {
+        stop_when_stdin_closes(&stop)?;
+    }
+    let limits = Limits {
+        lease: Duration::from_secs(args.lease_s),
+        wait_max: Duration::from_millis(args.max_wait_ms),
+        ..Limits::default()
+    };
+    let engines = Engines::new(args.model, ComputeDevice::from_name(&args.device)?)?;
+    let options = ServeOptions { bind: args.bind, factory: Box::new(engines), limits, stop };
+    let json = args.json.json;
+    serve(options, |ready| announce(ready, json))?;
+    Ok(())
+}
+
+fn announce(ready: &ReadyInfo, json: bool) {
+    if json {
+        // A client that went away before the server was up is no reason to fail.
+        let _ = print_json(ready);
+    }
+    eprintln!("serving on {}", ready.address);
+}

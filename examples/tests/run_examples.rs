@@ -1,0 +1,38 @@
+//! Every example runs to its end and says what it did.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+use std::path::Path;
+use std::process::Command;
+
+/// Runs an example that `cargo test` has built, from the repository's root; returns its standard output.
+fn run(name: &str) -> String {
+    // target/debug/deps/run_examples-… → target/debug/examples/NAME
+    let test = std::env::current_exe().unwrap();
+    let example = test.parent().unwrap().parent().unwrap().join("examples").join(name);
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let output = Command::new(&example).current_dir(root).output().expect("the example is built");
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success(), "{name}: {}", String::from_utf8_lossy(&output.stderr));
+    text
+}
+
+#[test]
+fn step_truth_ends_episodes() {
+    let said = run("step_truth");
+    let episodes: u32 = said.split_whitespace().next().unwrap().parse().unwrap();
+    assert!(episodes >= 64, "200 steps end at least one episode in each of 64 lanes, got: {said}");
+}
+
+#[test]
+fn step_dream_steps_the_shipped_model() {
+    assert!(run("step_dream").contains("960 steps"));
+}
+
+#[test]
+fn render_frames_writes_three_pictures_a_task() {
+    assert!(run("render_frames").contains("9 frames"));
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let picture = image::open(root.join("out/frames/PushCube-v0.png")).unwrap().to_rgb8();
+    let first = *picture.get_pixel(0, 0);
+    assert!(picture.pixels().any(|pixel| *pixel != first), "the picture shows more than one colour");
+}
