@@ -42,7 +42,11 @@ impl ActionCoding {
             }
             Space::Box(space) => out.extend(action.iter().enumerate().map(|(i, value)| {
                 let (low, high) = space.bounds(i);
-                if (high - low).is_finite() && high > low { (value - low) / (high - low) * 2.0 - 1.0 } else { *value }
+                if (high - low).is_finite() && high > low {
+                    (value - low) / (high - low) * 2.0 - 1.0
+                } else {
+                    *value
+                }
             })),
             _ => out.extend_from_slice(action),
         }

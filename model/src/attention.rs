@@ -30,7 +30,8 @@ impl Attention {
         Self {
             qkv: LinearConfig::new(width, qkv_width).with_bias(false).init(device),
             out: residual_linear(width, width, device),
-            q_gain: Initializer::Constant { value: 1.0 / (head_dim as f64).sqrt() * 2.0 }.init([head_dim], device),
+            q_gain: Initializer::Constant { value: 1.0 / (head_dim as f64).sqrt() * 2.0 }
+                .init([head_dim], device),
             heads: config.heads,
             kv_heads: config.kv_heads,
             head_dim,
@@ -46,7 +47,8 @@ impl Attention {
         let rows = x.dims()[0];
         let (frames, groups) = (rows / tokens, self.heads / self.kv_heads);
         let (q, k, v) = self.project(x);
-        let per_head = |t: Tensor<2>| t.reshape([frames, tokens, self.kv_heads, self.head_dim]).swap_dims(1, 2);
+        let per_head =
+            |t: Tensor<2>| t.reshape([frames, tokens, self.kv_heads, self.head_dim]).swap_dims(1, 2);
         let q = q
             .reshape([frames, tokens, self.kv_heads, groups, self.head_dim])
             .permute([0, 2, 3, 1, 4])
@@ -79,10 +81,12 @@ impl Attention {
         let lanes = rows / (frames * FRAME_TOKENS);
         let slots = FRAME_TOKENS * self.kv_heads;
         let (q, k, v) = self.project(x);
-        let q = q
-            .reshape([lanes, frames, slots, groups, self.head_dim])
-            .permute([0, 2, 3, 1, 4])
-            .reshape([lanes, slots, groups * frames, self.head_dim]);
+        let q = q.reshape([lanes, frames, slots, groups, self.head_dim]).permute([0, 2, 3, 1, 4]).reshape([
+            lanes,
+            slots,
+            groups * frames,
+            self.head_dim,
+        ]);
         let per_frame = |t: Tensor<2>| t.reshape([lanes, frames, slots, self.head_dim]);
         let (k, v) = match cache {
             Some(cache) => cache.append(per_frame(k), per_frame(v)),

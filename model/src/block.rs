@@ -21,7 +21,8 @@ impl TemporalAttention {
     pub fn new(config: &StackConfig, context_frames: usize, device: &Device) -> Self {
         Self {
             attention: Attention::new(config, device),
-            distance_bias: Initializer::Normal { mean: 0.0, std: 1.0 }.init([config.heads, context_frames], device),
+            distance_bias: Initializer::Normal { mean: 0.0, std: 1.0 }
+                .init([config.heads, context_frames], device),
         }
     }
 

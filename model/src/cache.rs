@@ -45,7 +45,9 @@ impl LayerCache {
         let shift = context - (self.slot + 1) % context;
         for (ring, lane_ring) in [&mut self.keys, &mut self.values].into_iter().zip(rings) {
             let lane_ring = roll(lane_ring, shift % context);
-            ring.inplace(|ring| ring.slice_assign([lane..lane + 1, 0..context, 0..rows, 0..width], lane_ring));
+            ring.inplace(|ring| {
+                ring.slice_assign([lane..lane + 1, 0..context, 0..rows, 0..width], lane_ring)
+            });
         }
     }
 }
@@ -85,7 +87,11 @@ impl Cache {
     pub fn new(config: &ModelConfig, lanes: usize, device: &Device) -> Self {
         let stack = &config.dynamics;
         let shape = [lanes, config.context_frames, FRAME_TOKENS * stack.kv_heads, stack.head_dim()];
-        let layer = || LayerCache { keys: Tensor::zeros(shape, device), values: Tensor::zeros(shape, device), slot: 0 };
+        let layer = || LayerCache {
+            keys: Tensor::zeros(shape, device),
+            values: Tensor::zeros(shape, device),
+            slot: 0,
+        };
         Self {
             layers: (0..stack.layers).filter(|i| i % config.temporal_every == 0).map(|_| layer()).collect(),
             newest: 0,
@@ -111,7 +117,8 @@ impl Cache {
     pub fn advance(&mut self, mask: &[bool]) -> Timeline {
         let context = self.context_frames;
         let held = (0..self.lanes()).filter(|lane| !mask[*lane] && self.ages[*lane] > 0);
-        self.held = held.map(|lane| (lane, self.layers.iter().map(|layer| layer.unrolled(lane)).collect())).collect();
+        self.held =
+            held.map(|lane| (lane, self.layers.iter().map(|layer| layer.unrolled(lane)).collect())).collect();
         self.newest = (self.newest + 1) % context;
         self.layers.iter_mut().for_each(|layer| layer.slot = self.newest);
         let ages: Vec<_> = self.ages.iter().map(|age| (age + 1).min(context)).collect();

@@ -106,7 +106,8 @@ pub struct ModelConfig {
 impl ModelConfig {
     /// Sizes of `preset` for actions of `action_values` and `tracked_objects` moving objects.
     pub fn new(preset: Preset, action_values: usize, tracked_objects: usize) -> Self {
-        let stack = |width, layers, heads, kv_heads, hidden| StackConfig { width, layers, heads, kv_heads, hidden };
+        let stack =
+            |width, layers, heads, kv_heads, hidden| StackConfig { width, layers, heads, kv_heads, hidden };
         let (dynamics, codec_width, temporal_every) = match preset {
             Preset::Nano => (stack(96, 4, 4, 2, 192), 64, 2),
             Preset::S => (stack(256, 8, 8, 4, 704), 128, 4),

@@ -5,7 +5,8 @@ use burn::tensor::{Device, Tensor};
 use crate::block::Block;
 use crate::cache::Cache;
 use crate::config::{
-    ACTION_TOKEN, CODE_LOGITS, CODES_PER_TOKEN, FRAME_TOKENS, ModelConfig, NOISE_LEVELS, READOUT_TOKEN, SPATIAL_TOKENS,
+    ACTION_TOKEN, CODE_LOGITS, CODES_PER_TOKEN, FRAME_TOKENS, ModelConfig, NOISE_LEVELS, READOUT_TOKEN,
+    SPATIAL_TOKENS,
 };
 use crate::norm::rms_norm;
 use crate::reward::REWARD_BINS;

@@ -21,7 +21,8 @@ pub fn quantize(z: Tensor<2>) -> Tensor<2> {
     // The slightly wider bound keeps the outermost levels as easy to reach as the others.
     let bounded = (z.tanh() * 1.1 + 1.0) * 0.5 * steps.clone();
     let rounded = bounded.clone().detach().round();
-    let rounded = rounded.clone().max_pair(rounded.zeros_like()).min_pair(steps.clone().expand(rounded.shape()));
+    let rounded =
+        rounded.clone().max_pair(rounded.zeros_like()).min_pair(steps.clone().expand(rounded.shape()));
     let straight = bounded.clone() + (rounded - bounded.detach());
     straight * 2.0 / steps - 1.0
 }

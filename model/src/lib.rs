@@ -2,6 +2,7 @@
 //!
 //! Data goes one way: **dataset → frames → codes ([`tokenizer`]) → next codes ([`dynamics`]) → frames**.
 
+/// How actions become vectors.
 pub mod action;
 mod attention;
 mod block;
@@ -9,11 +10,14 @@ pub mod cache;
 pub mod codec;
 pub mod config;
 pub mod data;
+/// Where the model computes.
 pub mod device;
+/// Codes → next codes, reward, termination, object states.
 pub mod dynamics;
 pub mod eval;
 mod feed_forward;
 pub mod fsq;
+/// The whole model and its folder.
 pub mod model;
 pub mod neural_env;
 mod norm;
@@ -21,5 +25,6 @@ pub mod packing;
 pub mod reward;
 pub mod rollout;
 mod timeline;
+/// Frames ↔ codes.
 pub mod tokenizer;
 pub mod train;

@@ -158,8 +158,10 @@ impl Model {
 
 fn load_card(dir: &Path) -> Result<ModelCard, ModelError> {
     let path = dir.join(CARD_FILE);
-    let text = std::fs::read_to_string(&path).map_err(|source| ModelError::Read { path: path.clone(), source })?;
-    let damaged = |error: serde_json::Error| ModelError::Damaged { path: path.clone(), message: error.to_string() };
+    let text =
+        std::fs::read_to_string(&path).map_err(|source| ModelError::Read { path: path.clone(), source })?;
+    let damaged =
+        |error: serde_json::Error| ModelError::Damaged { path: path.clone(), message: error.to_string() };
     let json: serde_json::Value = serde_json::from_str(&text).map_err(damaged)?;
     if let Some(found) = json["format"].as_u64().filter(|found| *found != u64::from(MODEL_FORMAT)) {
         return Err(ModelError::Version { path, found });

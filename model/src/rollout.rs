@@ -39,7 +39,8 @@ pub fn step(
     let lanes = mask.len();
     let device = dynamics.device();
     let mut one_hot = vec![0.0; lanes * SPATIAL_TOKENS * TOKEN_LOGITS];
-    for (codes, out) in codes.chunks_exact(FRAME_CODE_BYTES).zip(one_hot.chunks_exact_mut(SPATIAL_TOKENS * TOKEN_LOGITS))
+    for (codes, out) in
+        codes.chunks_exact(FRAME_CODE_BYTES).zip(one_hot.chunks_exact_mut(SPATIAL_TOKENS * TOKEN_LOGITS))
     {
         one_hot_tokens(codes, out);
     }
@@ -49,7 +50,8 @@ pub fn step(
         rows.extend_from_slice(&actions[lane * values..(lane + 1) * values]);
         rows.extend((0..NOISE_LEVELS).map(|i| if i == *level { 1.0 } else { 0.0 }));
     }
-    let tensor = |values: Vec<f32>, shape: [usize; 2]| Tensor::from_data(TensorData::new(values, shape), &device);
+    let tensor =
+        |values: Vec<f32>, shape: [usize; 2]| Tensor::from_data(TensorData::new(values, shape), &device);
     let input = FrameInput {
         codes: tensor(one_hot, [lanes * SPATIAL_TOKENS, TOKEN_LOGITS]),
         actions: tensor(rows, [lanes, values + NOISE_LEVELS]),
@@ -71,7 +73,8 @@ pub fn sample_codes(logits: &[f32], temperature: f32, draw: u64, out: &mut [u8])
             let first = token * TOKEN_LOGITS + part * CODE_LOGITS;
             for dim in 0..CODE_VALUES {
                 let logits = &logits[first + LOGIT_OFFSETS[dim]..first + LOGIT_OFFSETS[dim + 1]];
-                out[grid_index(token, part) * CODE_VALUES + dim] = sample_level(logits, temperature, &mut rng);
+                out[grid_index(token, part) * CODE_VALUES + dim] =
+                    sample_level(logits, temperature, &mut rng);
             }
         }
     }

@@ -77,7 +77,13 @@ impl Timeline {
     pub fn bias(&self, distance_bias: Tensor<2>, kv_heads: usize) -> Tensor<5> {
         let heads = distance_bias.dims()[0];
         let lanes = self.penalty.dims()[0];
-        let bias = distance_bias.matmul(self.distance_one_hot.clone()).reshape([1, 1, heads, self.frames, self.keys]);
+        let bias = distance_bias.matmul(self.distance_one_hot.clone()).reshape([
+            1,
+            1,
+            heads,
+            self.frames,
+            self.keys,
+        ]);
         (bias + self.penalty.clone()).reshape([lanes, 1, kv_heads, heads / kv_heads * self.frames, self.keys])
     }
 }

@@ -73,7 +73,9 @@ pub fn patches(frames: &[u8], device: &Device) -> Tensor<2> {
     let mut values = vec![0.0; frames.len()];
     for (frame, out) in frames.chunks_exact(FRAME_BYTES).zip(values.chunks_exact_mut(FRAME_BYTES)) {
         for_each_run(|pixel, patch| {
-            for (to, from) in out[patch..patch + PATCH_SIDE * 3].iter_mut().zip(&frame[pixel..pixel + PATCH_SIDE * 3]) {
+            for (to, from) in
+                out[patch..patch + PATCH_SIDE * 3].iter_mut().zip(&frame[pixel..pixel + PATCH_SIDE * 3])
+            {
                 *to = f32::from(*from) / 127.5 - 1.0;
             }
         });
@@ -86,7 +88,8 @@ pub fn frames(patches: &[f32]) -> Vec<u8> {
     let mut frames = vec![0; patches.len()];
     for (patches, out) in patches.chunks_exact(FRAME_BYTES).zip(frames.chunks_exact_mut(FRAME_BYTES)) {
         for_each_run(|pixel, patch| {
-            for (to, from) in out[pixel..pixel + PATCH_SIDE * 3].iter_mut().zip(&patches[patch..patch + PATCH_SIDE * 3])
+            for (to, from) in
+                out[pixel..pixel + PATCH_SIDE * 3].iter_mut().zip(&patches[patch..patch + PATCH_SIDE * 3])
             {
                 *to = ((from + 1.0) * 127.5).round().clamp(0.0, 255.0) as u8;
             }
@@ -122,7 +125,9 @@ mod tests {
         let device = Device::flex();
         let tokenizer = Tokenizer::new(&ModelConfig::new(crate::config::Preset::Nano, 3, 1), &device);
         let mut frame = vec![40; FRAME_BYTES];
-        let code = |frame: &[u8]| tokenizer.encode(patches(frame, &device)).into_data().convert::<f32>().to_vec::<f32>();
+        let code = |frame: &[u8]| {
+            tokenizer.encode(patches(frame, &device)).into_data().convert::<f32>().to_vec::<f32>()
+        };
         let before = code(&frame).unwrap();
         frame[..24].fill(250);
         let after = code(&frame).unwrap();

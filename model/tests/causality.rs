@@ -29,10 +29,12 @@ struct Clip {
 impl Clip {
     fn random(seed: u64) -> Self {
         let mut rng = Rng::seed_from_u64(seed);
-        let mut frame =
-            || (0..FRAME_CODE_BYTES).map(|i| rng.random_range(0..FSQ_LEVELS[i % 4] as u8)).collect::<Vec<u8>>();
+        let mut frame = || {
+            (0..FRAME_CODE_BYTES).map(|i| rng.random_range(0..FSQ_LEVELS[i % 4] as u8)).collect::<Vec<u8>>()
+        };
         let codes = (0..FRAMES).map(|_| frame()).collect();
-        let mut row = || (0..ACTIONS + NOISE_LEVELS).map(|_| rng.random_range(0.0..1.0)).collect::<Vec<f32>>();
+        let mut row =
+            || (0..ACTIONS + NOISE_LEVELS).map(|_| rng.random_range(0.0..1.0)).collect::<Vec<f32>>();
         Self { codes, actions: (0..FRAMES).map(|_| row()).collect() }
     }
 }
@@ -55,20 +57,31 @@ fn input(frames: &[(&Vec<u8>, &Vec<f32>)]) -> FrameInput {
 fn uncached(dynamics: &Dynamics, lanes: &[Clip]) -> Vec<Vec<Vec<f32>>> {
     let frames: Vec<_> = lanes.iter().flat_map(|clip| clip.codes.iter().zip(&clip.actions)).collect();
     let out = dynamics.forward(input(&frames), FRAMES);
-    let all: Vec<Vec<f32>> = [plain(out.codes), plain(out.reward), plain(out.terminated), plain(out.objects)].into();
+    let all: Vec<Vec<f32>> =
+        [plain(out.codes), plain(out.reward), plain(out.terminated), plain(out.objects)].into();
     let said = |i: usize| {
-        let part = |values: &Vec<f32>| values.chunks_exact(values.len() / frames.len()).nth(i).unwrap().to_vec();
+        let part =
+            |values: &Vec<f32>| values.chunks_exact(values.len() / frames.len()).nth(i).unwrap().to_vec();
         all.iter().flat_map(part).collect::<Vec<f32>>()
     };
     (0..lanes.len()).map(|lane| (0..FRAMES).map(|t| said(lane * FRAMES + t)).collect()).collect()
 }
 
 /// One cached step of the lanes' frames `at[lane]`.
-fn step(dynamics: &Dynamics, lanes: &[Clip], at: &[usize], mask: &[bool], cache: &mut Cache) -> Vec<Vec<f32>> {
+fn step(
+    dynamics: &Dynamics,
+    lanes: &[Clip],
+    at: &[usize],
+    mask: &[bool],
+    cache: &mut Cache,
+) -> Vec<Vec<f32>> {
     let frames: Vec<_> = lanes.iter().zip(at).map(|(clip, t)| (&clip.codes[*t], &clip.actions[*t])).collect();
     let out = dynamics.step(input(&frames), mask, cache);
-    let all: Vec<Vec<f32>> = [plain(out.codes), plain(out.reward), plain(out.terminated), plain(out.objects)].into();
-    let part = |values: &Vec<f32>, i: usize| values.chunks_exact(values.len() / lanes.len()).nth(i).unwrap().to_vec();
+    let all: Vec<Vec<f32>> =
+        [plain(out.codes), plain(out.reward), plain(out.terminated), plain(out.objects)].into();
+    let part = |values: &Vec<f32>, i: usize| {
+        values.chunks_exact(values.len() / lanes.len()).nth(i).unwrap().to_vec()
+    };
     (0..lanes.len()).map(|i| all.iter().flat_map(|values| part(values, i)).collect()).collect()
 }
 

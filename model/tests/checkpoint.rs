@@ -30,7 +30,8 @@ fn training_learns_and_its_model_loads() {
     let dir = tempfile::tempdir().unwrap();
     let clips = toy::clips(4, 20, 1);
     let mut losses = Vec::new();
-    let summary = train_on(&clips, &options(dir.path(), 12, 3), &mut |progress| losses.push(progress.loss)).unwrap();
+    let summary =
+        train_on(&clips, &options(dir.path(), 12, 3), &mut |progress| losses.push(progress.loss)).unwrap();
     assert_eq!(losses.len(), 15);
     assert!(losses[11] < 0.9 * losses[0], "{losses:?}");
     let model = Model::load(dir.path(), &Device::flex()).unwrap();
@@ -51,7 +52,8 @@ fn a_resumed_training_goes_on_where_it_was() {
     let mut resumed = options(dir.path(), 4, 3);
     resumed.resume = true;
     let mut steps = Vec::new();
-    let summary = train_on(&clips, &resumed, &mut |progress| steps.push((progress.stage, progress.step))).unwrap();
+    let summary =
+        train_on(&clips, &resumed, &mut |progress| steps.push((progress.stage, progress.step))).unwrap();
     assert_eq!(steps.len(), 3, "the tokenizer was finished: {steps:?}");
     assert_eq!((summary.record.tokenizer_steps, summary.record.dynamics_steps), (4, 3));
     assert_eq!(code(dir.path()), before, "codes must not change under the dynamics");

@@ -36,7 +36,8 @@ fn what_was_written_is_read() {
     assert_eq!(read.rewards, written.rewards);
     assert_eq!(read.terminated, written.terminated);
     assert_eq!(read.objects, written.objects);
-    let shape = |clips: &Clips| clips.ranges.iter().map(|r| (r.start, r.len, r.split, r.seed)).collect::<Vec<_>>();
+    let shape =
+        |clips: &Clips| clips.ranges.iter().map(|r| (r.start, r.len, r.split, r.seed)).collect::<Vec<_>>();
     assert_eq!(shape(&read), shape(&written));
 }
 

@@ -12,7 +12,11 @@ use worldstep_model::tokenizer::Tokenizer;
 
 fn input(frames: usize, config: &ModelConfig, device: &Device) -> FrameInput {
     FrameInput {
-        codes: Tensor::random([frames * SPATIAL_TOKENS, TOKEN_LOGITS], Distribution::Uniform(0.0, 0.3), device),
+        codes: Tensor::random(
+            [frames * SPATIAL_TOKENS, TOKEN_LOGITS],
+            Distribution::Uniform(0.0, 0.3),
+            device,
+        ),
         actions: Tensor::zeros([frames, config.action_values + NOISE_LEVELS], device),
     }
 }
@@ -36,7 +40,8 @@ fn speed() {
                         for _ in 0..2 {
                             let lanes = 8 / shards;
                             let out = dynamics.forward(input(lanes * 32, &config, &plain), 32);
-                            let loss = (out.codes.exp().mean() + out.reward.mean() + out.objects.mean()).sum();
+                            let loss =
+                                (out.codes.exp().mean() + out.reward.mean() + out.objects.mean()).sum();
                             std::hint::black_box(loss.backward());
                         }
                     });
@@ -52,7 +57,11 @@ fn speed() {
                     let pool = rayon::ThreadPoolBuilder::new().num_threads(2 / shards).build().unwrap();
                     pool.install(|| {
                         for _ in 0..2 {
-                            let x = Tensor::<2>::random([64 / shards * FRAME_CODES, 192], Distribution::Default, &plain);
+                            let x = Tensor::<2>::random(
+                                [64 / shards * FRAME_CODES, 192],
+                                Distribution::Default,
+                                &plain,
+                            );
                             let y = tokenizer.decode(tokenizer.encode(x.clone()));
                             std::hint::black_box((y - x).square().mean().backward());
                         }

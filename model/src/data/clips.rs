@@ -83,7 +83,12 @@ impl Clips {
             for batch in meta::open(&path)? {
                 let damaged = |message| DataError::Damaged { path: path.clone(), message };
                 let batch = batch.map_err(|error| damaged(error.to_string()))?;
-                clips.append(&path, &Columns::new(&batch), |index| episodes.get(&index), &mut last_episode)?;
+                clips.append(
+                    &path,
+                    &Columns::new(&batch),
+                    |index| episodes.get(&index),
+                    &mut last_episode,
+                )?;
             }
         }
         if clips.ranges.is_empty() {
@@ -184,10 +189,17 @@ impl Clips {
         let terminated = columns.scalars(feature::TERMINATED)?;
         let (poses, velocities) = (columns.floats(feature::POSE)?, columns.floats(feature::VELOCITY)?);
         let ids = columns.floats(feature::INSTANCE_ID)?;
-        let moving: Vec<f32> =
-            self.scenario.instances.iter().filter(|label| label.moving).map(|label| f32::from(label.id)).collect();
+        let moving: Vec<f32> = self
+            .scenario
+            .instances
+            .iter()
+            .filter(|label| label.moving)
+            .map(|label| f32::from(label.id))
+            .collect();
         for row in wanted {
-            self.coding.encode(&actions[*row], &mut self.actions).map_err(|m| (feature::ACTION.to_owned(), m))?;
+            self.coding
+                .encode(&actions[*row], &mut self.actions)
+                .map_err(|m| (feature::ACTION.to_owned(), m))?;
             self.rewards.push(rewards[*row]);
             self.terminated.push(terminated[*row] != 0.0);
             for id in &moving {
@@ -195,8 +207,8 @@ impl Clips {
                     let position = poses[*row].get(object * 7..object * 7 + OBJECT_VALUES / 2)?;
                     Some((position, velocities[*row].get(object * 6..object * 6 + OBJECT_VALUES / 2)?))
                 });
-                let (position, velocity) =
-                    values.ok_or_else(|| (feature::POSE.to_owned(), format!("has no row for instance {id}")))?;
+                let (position, velocity) = values
+                    .ok_or_else(|| (feature::POSE.to_owned(), format!("has no row for instance {id}")))?;
                 self.objects.extend_from_slice(position);
                 self.objects.extend_from_slice(velocity);
             }
@@ -204,7 +216,12 @@ impl Clips {
         Ok(())
     }
 
-    fn append_images(&mut self, path: &Path, columns: &Columns<'_>, wanted: &[usize]) -> Result<(), DataError> {
+    fn append_images(
+        &mut self,
+        path: &Path,
+        columns: &Columns<'_>,
+        wanted: &[usize],
+    ) -> Result<(), DataError> {
         let column_error = |(column, message)| DataError::Column { path: path.to_owned(), column, message };
         let rgb = columns.images(feature::RGB).map_err(column_error)?;
         let instance = columns.images(feature::INSTANCE).map_err(column_error)?;

@@ -30,8 +30,9 @@ impl<'a> Columns<'a> {
         (0..column.len())
             .map(|row| {
                 let mut out = Vec::new();
-                flatten(column.slice(row, 1).as_ref(), &mut out)
-                    .ok_or_else(|| (name.to_owned(), format!("holds {:?}, not numbers", column.data_type())))?;
+                flatten(column.slice(row, 1).as_ref(), &mut out).ok_or_else(|| {
+                    (name.to_owned(), format!("holds {:?}, not numbers", column.data_type()))
+                })?;
                 Ok(out)
             })
             .collect()
@@ -39,7 +40,9 @@ impl<'a> Columns<'a> {
 
     /// One number a row, as a number or a list of one.
     pub fn scalars(&self, name: &str) -> Result<Vec<f32>, ColumnError> {
-        let first = |row: Vec<f32>| row.first().copied().ok_or_else(|| (name.to_owned(), "holds an empty row".to_owned()));
+        let first = |row: Vec<f32>| {
+            row.first().copied().ok_or_else(|| (name.to_owned(), "holds an empty row".to_owned()))
+        };
         self.floats(name)?.into_iter().map(first).collect()
     }
 
@@ -54,7 +57,9 @@ impl<'a> Columns<'a> {
     pub fn texts(&self, name: &str) -> Result<Vec<String>, ColumnError> {
         let column = self.get(name)?;
         match column.data_type() {
-            DataType::Utf8 => Ok(column.as_string::<i32>().iter().map(|text| text.unwrap_or("").to_owned()).collect()),
+            DataType::Utf8 => {
+                Ok(column.as_string::<i32>().iter().map(|text| text.unwrap_or("").to_owned()).collect())
+            }
             DataType::LargeUtf8 => {
                 Ok(column.as_string::<i64>().iter().map(|text| text.unwrap_or("").to_owned()).collect())
             }
@@ -79,7 +84,9 @@ impl<'a> Columns<'a> {
 fn flatten(array: &dyn Array, out: &mut Vec<f32>) -> Option<()> {
     match array.data_type() {
         DataType::Float32 => out.extend(array.as_primitive::<Float32Type>().values()),
-        DataType::Float64 => out.extend(array.as_primitive::<Float64Type>().values().iter().map(|v| *v as f32)),
+        DataType::Float64 => {
+            out.extend(array.as_primitive::<Float64Type>().values().iter().map(|v| *v as f32))
+        }
         DataType::Int64 => out.extend(array.as_primitive::<Int64Type>().values().iter().map(|v| *v as f32)),
         DataType::Boolean => out.extend(array.as_boolean().iter().map(|v| f32::from(v == Some(true)))),
         DataType::FixedSizeList(..) => {

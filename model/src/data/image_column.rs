@@ -33,7 +33,9 @@ pub fn instances(png: &[u8], labels: &[InstanceLabel], out: &mut [u8]) -> Result
     check_size(image.width(), image.height())?;
     let bits = |id: u16| {
         let label = labels.iter().find(|label| label.id == id);
-        label.map_or(0, |label| u8::from(label.moving) * PIXEL_MOVING + u8::from(label.actuated) * PIXEL_ACTUATED)
+        label.map_or(0, |label| {
+            u8::from(label.moving) * PIXEL_MOVING + u8::from(label.actuated) * PIXEL_ACTUATED
+        })
     };
     let luma = image.to_luma16();
     for (out, id) in out.iter_mut().zip(luma.as_raw()) {

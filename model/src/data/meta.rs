@@ -21,10 +21,16 @@ pub struct EpisodeMeta {
 /// Reads `meta/info.json` and refuses what this build cannot read.
 pub fn info(dir: &Path) -> Result<DatasetInfo, DataError> {
     let path = dir.join("meta/info.json");
-    let text = std::fs::read_to_string(&path).map_err(|source| DataError::Read { path: path.clone(), source })?;
+    let text =
+        std::fs::read_to_string(&path).map_err(|source| DataError::Read { path: path.clone(), source })?;
     let wrong = |message: String| DataError::Info { path: path.clone(), message };
     let json: serde_json::Value = serde_json::from_str(&text).map_err(|error| wrong(error.to_string()))?;
-    let version = |what, found: String, expected: String| DataError::Version { path: path.clone(), what, found, expected };
+    let version = |what, found: String, expected: String| DataError::Version {
+        path: path.clone(),
+        what,
+        found,
+        expected,
+    };
     let lerobot = json["codebase_version"].as_str().unwrap_or("missing");
     if lerobot != LEROBOT_VERSION {
         return Err(version("codebase_version", lerobot.to_owned(), LEROBOT_VERSION.to_owned()));
@@ -56,7 +62,9 @@ pub fn scenario(dir: &Path, info: &DatasetInfo, id: Option<&str>) -> Result<Scen
         (None, [only]) => Some(only),
         (None, _) => return Err(wrong(format!("a model learns one task, choose one of: {known}"))),
     };
-    found.cloned().ok_or_else(|| wrong(format!("no clips of {:?}; there are: {known}", id.unwrap_or_default())))
+    found
+        .cloned()
+        .ok_or_else(|| wrong(format!("no clips of {:?}; there are: {known}", id.unwrap_or_default())))
 }
 
 /// Parquet files under `dir/part/chunk-*/`, in order.
@@ -72,16 +80,21 @@ pub fn files(dir: &Path, part: &str) -> Result<Vec<PathBuf>, DataError> {
     };
     let mut files = Vec::new();
     for chunk in list(&dir.join(part))?.into_iter().filter(|path| path.is_dir()) {
-        files.extend(list(&chunk)?.into_iter().filter(|path| path.extension().is_some_and(|ext| ext == "parquet")));
+        files.extend(
+            list(&chunk)?.into_iter().filter(|path| path.extension().is_some_and(|ext| ext == "parquet")),
+        );
     }
     Ok(files)
 }
 
 /// Opens a parquet file for reading by batches.
 pub fn open(path: &Path) -> Result<ParquetRecordBatchReader, DataError> {
-    let damaged =
-        |error: parquet::errors::ParquetError| DataError::Damaged { path: path.to_owned(), message: error.to_string() };
-    let file = std::fs::File::open(path).map_err(|source| DataError::Read { path: path.to_owned(), source })?;
+    let damaged = |error: parquet::errors::ParquetError| DataError::Damaged {
+        path: path.to_owned(),
+        message: error.to_string(),
+    };
+    let file =
+        std::fs::File::open(path).map_err(|source| DataError::Read { path: path.to_owned(), source })?;
     let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(damaged)?;
     builder.with_batch_size(512).build().map_err(damaged)
 }
@@ -91,8 +104,8 @@ pub fn episodes(dir: &Path) -> Result<HashMap<i64, EpisodeMeta>, DataError> {
     let mut all = HashMap::new();
     for path in files(dir, "meta/episodes")? {
         for batch in open(&path)? {
-            let batch =
-                batch.map_err(|error| DataError::Damaged { path: path.clone(), message: error.to_string() })?;
+            let batch = batch
+                .map_err(|error| DataError::Damaged { path: path.clone(), message: error.to_string() })?;
             let rows = episode_rows(&Columns::new(&batch))
                 .map_err(|(column, message)| DataError::Column { path: path.clone(), column, message })?;
             all.extend(rows);

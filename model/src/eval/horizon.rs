@@ -45,7 +45,10 @@ impl Horizons {
     /// The table of the report, and every horizon for curves.
     pub fn table(&self, tokenizer: &Pooled) -> PsnrTable {
         let rows = |table: &BTreeMap<usize, Pooled>| {
-            table.iter().map(|(ahead, pooled)| (*ahead, Psnr::from(pooled.psnr_db()))).collect::<BTreeMap<_, _>>()
+            table
+                .iter()
+                .map(|(ahead, pooled)| (*ahead, Psnr::from(pooled.psnr_db())))
+                .collect::<BTreeMap<_, _>>()
         };
         let reported = |table: &BTreeMap<usize, Pooled>| {
             rows(table).into_iter().filter(|(ahead, _)| REPORTED.contains(ahead)).collect()

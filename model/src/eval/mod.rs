@@ -48,7 +48,8 @@ pub fn evaluate(model: &Model, clips: &Clips, options: &EvalOptions) -> EvalRepo
         .take(options.clips_max)
         .cloned()
         .collect();
-    let mut report = EvalReport { clips: ranges.len(), context_frames: options.context_frames, ..Default::default() };
+    let mut report =
+        EvalReport { clips: ranges.len(), context_frames: options.context_frames, ..Default::default() };
     let mut horizons = Horizons::default();
     let mut flags = Flags::default();
     let mut tokenizer = pooled::Pooled::default();
@@ -133,7 +134,8 @@ impl<'a> Batch<'a> {
         for t in 0..context + HORIZON_MAX - 1 {
             if t < context {
                 for (lane, codes) in codes.chunks_exact_mut(FRAME_CODE_BYTES).enumerate() {
-                    codes.copy_from_slice(&self.codes[lane][t * FRAME_CODE_BYTES..(t + 1) * FRAME_CODE_BYTES]);
+                    codes
+                        .copy_from_slice(&self.codes[lane][t * FRAME_CODE_BYTES..(t + 1) * FRAME_CODE_BYTES]);
                 }
             }
             // The last context frame's action is the first to shape the dream.

@@ -52,7 +52,9 @@ impl Lane {
     }
 
     fn number(&self, episode: u64, step: u64) -> u64 {
-        let mixed = self.seed ^ episode.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ step.wrapping_mul(0xd1b5_4a32_d192_ed03);
+        let mixed = self.seed
+            ^ episode.wrapping_mul(0x9e37_79b9_7f4a_7c15)
+            ^ step.wrapping_mul(0xd1b5_4a32_d192_ed03);
         Rng::seed_from_u64(mixed).next_u64()
     }
 }
@@ -72,12 +74,14 @@ pub struct SavedLane {
 
 impl SavedLane {
     pub fn to_bytes(&self) -> Result<Vec<u8>, EnvError> {
-        rmp_serde::to_vec(&(STATE_VERSION, self)).map_err(|error| EnvError::State { message: error.to_string() })
+        rmp_serde::to_vec(&(STATE_VERSION, self))
+            .map_err(|error| EnvError::State { message: error.to_string() })
     }
 
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, EnvError> {
         let wrong = |message: String| EnvError::State { message };
-        let (version, saved): (u32, Self) = rmp_serde::from_slice(bytes).map_err(|error| wrong(error.to_string()))?;
+        let (version, saved): (u32, Self) =
+            rmp_serde::from_slice(bytes).map_err(|error| wrong(error.to_string()))?;
         if version != STATE_VERSION {
             return Err(wrong(format!("its version is {version}, this build reads {STATE_VERSION}")));
         }

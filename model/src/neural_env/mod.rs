@@ -31,7 +31,12 @@ pub struct NeuralOptions {
 impl NeuralOptions {
     /// Defaults: NEXT_STEP, likeliest codes, threshold 0.5.
     pub fn new(num_envs: usize) -> Self {
-        Self { num_envs, autoreset_mode: AutoresetMode::NextStep, temperature: 0.0, termination_threshold: 0.5 }
+        Self {
+            num_envs,
+            autoreset_mode: AutoresetMode::NextStep,
+            temperature: 0.0,
+            termination_threshold: 0.5,
+        }
     }
 }
 
@@ -143,7 +148,8 @@ impl NeuralVectorEnv {
         for lane in 0..n {
             self.model.card.actions.encode_lane(actions, lane, &mut coded).map_err(action_error)?;
         }
-        let levels: Vec<_> = self.lanes.iter().map(|lane| if lane.steps == 0 { 0 } else { DREAMT_LEVEL }).collect();
+        let levels: Vec<_> =
+            self.lanes.iter().map(|lane| if lane.steps == 0 { 0 } else { DREAMT_LEVEL }).collect();
         let said = rollout::step(&self.model.dynamics, &self.codes, (&coded, &levels), live, &mut self.cache);
         let logits_len = said.code_logits.len() / n;
         let stepped: Vec<usize> = (0..n).filter(|lane| live[*lane]).collect();
@@ -194,7 +200,9 @@ impl VectorEnv for NeuralVectorEnv {
     fn reset(&mut self, seeds: &[Option<u64>], mask: &[bool]) -> Result<(), EnvError> {
         self.check_len("seeds", seeds.len())?;
         self.check_len("mask", mask.len())?;
-        for (lane, seed) in self.lanes.iter_mut().zip(seeds).zip(mask).filter(|(_, masked)| **masked).map(|(x, _)| x) {
+        for (lane, seed) in
+            self.lanes.iter_mut().zip(seeds).zip(mask).filter(|(_, masked)| **masked).map(|(x, _)| x)
+        {
             if let Some(seed) = seed {
                 lane.seed(*seed);
             }
@@ -211,8 +219,10 @@ impl VectorEnv for NeuralVectorEnv {
         if let Some(lane) = (0..mask.len()).find(|lane| mask[*lane] && needs_reset(&self.lanes[*lane])) {
             return Err(EnvError::NeedsReset { lane });
         }
-        let ended: Vec<bool> = self.lanes.iter().zip(mask).map(|(lane, masked)| *masked && lane.done).collect();
-        let live: Vec<bool> = self.lanes.iter().zip(mask).map(|(lane, masked)| *masked && !lane.done).collect();
+        let ended: Vec<bool> =
+            self.lanes.iter().zip(mask).map(|(lane, masked)| *masked && lane.done).collect();
+        let live: Vec<bool> =
+            self.lanes.iter().zip(mask).map(|(lane, masked)| *masked && !lane.done).collect();
         if live.contains(&true) {
             self.dream(actions, &live)?;
         }

@@ -43,7 +43,12 @@ impl Checkpoint {
     }
 
     /// Writes everything; each file replaces its predecessor in one step.
-    pub fn save(&self, model: &Model, state: &TrainState, optimizer: Option<&ModuleOptimizer>) -> Result<(), TrainError> {
+    pub fn save(
+        &self,
+        model: &Model,
+        state: &TrainState,
+        optimizer: Option<&ModuleOptimizer>,
+    ) -> Result<(), TrainError> {
         model.save(&self.dir)?;
         if let Some(optimizer) = optimizer {
             let path = self.dir.join(OPTIMIZER_FILE);
@@ -70,10 +75,13 @@ impl Checkpoint {
         }
         let path = dir.join(STATE_FILE);
         let damaged = |path: &Path, message: String| ModelError::Damaged { path: path.to_owned(), message };
-        let text = std::fs::read_to_string(&path).map_err(|source| ModelError::Read { path: path.clone(), source })?;
-        let file: StateFile = serde_json::from_str(&text).map_err(|error| damaged(&path, error.to_string()))?;
+        let text = std::fs::read_to_string(&path)
+            .map_err(|source| ModelError::Read { path: path.clone(), source })?;
+        let file: StateFile =
+            serde_json::from_str(&text).map_err(|error| damaged(&path, error.to_string()))?;
         let moments = dir.join(OPTIMIZER_FILE);
-        let mut state = TrainState { stage: file.stage, record: model.card.training.clone(), optimizer: None };
+        let mut state =
+            TrainState { stage: file.stage, record: model.card.training.clone(), optimizer: None };
         if file.optimizer {
             match file.stage {
                 Stage::Tokenizer => model.tokenizer = identify(model.tokenizer, file.parameters),

@@ -102,7 +102,11 @@ impl<'a> CodedClips<'a> {
         one_hot_tokens(&seen, &mut out.codes[at..]);
         out.actions.extend_from_slice(self.clips.action(row));
         out.actions.extend((0..NOISE_LEVELS).map(|i| if i == level { 1.0 } else { 0.0 }));
-        if frame + 1 < clip.len { self.push_next(row, out) } else { push_no_next(out) }
+        if frame + 1 < clip.len {
+            self.push_next(row, out)
+        } else {
+            push_no_next(out)
+        }
         let reward = self.clips.rewards[row];
         let weight = if reward == 0.0 { 1.0 } else { 1.0 + REWARD_WEIGHT };
         let mut bins = [0.0; REWARD_BINS];

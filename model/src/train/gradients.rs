@@ -58,7 +58,9 @@ impl Shards {
                     let forked = module.clone().fork(&self.device);
                     threads.push(scope.spawn(move || pool.install(|| one(shard, forked))));
                 }
-                let join = |thread: ScopedJoinHandle<'_, _>| thread.join().unwrap_or_else(|panic| resume_unwind(panic));
+                let join = |thread: ScopedJoinHandle<'_, _>| {
+                    thread.join().unwrap_or_else(|panic| resume_unwind(panic))
+                };
                 threads.into_iter().map(join).collect()
             })
         };

@@ -25,7 +25,10 @@ use tokenizer_stage::TokenizerObjective;
 ///
 /// # Errors
 /// [`TrainError`] if the dataset or the checkpoint to resume cannot be read, or the model cannot be written.
-pub fn train(options: &TrainOptions, progress: &mut dyn FnMut(&Progress)) -> Result<TrainSummary, TrainError> {
+pub fn train(
+    options: &TrainOptions,
+    progress: &mut dyn FnMut(&Progress),
+) -> Result<TrainSummary, TrainError> {
     let clips = Clips::load(&options.data, options.task.as_deref())?;
     train_on(&clips, options, progress)
 }
@@ -46,6 +49,7 @@ pub fn train_on(
     let (mut model, mut state) = if options.resume {
         Checkpoint::load(&options.out, &device, clips)?
     } else {
+        device.seed(options.seed);
         let model = Model::random(card(clips, options), &device);
         let record = model.card.training.clone();
         (model, TrainState { record, ..TrainState::default() })
@@ -55,8 +59,10 @@ pub fn train_on(
         let objective = TokenizerObjective::new(clips);
         let clock = Clock::new(options, Stage::Tokenizer, &state);
         let tokenizer = model.tokenizer.clone();
-        let mut run = stage::Run { options, clock, checkpoint: &checkpoint, model: &mut model, state: &mut state };
-        let finished = run.stage(tokenizer, &objective, |model, tokenizer| model.tokenizer = tokenizer, progress)?;
+        let mut run =
+            stage::Run { options, clock, checkpoint: &checkpoint, model: &mut model, state: &mut state };
+        let finished =
+            run.stage(tokenizer, &objective, |model, tokenizer| model.tokenizer = tokenizer, progress)?;
         if finished {
             state.stage = Stage::Dynamics;
             checkpoint.save(&model, &state, None)?;
@@ -66,10 +72,15 @@ pub fn train_on(
         let clock = Clock::new(options, Stage::Dynamics, &state);
         let objective = DynamicsObjective::new(clips, &model, options);
         let dynamics = model.dynamics.clone();
-        let mut run = stage::Run { options, clock, checkpoint: &checkpoint, model: &mut model, state: &mut state };
+        let mut run =
+            stage::Run { options, clock, checkpoint: &checkpoint, model: &mut model, state: &mut state };
         run.stage(dynamics, &objective, |model, dynamics| model.dynamics = dynamics, progress)?;
     }
-    Ok(TrainSummary { record: model.card.training.clone(), parameters: model.parameters(), stopped: options.stopped() })
+    Ok(TrainSummary {
+        record: model.card.training.clone(),
+        parameters: model.parameters(),
+        stopped: options.stopped(),
+    })
 }
 
 fn card(clips: &Clips, options: &TrainOptions) -> ModelCard {

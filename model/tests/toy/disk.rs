@@ -4,7 +4,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use arrow_array::builder::{FixedSizeListBuilder, Float32Builder, Int64Builder};
-use arrow_array::{ArrayRef, BinaryArray, BooleanArray, Float32Array, Int64Array, RecordBatch, StringArray, StructArray};
+use arrow_array::{
+    ArrayRef, BinaryArray, BooleanArray, Float32Array, Int64Array, RecordBatch, StringArray, StructArray,
+};
 use arrow_schema::{DataType, Field, Fields};
 use image::{ExtendedColorType, ImageEncoder};
 use parquet::arrow::ArrowWriter;
@@ -52,14 +54,16 @@ pub fn write(clips: &Clips, dir: &Path) {
 }
 
 fn write_parquet(path: &Path, batch: RecordBatch) {
-    let mut writer = ArrowWriter::try_new(std::fs::File::create(path).unwrap(), batch.schema(), None).unwrap();
+    let mut writer =
+        ArrowWriter::try_new(std::fs::File::create(path).unwrap(), batch.schema(), None).unwrap();
     writer.write(&batch).unwrap();
     writer.close().unwrap();
 }
 
 fn episodes(clips: &Clips) -> RecordBatch {
     let count = clips.ranges.len();
-    let split = |range: &worldstep_model::data::ClipRange| if range.split == Split::Val { "val" } else { "train" };
+    let split =
+        |range: &worldstep_model::data::ClipRange| if range.split == Split::Val { "val" } else { "train" };
     RecordBatch::try_from_iter([
         ("episode_index", Arc::new(Int64Array::from_iter_values(0..count as i64)) as ArrayRef),
         (episode::SEED, Arc::new(Int64Array::from_iter_values(clips.ranges.iter().map(|range| range.seed)))),
@@ -79,12 +83,27 @@ fn rows(clips: &Clips) -> RecordBatch {
         class if class == PIXEL_MOVING | PIXEL_ACTUATED => 2,
         _ => 1,
     };
-    let instance = |row| clips.classes(row).iter().flat_map(|class| id(class).to_ne_bytes()).collect::<Vec<u8>>();
+    let instance =
+        |row| clips.classes(row).iter().flat_map(|class| id(class).to_ne_bytes()).collect::<Vec<u8>>();
     let rgb: Vec<_> = (0..count).map(|row| png(clips.frame(row), ExtendedColorType::Rgb8)).collect();
     let ids: Vec<_> = (0..count).map(|row| png(&instance(row), ExtendedColorType::L16)).collect();
     let object = |row: usize, i: usize| &clips.objects[(row * 2 + i) * 6..(row * 2 + i + 1) * 6];
-    let pose = |row: usize| (0..2).map(|i| { let o = object(row, i); [o[0], o[1], o[2], 0.0, 0.0, 0.0, 1.0] }).collect();
-    let velocity = |row: usize| (0..2).map(|i| { let o = object(row, i); [o[3], o[4], o[5], 0.0, 0.0, 0.0, 0.0] }).collect();
+    let pose = |row: usize| {
+        (0..2)
+            .map(|i| {
+                let o = object(row, i);
+                [o[0], o[1], o[2], 0.0, 0.0, 0.0, 1.0]
+            })
+            .collect()
+    };
+    let velocity = |row: usize| {
+        (0..2)
+            .map(|i| {
+                let o = object(row, i);
+                [o[3], o[4], o[5], 0.0, 0.0, 0.0, 0.0]
+            })
+            .collect()
+    };
     let mut instance_ids = FixedSizeListBuilder::new(Int64Builder::new(), 2);
     for _ in 0..count {
         instance_ids.values().append_slice(&[1, 2]);

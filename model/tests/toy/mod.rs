@@ -14,7 +14,8 @@ pub const PADDLE: u8 = PIXEL_MOVING | PIXEL_ACTUATED;
 /// Clips of `length` rows; every fourth is for validation.
 pub fn clips(count: usize, length: usize, seed: u64) -> Clips {
     let action_space = Space::Discrete { n: 3, start: 0 };
-    let label = |id, name: &str, actuated| InstanceLabel { id, name: name.to_owned(), moving: true, actuated };
+    let label =
+        |id, name: &str, actuated| InstanceLabel { id, name: name.to_owned(), moving: true, actuated };
     let scenario = ScenarioInfo {
         id: "Toy-v0".to_owned(),
         action_space: action_space.clone(),
