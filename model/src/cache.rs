@@ -17,20 +17,22 @@ pub struct LayerCache {
 }
 
 impl LayerCache {
-    /// Puts one frame's keys and values into the present slot; gives the whole ring back.
+    /// Puts one frame's keys and values into the present slot; gives the ring back in order of time, oldest first. In
+    /// slot order, sums over it would round differently with the pointer, and so with what other lanes did before.
     ///
     /// # Shapes
     /// - k, v: `[lanes, 1, FRAME_TOKENS * kv_heads, head_dim]`
     /// - output: `[lanes, context_frames, FRAME_TOKENS * kv_heads, head_dim]`
     pub fn append(&mut self, k: Tensor<4>, v: Tensor<4>) -> (Tensor<4>, Tensor<4>) {
         let slot = self.slot;
+        let shift = (slot + 1) % self.keys.dims()[1];
         for (ring, frame) in [(&mut self.keys, k), (&mut self.values, v)] {
             ring.inplace(|ring| {
                 let [lanes, _, rows, width] = ring.dims();
                 ring.slice_assign([0..lanes, slot..slot + 1, 0..rows, 0..width], frame)
             });
         }
-        (self.keys.clone(), self.values.clone())
+        (roll(self.keys.clone(), shift), roll(self.values.clone(), shift))
     }
 
     /// One lane's ring, from its oldest slot on: `[1, context_frames, rows, head_dim]` of keys and of values.
@@ -125,7 +127,7 @@ impl Cache {
         for (age, stepped) in self.ages.iter_mut().zip(mask) {
             *age = (*age + usize::from(*stepped)).min(context);
         }
-        Timeline::ring(self.newest, &ages, context, &self.device)
+        Timeline::ring(&ages, context, &self.device)
     }
 
     /// Gives the lanes that were held their rings back, turned to the new pointer.

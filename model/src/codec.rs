@@ -8,8 +8,8 @@ use crate::fsq::{self, CODE_VALUES};
 use crate::packing::FRAME_CODE_BYTES;
 use crate::tokenizer::{self, Tokenizer};
 
-/// Frames in one pass: enough for large products, small enough for the caches.
-const CHUNK: usize = 64;
+/// Frames in one pass: enough for large products, few enough that a batch of environments keeps several cores busy.
+const CHUNK: usize = 32;
 
 /// Codes of frames (HWC `uint8`): `frames × FRAME_CODE_BYTES` level indices.
 pub fn encode_frames(tokenizer: &Tokenizer, frames: &[u8]) -> Vec<u8> {

@@ -31,6 +31,9 @@ pub const FRAME_TOKENS: usize = READOUT_TOKEN + 3;
 /// Levels of context corruption that the dynamics is told of; 0 is clean.
 pub const NOISE_LEVELS: usize = 4;
 
+/// The largest size that a configuration may name: what is beyond it is damage, not ambition.
+const SIZE_MAX: usize = 1 << 16;
+
 /// Named sizes, smallest first.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -124,5 +127,47 @@ impl ModelConfig {
             action_values,
             tracked_objects,
         }
+    }
+
+    /// Whether a network of these sizes can be built.
+    ///
+    /// # Errors
+    /// A line that says which size is impossible.
+    pub fn check(&self) -> Result<(), String> {
+        for (name, stack) in
+            [("encoder", &self.encoder), ("decoder", &self.decoder), ("dynamics", &self.dynamics)]
+        {
+            let sizes = [stack.width, stack.layers, stack.heads, stack.kv_heads, stack.hidden];
+            if sizes.iter().any(|size| !(1..=SIZE_MAX).contains(size)) {
+                return Err(format!("config.{name} has a size outside 1..={SIZE_MAX}"));
+            }
+            if !stack.width.is_multiple_of(stack.heads) || !stack.heads.is_multiple_of(stack.kv_heads) {
+                return Err(format!(
+                    "config.{name}: kv_heads must divide heads, and heads must divide width"
+                ));
+            }
+        }
+        let counts = [self.temporal_every, self.context_frames, self.action_values];
+        if counts.iter().any(|count| !(1..=SIZE_MAX).contains(count)) || self.tracked_objects > SIZE_MAX {
+            return Err(format!("config has a count outside 1..={SIZE_MAX}"));
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn presets_can_be_built_and_nonsense_cannot() {
+        for preset in [Preset::Nano, Preset::S, Preset::M, Preset::L] {
+            ModelConfig::new(preset, 3, 2).check().unwrap();
+        }
+        let mut config = ModelConfig::new(Preset::Nano, 3, 2);
+        config.dynamics.heads = 5;
+        assert!(config.check().unwrap_err().contains("dynamics"));
+        config.dynamics.heads = 0;
+        assert!(config.check().is_err());
     }
 }

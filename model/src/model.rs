@@ -8,7 +8,7 @@ use thiserror::Error;
 
 use crate::action::ActionCoding;
 use crate::config::ModelConfig;
-use crate::dynamics::Dynamics;
+use crate::dynamics::{Dynamics, OBJECT_VALUES};
 use crate::tokenizer::Tokenizer;
 
 /// Version of [`ModelCard`] on disk; other versions are refused.
@@ -100,6 +100,22 @@ pub struct ModelCard {
     pub training: TrainingRecord,
 }
 
+impl ModelCard {
+    /// Whether its parts fit together.
+    fn check(&self) -> Result<(), String> {
+        self.config.check()?;
+        let objects = self.config.tracked_objects;
+        let values = [self.object_mean.len(), self.object_scale.len()];
+        if self.actions.values() != self.config.action_values
+            || self.objects.len() != objects
+            || values != [objects * OBJECT_VALUES; 2]
+        {
+            return Err("actions and objects do not fit the sizes in config".to_owned());
+        }
+        Ok(())
+    }
+}
+
 /// A world model: tokenizer, dynamics and what is to be known of them.
 #[derive(Clone, Debug)]
 pub struct Model {
@@ -166,7 +182,9 @@ fn load_card(dir: &Path) -> Result<ModelCard, ModelError> {
     if let Some(found) = json["format"].as_u64().filter(|found| *found != u64::from(MODEL_FORMAT)) {
         return Err(ModelError::Version { path, found });
     }
-    serde_json::from_value(json).map_err(damaged)
+    let card: ModelCard = serde_json::from_value(json).map_err(damaged)?;
+    card.check().map_err(|message| ModelError::Damaged { path, message })?;
+    Ok(card)
 }
 
 /// Replaces `path` by the JSON of `value` in one step.

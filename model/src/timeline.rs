@@ -36,13 +36,13 @@ impl Timeline {
         }
     }
 
-    /// One new frame a lane, at slot `newest` of a ring of `context_frames`; lane `i` has `ages[i]` frames in it, the
-    /// new one included.
-    pub fn ring(newest: usize, ages: &[usize], context_frames: usize, device: &Device) -> Self {
+    /// One new frame a lane, the last of a ring of `context_frames` in order of time; lane `i` has `ages[i]` frames in
+    /// it, the new one included.
+    pub fn ring(ages: &[usize], context_frames: usize, device: &Device) -> Self {
         let mut one_hot = vec![0.0; context_frames * context_frames];
         let mut penalty = vec![HIDDEN; ages.len() * context_frames];
         for slot in 0..context_frames {
-            let distance = (newest + context_frames - slot) % context_frames;
+            let distance = context_frames - 1 - slot;
             one_hot[distance * context_frames + slot] = 1.0;
             for (lane, age) in ages.iter().enumerate() {
                 if distance < *age {

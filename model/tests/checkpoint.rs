@@ -95,6 +95,16 @@ fn a_missing_model_is_named() {
 }
 
 #[test]
+fn a_folder_that_cannot_be_written_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("occupied");
+    std::fs::write(&file, "not a folder").unwrap();
+    let error = train_on(&toy::clips(4, 20, 1), &options(&file, 1, 0), &mut |_| ()).unwrap_err().to_string();
+    assert!(error.contains("occupied") && error.contains("cannot write"), "{error}");
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), "not a folder");
+}
+
+#[test]
 fn a_truncated_or_foreign_model_is_named() {
     let dir = tempfile::tempdir().unwrap();
     train_on(&toy::clips(4, 20, 1), &options(dir.path(), 1, 0), &mut |_| ()).unwrap();
@@ -111,6 +121,8 @@ fn a_truncated_or_foreign_model_is_named() {
     let text = std::fs::read_to_string(&card).unwrap();
     std::fs::write(&card, text.replace("\"format\": 1", "\"format\": 7")).unwrap();
     assert!(refusal(dir.path()).contains("format 7"), "{}", refusal(dir.path()));
+    std::fs::write(&card, text.replace("\"heads\": 4", "\"heads\": 0")).unwrap();
+    assert!(refusal(dir.path()).contains("config"), "{}", refusal(dir.path()));
     std::fs::write(&card, &text[..text.len() / 2]).unwrap();
     assert!(refusal(dir.path()).contains("model.json"));
 }
