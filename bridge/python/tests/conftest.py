@@ -1,4 +1,4 @@
-"""What the tests share: a running server, and the shipped model if there is one."""
+"""What the tests share: a running server, the golden messages, and small models."""
 
 from __future__ import annotations
 
@@ -9,11 +9,10 @@ from pathlib import Path
 
 import pytest
 
+import worldstep
 from worldstep import private_server
 
-REPOSITORY = Path(__file__).resolve().parents[3]
-GOLDEN = REPOSITORY / "bridge" / "golden"
-MODEL = REPOSITORY / "models" / "nano"
+GOLDEN = Path(__file__).resolve().parents[2] / "golden"
 
 
 @pytest.fixture
@@ -26,9 +25,15 @@ def server() -> Iterator[str]:
         process.stdin.close()
 
 
-@pytest.fixture
-def model() -> str:
-    """Folder of the shipped model."""
-    if not MODEL.exists():
-        pytest.skip(f"NOT TESTED: dream environments, because no model is shipped at {MODEL}")
-    return str(MODEL)
+@pytest.fixture(scope="session")
+def models(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Folder with a world model for each task, trained for seconds: it dreams badly, but as it should."""
+    folder = tmp_path_factory.mktemp("models")
+    worldstep_command = private_server.find_binary()
+    for task in worldstep.TASKS:
+        data = folder / f"clips-{task}"
+        synth = ["synth", "--scenario", task, "--clips", "4", "--out", data, "--seed", "1"]
+        train = ["train", "--data", data, "--out", folder / task, "--minutes", "0.03"]
+        for arguments in (synth, train):
+            subprocess.run([worldstep_command, *arguments], check=True, capture_output=True)
+    return str(folder)

@@ -23,8 +23,8 @@ def test_truth_passes_the_checker(id: str, obs: str) -> None:
 
 
 @pytest.mark.parametrize("id", worldstep.TASKS)
-def test_dream_passes_the_checker(id: str, model: str) -> None:
-    env = worldstep.make(id, engine="dream", model=model, render_mode="rgb_array")
+def test_dream_passes_the_checker(id: str, models: str) -> None:
+    env = worldstep.make(id, engine="dream", model=models, render_mode="rgb_array")
     check_env(env)
     env.close()
 

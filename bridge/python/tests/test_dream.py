@@ -1,0 +1,85 @@
+"""Dreams through a real server: what holds for truth holds for them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import worldstep
+from worldstep import private_server
+
+TASK = "CatchBehindScreen-v0"
+
+
+@pytest.fixture
+def envs(models: str):
+    made = worldstep.make_vec(TASK, num_envs=3, engine="dream", model=models)
+    yield made
+    made.close()
+
+
+def rollout(envs, steps: int = 6) -> list:
+    """Frames and rewards under fixed actions."""
+    envs.action_space.seed(5)
+    out = []
+    for _ in range(steps):
+        observations, rewards, *_ = envs.step(envs.action_space.sample())
+        out.append((observations.tobytes(), rewards.tolist()))
+    return out
+
+
+def test_it_shows_frames_of_the_same_shape_as_truth(envs) -> None:
+    truth = worldstep.make_vec(TASK, num_envs=3, obs="rgb")
+    assert envs.observation_space == truth.observation_space
+    assert envs.action_space == truth.action_space
+    assert envs.reset(seed=0)[0].dtype == np.uint8
+    truth.close()
+
+
+def test_same_seed_same_dream(envs) -> None:
+    envs.reset(seed=3)
+    first = rollout(envs)
+    envs.reset(seed=3)
+    assert rollout(envs) == first
+    envs.reset(seed=4)
+    assert rollout(envs) != first
+
+
+def test_saved_dreams_continue_bitwise(envs) -> None:
+    envs.reset(seed=3)
+    rollout(envs, 3)
+    state = envs.save_state()
+    first = rollout(envs)
+    envs.load_state(state)
+    assert rollout(envs) == first
+
+
+def test_a_second_client_joins_the_same_engine_without_a_trace(envs, models: str) -> None:
+    envs.reset(seed=3)
+    alone = rollout(envs)
+    envs.reset(seed=3)
+    halfway = rollout(envs, 3)
+    other = worldstep.make_vec(TASK, num_envs=2, engine="dream", model=models)
+    other.reset(seed=9)
+    assert len(private_server._servers) == 1
+    figures = other.metrics()
+    assert (figures["pools"], figures["sessions"], figures["pools_grown"]) == (1, 2, 1)
+    envs.action_space.seed(5)
+    for _ in range(3):
+        envs.action_space.sample()
+    rest = []
+    for _ in range(3):
+        observations, rewards, *_ = envs.step(envs.action_space.sample())
+        rest.append((observations.tobytes(), rewards.tolist()))
+    other.close()
+    assert halfway + rest == alone
+
+
+def test_a_dream_without_a_model_says_what_to_do() -> None:
+    with pytest.raises(worldstep.Unsupported, match="--model"):
+        worldstep.make_vec(TASK, engine="dream")
+
+
+def test_a_dream_has_no_state_observation(models: str) -> None:
+    with pytest.raises(worldstep.Unsupported, match="rgb"):
+        worldstep.make_vec(TASK, engine="dream", obs="state", model=models)
