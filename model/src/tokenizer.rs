@@ -112,11 +112,12 @@ fn for_each_run(mut copy: impl FnMut(usize, usize)) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::codec::plain;
 
     #[test]
     fn patches_and_frames_are_inverse() {
         let frame: Vec<u8> = (0..2 * FRAME_BYTES).map(|i| (i * 7 % 251) as u8).collect();
-        let rows: Vec<f32> = patches(&frame, &Device::flex()).into_data().convert::<f32>().to_vec().unwrap();
+        let rows = plain(patches(&frame, &Device::flex()));
         assert_eq!(frames(&rows), frame);
     }
 
@@ -125,12 +126,10 @@ mod tests {
         let device = Device::flex();
         let tokenizer = Tokenizer::new(&ModelConfig::new(crate::config::Preset::Nano, 3, 1), &device);
         let mut frame = vec![40; FRAME_BYTES];
-        let code = |frame: &[u8]| {
-            tokenizer.encode(patches(frame, &device)).into_data().convert::<f32>().to_vec::<f32>()
-        };
-        let before = code(&frame).unwrap();
+        let code = |frame: &[u8]| plain(tokenizer.encode(patches(frame, &device)));
+        let before = code(&frame);
         frame[..24].fill(250);
-        let after = code(&frame).unwrap();
+        let after = code(&frame);
         assert_eq!(before[CODE_VALUES..], after[CODE_VALUES..]);
     }
 }
