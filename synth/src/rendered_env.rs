@@ -32,10 +32,8 @@ impl<E: TruthSource> RenderedVectorEnv<E> {
         let observation_space = Space::image(height as usize, width as usize, 3);
         let image_len = observation_space.flat_len();
         let spec = EnvSpec { observation_space, ..inner.spec().clone() };
-        let batch = Batch {
-            observations: spec.observation_space.buffer(inner.num_envs()),
-            ..inner.batch().clone()
-        };
+        let batch =
+            Batch { observations: spec.observation_space.buffer(inner.num_envs()), ..inner.batch().clone() };
         Ok(Self { eyes: Eyes::new(renderer), spec, batch, image_len, masked: Vec::new(), inner })
     }
 

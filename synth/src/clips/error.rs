@@ -29,7 +29,9 @@ pub enum SynthError {
         message: String,
     },
     /// Writing failed; the disk may be full.
-    #[error("cannot write {path:?}: {message}; make room there and run again with --resume, finished files are kept")]
+    #[error(
+        "cannot write {path:?}: {message}; make room there and run again with --resume, finished files are kept"
+    )]
     Write {
         /// The file.
         path: PathBuf,

@@ -3,7 +3,9 @@ use std::ops::Range;
 
 use worldstep_env::policy::{ClipPolicy, PolicyMix};
 use worldstep_env::registry::TaskEntry;
-use worldstep_env::{AutoresetMode, Buffer, EnvError, Pose, TruthSource, TruthVectorEnv, VectorEnv, Velocity};
+use worldstep_env::{
+    AutoresetMode, Buffer, EnvError, Pose, TruthSource, TruthVectorEnv, VectorEnv, Velocity,
+};
 
 use super::{Episode, SynthError};
 use crate::eyes::Eyes;
@@ -142,7 +144,9 @@ impl Recorder {
             episode.reward.push(batch.rewards[*lane]);
             episode.terminated.push(batch.terminated[*lane]);
             episode.truncated.push(batch.truncated[*lane]);
-            episode.success.push(success.is_some_and(|column| column.mask[*lane] && column.values[*lane] != 0.0));
+            episode
+                .success
+                .push(success.is_some_and(|column| column.mask[*lane] && column.values[*lane] != 0.0));
             episode.len += 1;
             if batch.done(*lane)
                 && let Some(take) = self.lanes[*lane].take()

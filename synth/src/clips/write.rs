@@ -70,7 +70,9 @@ fn write_task(
     }
     let entries = writer.entries();
     let mut hasher = blake3::Hasher::new();
-    entries.iter().for_each(|entry| drop(hasher.update(entry.hash.as_bytes())));
+    for entry in entries {
+        hasher.update(entry.hash.as_bytes());
+    }
     Ok(DatasetSummary {
         scenario: task.id.to_owned(),
         path: dir.to_owned(),

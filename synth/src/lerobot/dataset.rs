@@ -2,9 +2,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arrow_schema::Schema;
-use worldstep_env::dataset::{DatasetInfo, EPISODES_PER_FILE, FORMAT_VERSION, INFO_KEY, ScenarioInfo, labels};
-use worldstep_env::registry::TaskEntry;
 use worldstep_env::Scene;
+use worldstep_env::dataset::{
+    DatasetInfo, EPISODES_PER_FILE, FORMAT_VERSION, INFO_KEY, ScenarioInfo, labels,
+};
+use worldstep_env::registry::TaskEntry;
 
 use super::episodes::{self, EpisodeEntry};
 use super::features::{Feature, Sizes, features, hugging_face_schema};
@@ -29,12 +31,7 @@ pub struct DatasetWriter {
 
 impl DatasetWriter {
     /// A writer into `dir` of clips of `task` whose instances are those of `scene`.
-    pub fn new(
-        dir: &Path,
-        task: &'static TaskEntry,
-        scene: &Scene,
-        (seed, frame_size): (u64, u32),
-    ) -> Self {
+    pub fn new(dir: &Path, task: &'static TaskEntry, scene: &Scene, (seed, frame_size): (u64, u32)) -> Self {
         let (state_space, action_space) = ((task.state_space)(), (task.action_space)());
         let sizes = Sizes {
             frame: frame_size as usize,
@@ -74,7 +71,8 @@ impl DatasetWriter {
         let path = self.dir.join("meta/info.json");
         let Ok(text) = std::fs::read_to_string(&path) else { return Ok(()) };
         let wrong = |message: String| SynthError::Read { path: path.clone(), message };
-        let json: serde_json::Value = serde_json::from_str(&text).map_err(|error| wrong(error.to_string()))?;
+        let json: serde_json::Value =
+            serde_json::from_str(&text).map_err(|error| wrong(error.to_string()))?;
         let found: DatasetInfo =
             serde_json::from_value(json[INFO_KEY].clone()).map_err(|error| wrong(error.to_string()))?;
         if found != self.info {
@@ -93,7 +91,8 @@ impl DatasetWriter {
     }
 
     fn difference(&self, found: &DatasetInfo) -> String {
-        let ids = |info: &DatasetInfo| info.scenarios.iter().map(|s| s.id.clone()).collect::<Vec<_>>().join(", ");
+        let ids =
+            |info: &DatasetInfo| info.scenarios.iter().map(|s| s.id.clone()).collect::<Vec<_>>().join(", ");
         format!(
             "it holds clips of {} with seed {}, frames of {} pixels, written by version {}; asked for {} with seed \
              {}, frames of {} pixels, version {}",

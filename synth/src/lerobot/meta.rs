@@ -59,7 +59,8 @@ pub fn write_tasks(dir: &Path, task: &str) -> Result<(), SynthError> {
         ("task_index", Arc::new(Int64Array::from(vec![0]))),
         ("task", Arc::new(StringArray::from(vec![task]))),
     ];
-    let batch = RecordBatch::try_from_iter(columns).map_err(|error| SynthError::write(&path)(error.to_string()))?;
+    let batch =
+        RecordBatch::try_from_iter(columns).map_err(|error| SynthError::write(&path)(error.to_string()))?;
     let column = |name: &str, pandas: &str, numpy: &str| {
         json!({
             "name": name, "field_name": name, "pandas_type": pandas, "numpy_type": numpy, "metadata": null,

@@ -1,5 +1,7 @@
+use std::collections::HashMap;
 use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use arrow_array::RecordBatch;
 use arrow_schema::SchemaRef;
@@ -25,14 +27,20 @@ impl ParquetFile {
         if let Some(folder) = path.parent() {
             std::fs::create_dir_all(folder).map_err(|error| fail(error.to_string()))?;
         }
-        let keys = metadata.iter().map(|(key, value)| KeyValue::new((*key).to_owned(), value.clone())).collect();
+        // Twice, as pyarrow does it: other readers look at the file's keys, pyarrow only into the Arrow schema there.
+        let in_schema: HashMap<_, _> =
+            metadata.iter().map(|(key, value)| ((*key).to_owned(), value.clone())).collect();
+        let schema = Arc::new(schema.as_ref().clone().with_metadata(in_schema));
+        let keys =
+            metadata.iter().map(|(key, value)| KeyValue::new((*key).to_owned(), value.clone())).collect();
         let properties = WriterProperties::builder()
             .set_compression(Compression::ZSTD(ZstdLevel::default()))
             .set_created_by(concat!("worldstep ", env!("CARGO_PKG_VERSION")).to_owned())
             .set_key_value_metadata(Some(keys))
             .build();
         let file = File::create(&part).map_err(|error| fail(error.to_string()))?;
-        let writer = ArrowWriter::try_new(file, schema, Some(properties)).map_err(|error| fail(error.to_string()))?;
+        let writer =
+            ArrowWriter::try_new(file, schema, Some(properties)).map_err(|error| fail(error.to_string()))?;
         Ok(Self { writer: Some(writer), part, path: path.to_owned() })
     }
 

@@ -1,8 +1,8 @@
 use std::sync::Arc;
 
 use arrow_array::{
-    ArrayRef, BinaryArray, BooleanArray, FixedSizeListArray, Float32Array, Int64Array, ListArray, RecordBatch,
-    StructArray, new_null_array,
+    ArrayRef, BinaryArray, BooleanArray, FixedSizeListArray, Float32Array, Int64Array, ListArray,
+    RecordBatch, StructArray, new_null_array,
 };
 use arrow_buffer::OffsetBuffer;
 use arrow_schema::{DataType, Schema};
@@ -80,7 +80,8 @@ fn column<'a>(episode: &'a Episode, name: &str, (side, fps, first_row): (u32, u3
         feature::POSE => Column::Float(episode.pose.clone()),
         feature::VELOCITY => Column::Float(episode.velocity.clone()),
         feature::INSTANCE_ID => {
-            let ids: Vec<i64> = episode.scene.instances.iter().map(|instance| i64::from(instance.id)).collect();
+            let ids: Vec<i64> =
+                episode.scene.instances.iter().map(|instance| i64::from(instance.id)).collect();
             Column::Int(ids.repeat(len))
         }
         "timestamp" => Column::Float((0..len).map(|t| (t as f64 / f64::from(fps)) as f32).collect()),
@@ -101,8 +102,12 @@ fn column_stats(column: &Column<'_>, kind: &FeatureKind) -> FeatureStats {
         Column::Image(ImageColumn::Rgb(values)) => {
             FeatureStats::of(values.iter().map(|v| f64::from(*v) / 255.0), width)
         }
-        Column::Image(ImageColumn::Depth(values)) => FeatureStats::of(values.iter().map(|v| f64::from(*v)), width),
-        Column::Image(ImageColumn::Instance(values)) => FeatureStats::of(values.iter().map(|v| f64::from(*v)), width),
+        Column::Image(ImageColumn::Depth(values)) => {
+            FeatureStats::of(values.iter().map(|v| f64::from(*v)), width)
+        }
+        Column::Image(ImageColumn::Instance(values)) => {
+            FeatureStats::of(values.iter().map(|v| f64::from(*v)), width)
+        }
         Column::Float(values) => FeatureStats::of(values.iter().map(|v| f64::from(*v)), width),
         Column::Int(values) => FeatureStats::of(values.iter().map(|v| *v as f64), width),
         Column::Bool(values) => FeatureStats::of(values.iter().map(|v| f64::from(u8::from(*v))), width),

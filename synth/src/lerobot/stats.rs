@@ -32,7 +32,8 @@ impl FeatureStats {
         }
         let count = (total / width).max(1) as f64;
         let mean: Vec<f64> = sum.iter().map(|sum| sum / count).collect();
-        let std = squares.iter().zip(&mean).map(|(s, mean)| (s / count - mean * mean).max(0.0).sqrt()).collect();
+        let std =
+            squares.iter().zip(&mean).map(|(s, mean)| (s / count - mean * mean).max(0.0).sqrt()).collect();
         Self { min, max, mean, std, count: (total / width) as i64 }
     }
 
@@ -62,11 +63,7 @@ impl FeatureStats {
     /// The entry of `stats.json`. An image's numbers are nested as channels × 1 × 1.
     pub fn json(&self, is_image: bool) -> Value {
         let nest = |values: &[f64]| -> Value {
-            if is_image {
-                values.iter().map(|value| json!([[value]])).collect()
-            } else {
-                json!(values)
-            }
+            if is_image { values.iter().map(|value| json!([[value]])).collect() } else { json!(values) }
         };
         let mut entry = Map::new();
         entry.insert("min".to_owned(), nest(&self.min));

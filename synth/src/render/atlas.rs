@@ -24,8 +24,7 @@ impl Atlas {
     /// # Errors
     /// [`RenderError::AtlasTooLarge`] if they don't fit.
     pub fn new(tiles: usize, tile_width: u32, tile_height: u32, limit: u32) -> Result<Self, RenderError> {
-        let too_large =
-            RenderError::AtlasTooLarge { tiles, width: tile_width, height: tile_height, limit };
+        let too_large = RenderError::AtlasTooLarge { tiles, width: tile_width, height: tile_height, limit };
         if tiles == 0 || tile_width == 0 || tile_height == 0 {
             return Err(too_large);
         }
@@ -71,8 +70,7 @@ impl Atlas {
         let column = tile as u32 % self.columns;
         let row = tile as u32 / self.columns;
         let line = (row * self.tile_height + y) as usize;
-        line * self.padded_row_bytes(pixel_bytes) as usize
-            + (column * self.tile_width * pixel_bytes) as usize
+        line * self.padded_row_bytes(pixel_bytes) as usize + (column * self.tile_width * pixel_bytes) as usize
     }
 }
 

@@ -38,7 +38,8 @@ impl Frames {
         for (tile, y) in rows(atlas, tiles) {
             let start = atlas.row_offset(tile, y, LABEL_BYTES);
             for pixel in bytes[start..start + row_bytes].chunks_exact(8) {
-                let value = |at: usize| f32::from_le_bytes([pixel[at], pixel[at + 1], pixel[at + 2], pixel[at + 3]]);
+                let value =
+                    |at: usize| f32::from_le_bytes([pixel[at], pixel[at + 1], pixel[at + 2], pixel[at + 3]]);
                 self.instance.push(value(0) as u16);
                 self.depth.push(value(4));
             }

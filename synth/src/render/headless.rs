@@ -44,7 +44,11 @@ impl Headless {
             FrameCountPlugin,
             TimePlugin,
             TransformPlugin,
-            WindowPlugin { primary_window: None, exit_condition: ExitCondition::DontExit, ..Default::default() },
+            WindowPlugin {
+                primary_window: None,
+                exit_condition: ExitCondition::DontExit,
+                ..Default::default()
+            },
             AssetPlugin::default(),
             RenderPlugin {
                 render_creation: RenderCreation::Manual(resources),
@@ -102,16 +106,19 @@ impl Headless {
         }
     }
 
-    fn read(&self, channel: &Channel, tiles: usize, use_bytes: impl FnOnce(&[u8])) -> Result<(), RenderError> {
+    fn read(
+        &self,
+        channel: &Channel,
+        tiles: usize,
+        use_bytes: impl FnOnce(&[u8]),
+    ) -> Result<(), RenderError> {
         let failed = |reason: String| RenderError::Device { reason };
         let slice = channel.readback.slice(..channel.readback_bytes(&self.atlas, tiles));
         let (sender, receiver) = bounded(1);
         slice.map_async(MapMode::Read, move |result| {
             let _ = sender.try_send(result);
         });
-        self.device
-            .poll(PollType::wait_indefinitely())
-            .map_err(|error| failed(error.to_string()))?;
+        self.device.poll(PollType::wait_indefinitely()).map_err(|error| failed(error.to_string()))?;
         match receiver.try_recv() {
             Ok(Ok(())) => use_bytes(&slice.get_mapped_range()),
             Ok(Err(error)) => return Err(failed(error.to_string())),

@@ -40,16 +40,13 @@ impl Plugin for TilePlugin {
     fn build(&self, app: &mut App) {
         app.init_resource::<TileBatch>();
         if let Some(render_app) = app.get_sub_app_mut(RenderApp) {
-            render_app
-                .init_resource::<TileBatch>()
-                .add_systems(ExtractSchedule, extract_batch)
-                .add_systems(
-                    RenderGraph,
-                    (
-                        draw_tiles.in_set(RenderGraphSystems::Render),
-                        submit_commands.in_set(RenderGraphSystems::Submit),
-                    ),
-                );
+            render_app.init_resource::<TileBatch>().add_systems(ExtractSchedule, extract_batch).add_systems(
+                RenderGraph,
+                (
+                    draw_tiles.in_set(RenderGraphSystems::Render),
+                    submit_commands.in_set(RenderGraphSystems::Submit),
+                ),
+            );
         }
     }
 

@@ -11,8 +11,8 @@ use bevy::render::render_resource::{
 };
 use bevy::render::renderer::RenderDevice;
 
-use super::tile_batch::Kind;
 use super::targets::{COLOR_FORMAT, DEPTH_FORMAT, LABEL_FORMAT, SAMPLE_COUNT};
+use super::tile_batch::Kind;
 
 /// How tiles are drawn: the proxy mesh and a pipeline for each channel.
 pub struct Pipelines {

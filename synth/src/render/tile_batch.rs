@@ -96,7 +96,8 @@ struct CameraFrame {
 impl CameraFrame {
     fn new(camera: &Camera) -> Self {
         let m = camera.world_from_camera();
-        let columns = [Vec3::new(m[0], m[4], m[8]), Vec3::new(m[1], m[5], m[9]), Vec3::new(m[2], m[6], m[10])];
+        let columns =
+            [Vec3::new(m[0], m[4], m[8]), Vec3::new(m[1], m[5], m[9]), Vec3::new(m[2], m[6], m[10])];
         let world_from_camera = Mat3::from_cols(columns[0], columns[1], columns[2]);
         Self { camera_from_world: world_from_camera.transpose(), position: Vec3::new(m[3], m[7], m[11]) }
     }

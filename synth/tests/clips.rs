@@ -1,0 +1,131 @@
+//! Datasets: the same seed gives the same clips however they are recorded, and nothing finished is ever lost.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::atomic::Ordering;
+
+use worldstep_synth::{SynthError, SynthOptions, SynthSummary, write_dataset};
+
+const TASK: &str = "CatchBehindScreen-v0";
+
+/// Small frames: what is tested here does not depend on their size.
+fn options(clips: usize, out: &Path) -> SynthOptions {
+    SynthOptions { frame_size: 16, seed: 40, ..SynthOptions::new(TASK, clips, out) }
+}
+
+fn write(options: &SynthOptions) -> SynthSummary {
+    write_dataset(options, &mut |_| {}).unwrap()
+}
+
+/// Every file under `folder` by its path, as bytes.
+fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
+    let mut found = BTreeMap::new();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(path) = folders.pop() {
+        for entry in std::fs::read_dir(path).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else {
+                let name = path.strip_prefix(folder).unwrap().to_string_lossy().into_owned();
+                found.insert(name, std::fs::read(&path).unwrap());
+            }
+        }
+    }
+    found
+}
+
+fn assert_same_dataset(a: &Path, b: &Path) {
+    let (a, b) = (files(a), files(b));
+    assert_eq!(a.keys().collect::<Vec<_>>(), b.keys().collect::<Vec<_>>());
+    for (name, bytes) in &a {
+        assert!(*bytes == b[name], "{name} differs");
+    }
+}
+
+#[test]
+fn lanes_do_not_change_what_is_recorded_and_the_seed_does() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = |name: &str, lanes, seed| {
+        let options = SynthOptions { lanes, seed, ..options(6, &folder.path().join(name)) };
+        write(&options).datasets[0].hash.clone()
+    };
+    let hash = run("a", 1, 7);
+    assert_eq!(hash, run("b", 5, 7));
+    assert_ne!(hash, run("c", 5, 8));
+    assert_same_dataset(&folder.path().join("a"), &folder.path().join("b"));
+}
+
+#[test]
+fn a_stopped_run_is_valid_and_resumes_to_the_undisturbed_dataset() {
+    let folder = tempfile::tempdir().unwrap();
+    let (whole, parts) = (folder.path().join("whole"), folder.path().join("parts"));
+    let undisturbed = write(&options(70, &whole));
+    let stopped = options(70, &parts);
+    let flag = stopped.stop.clone();
+    let stop_at_66 = &mut |progress: &worldstep_synth::SynthProgress| {
+        if progress.clips_done == 66 {
+            flag.store(true, Ordering::Relaxed);
+        }
+    };
+    let summary = write_dataset(&stopped, stop_at_66).unwrap();
+    assert!(summary.interrupted && (64..70).contains(&summary.clips()), "{summary:?}");
+    assert!(parts.join("data/chunk-000/file-001.parquet").exists());
+    let resumed = write(&SynthOptions { resume: true, ..options(70, &parts) });
+    assert_eq!(resumed.datasets[0].hash, undisturbed.datasets[0].hash);
+    assert_same_dataset(&whole, &parts);
+    // Nothing is left to do.
+    assert_eq!(write(&SynthOptions { resume: true, ..options(70, &parts) }), resumed);
+}
+
+#[test]
+fn a_full_disk_is_one_clear_line_and_loses_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let (whole, out) = (folder.path().join("whole"), folder.path().join("out"));
+    write(&options(64, &out));
+    let before = files(&out);
+    // The file that comes next is on a full disk.
+    let part = out.join("data/chunk-000/file-001.parquet.part");
+    std::os::unix::fs::symlink("/dev/full", &part).unwrap();
+    let more = SynthOptions { resume: true, ..options(66, &out) };
+    let error = write_dataset(&more, &mut |_| {}).unwrap_err();
+    let line = error.to_string();
+    assert!(matches!(error, SynthError::Write { .. }), "{line}");
+    assert!(line.contains("No space left") && line.contains("--resume") && !line.contains('\n'), "{line}");
+    assert!(line.contains("file-001.parquet"), "{line}");
+    assert!(files(&out) == before, "finished files changed");
+    write(&more);
+    write(&options(66, &whole));
+    assert_same_dataset(&whole, &out);
+}
+
+#[test]
+fn a_folder_with_something_in_it_and_another_dataset_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("out");
+    write(&options(2, &out));
+    let error = write_dataset(&options(4, &out), &mut |_| {}).unwrap_err();
+    assert!(
+        matches!(error, SynthError::NotEmpty { .. }) && error.to_string().contains("--resume"),
+        "{error}"
+    );
+    let other_seed = SynthOptions { seed: 41, resume: true, ..options(4, &out) };
+    let error = write_dataset(&other_seed, &mut |_| {}).unwrap_err();
+    assert!(matches!(error, SynthError::Mismatch { .. }), "{error}");
+    let unknown = SynthOptions::new("toss-nothing", 1, folder.path().join("new"));
+    let error = write_dataset(&unknown, &mut |_| {}).unwrap_err().to_string();
+    assert!(error.contains("toss-nothing") && error.contains(TASK), "{error}");
+}
+
+#[test]
+fn all_writes_a_dataset_for_each_task() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("all");
+    let all = SynthOptions { scenario: "all".to_owned(), ..options(4, &out) };
+    let summary = write(&all);
+    assert_eq!(summary.datasets.iter().map(|dataset| dataset.clips).collect::<Vec<_>>(), [2, 1, 1]);
+    for dataset in &summary.datasets {
+        assert!(dataset.path.join("meta/info.json").exists(), "{dataset:?}");
+    }
+}
