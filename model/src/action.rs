@@ -70,6 +70,7 @@ impl ActionCoding {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 

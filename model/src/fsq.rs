@@ -61,6 +61,7 @@ fn steps(device: &Device) -> Tensor<2> {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
     use crate::codec::plain;
