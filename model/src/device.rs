@@ -1,6 +1,9 @@
 use burn::tensor::Device;
 use thiserror::Error;
 
+/// Beyond this the shares of a batch get too small.
+const SHARES_MAX: usize = 8;
+
 /// A device name that cannot be used.
 #[derive(Debug, Error)]
 pub enum DeviceError {
@@ -56,12 +59,18 @@ impl ComputeDevice {
         }
     }
 
-    /// Threads that each take a share of a training batch: the processor's cores, or one for a GPU.
-    pub fn shards(self) -> usize {
-        match self {
-            Self::Cpu => std::thread::available_parallelism().map_or(1, usize::from).min(8),
-            Self::Cuda(_) => 1,
-        }
+    /// Threads that each take a share of a batch.
+    pub fn shares(self) -> usize {
+        shares(&self.burn())
+    }
+}
+
+/// Threads that each take a share of a batch on `device`: the processor's cores, or one for a GPU.
+pub fn shares(device: &Device) -> usize {
+    if device.clone().inner() == Device::flex() {
+        std::thread::available_parallelism().map_or(1, usize::from).min(SHARES_MAX)
+    } else {
+        1
     }
 }
 

@@ -12,6 +12,7 @@ pub mod config;
 pub mod data;
 /// Where the model computes.
 pub mod device;
+mod dream;
 /// Codes → next codes, reward, termination, object states.
 pub mod dynamics;
 pub mod eval;

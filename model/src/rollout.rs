@@ -16,6 +16,7 @@ use crate::reward::{self, REWARD_BINS};
 pub const DREAMT_LEVEL: usize = 1;
 
 /// What one step said, on plain values.
+#[derive(Default)]
 pub struct Prediction {
     /// `lanes × SPATIAL_TOKENS × TOKEN_LOGITS`.
     pub code_logits: Vec<f32>,
@@ -23,6 +24,27 @@ pub struct Prediction {
     pub rewards: Vec<f32>,
     /// Probability of termination in each lane.
     pub terminated: Vec<f32>,
+}
+
+impl Prediction {
+    /// What is said of lanes that were not stepped: nothing.
+    pub fn zeros(lanes: usize) -> Self {
+        let code_logits = vec![0.0; lanes * SPATIAL_TOKENS * TOKEN_LOGITS];
+        Self { code_logits, rewards: vec![0.0; lanes], terminated: vec![0.0; lanes] }
+    }
+
+    /// Adds the lanes of `other` behind these.
+    pub fn append(&mut self, mut other: Self) {
+        self.code_logits.append(&mut other.code_logits);
+        self.rewards.append(&mut other.rewards);
+        self.terminated.append(&mut other.terminated);
+    }
+
+    /// The code logits of one lane.
+    pub fn lane_logits(&self, lane: usize) -> &[f32] {
+        let len = SPATIAL_TOKENS * TOKEN_LOGITS;
+        &self.code_logits[lane * len..(lane + 1) * len]
+    }
 }
 
 /// Appends one frame to each lane of `cache` where `mask` is true.

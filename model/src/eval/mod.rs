@@ -6,10 +6,11 @@ mod report;
 
 pub use report::{Accuracy, ByHorizon, EvalReport, Psnr, PsnrTable, Rollout, TokenizerPsnr};
 
-use crate::cache::Cache;
 use crate::codec::{decode_frames, encode_frames};
 use crate::config::FRAME_BYTES;
 use crate::data::{ClipRange, Clips, Split};
+use crate::device::shares;
+use crate::dream::Dream;
 use crate::model::Model;
 use crate::packing::FRAME_CODE_BYTES;
 use crate::rollout::{self, DREAMT_LEVEL, Prediction};
@@ -107,7 +108,7 @@ impl<'a> Batch<'a> {
     /// Rewards and terminations foretold along the whole of each clip, one step ahead of its true frames.
     fn watch(&self, flags: &mut Flags) {
         let lanes = self.ranges.len();
-        let mut cache = Cache::new(&self.model.card.config, lanes, &self.model.device);
+        let mut caches = self.caches();
         let longest = self.ranges.iter().map(|range| range.len).max().unwrap_or(0);
         for t in 0..longest {
             let seen = |lane: usize| {
@@ -115,7 +116,7 @@ impl<'a> Batch<'a> {
                 self.codes[lane][t * FRAME_CODE_BYTES..(t + 1) * FRAME_CODE_BYTES].iter().copied()
             };
             let codes: Vec<u8> = (0..lanes).flat_map(seen).collect();
-            let said = self.step(&codes, t, 0, |lane| &self.ranges[lane], &mut cache);
+            let said = self.step(&codes, t, 0, |lane| &self.ranges[lane], &mut caches);
             for (lane, range) in self.ranges.iter().enumerate().filter(|(_, range)| t < range.len) {
                 let row = range.start + t;
                 let reward_error = said.rewards[lane] - self.clips.rewards[row];
@@ -128,7 +129,7 @@ impl<'a> Batch<'a> {
     /// own.
     fn dream<'r>(&'r self, actor: impl Fn(usize) -> &'r ClipRange) -> Vec<Vec<u8>> {
         let (lanes, context) = (self.ranges.len(), self.options.context_frames);
-        let mut cache = Cache::new(&self.model.card.config, lanes, &self.model.device);
+        let mut caches = self.caches();
         let mut dreamt: Vec<Vec<u8>> = vec![Vec::new(); lanes];
         let mut codes = vec![0; lanes * FRAME_CODE_BYTES];
         for t in 0..context + HORIZON_MAX - 1 {
@@ -141,17 +142,21 @@ impl<'a> Batch<'a> {
             // The last context frame's action is the first to shape the dream.
             let own = |lane: usize| if t + 1 < context { &self.ranges[lane] } else { actor(lane) };
             let level = if t < context { 0 } else { DREAMT_LEVEL };
-            let said = self.step(&codes, t, level, own, &mut cache);
-            let logits = said.code_logits.chunks_exact(said.code_logits.len() / lanes);
-            for (lane, (logits, next)) in logits.zip(codes.chunks_exact_mut(FRAME_CODE_BYTES)).enumerate() {
+            let said = self.step(&codes, t, level, own, &mut caches);
+            for (lane, next) in codes.chunks_exact_mut(FRAME_CODE_BYTES).enumerate() {
                 let draw = (self.ranges[lane].start as u64) << 20 | t as u64;
-                rollout::sample_codes(logits, self.options.temperature, draw, next);
+                rollout::sample_codes(said.lane_logits(lane), self.options.temperature, draw, next);
                 if t + 1 >= context {
                     dreamt[lane].extend_from_slice(next);
                 }
             }
         }
         dreamt.iter().map(|codes| decode_frames(&self.model.tokenizer, codes)).collect()
+    }
+
+    fn caches(&self) -> Dream {
+        let (config, device) = (&self.model.card.config, &self.model.device);
+        Dream::new(config, self.ranges.len(), shares(device), device)
     }
 
     /// Appends one frame to every lane, with the action that `actor(lane)` took at time `t` (its last one, if over).
@@ -161,7 +166,7 @@ impl<'a> Batch<'a> {
         t: usize,
         level: usize,
         actor: impl Fn(usize) -> &'r ClipRange,
-        cache: &mut Cache,
+        caches: &mut Dream,
     ) -> Prediction {
         let lanes = self.ranges.len();
         let action = |lane: usize| {
@@ -170,6 +175,6 @@ impl<'a> Batch<'a> {
         };
         let actions: Vec<f32> = (0..lanes).flat_map(action).collect();
         let (levels, mask) = (vec![level; lanes], vec![true; lanes]);
-        rollout::step(&self.model.dynamics, codes, (&actions, &levels), &mask, cache)
+        caches.step(&self.model.dynamics, codes, (&actions, &levels), &mask)
     }
 }

@@ -8,9 +8,10 @@ pub use starts::StartSource;
 use lane::{Lane, SavedLane};
 use worldstep_env::{AutoresetMode, Batch, Buffer, EnvError, EnvSpec, VectorEnv};
 
-use crate::cache::Cache;
 use crate::codec::{decode_frames, encode_frames};
 use crate::config::FRAME_BYTES;
+use crate::device::shares;
+use crate::dream::Dream;
 use crate::model::Model;
 use crate::packing::FRAME_CODE_BYTES;
 use crate::rollout::{self, DREAMT_LEVEL};
@@ -47,7 +48,7 @@ pub struct NeuralVectorEnv {
     options: NeuralOptions,
     spec: EnvSpec,
     lanes: Vec<Lane>,
-    cache: Cache,
+    caches: Dream,
     /// Codes of each lane's present frame, not yet in the cache.
     codes: Vec<u8>,
     batch: Batch,
@@ -69,7 +70,7 @@ impl NeuralVectorEnv {
         }
         let n = options.num_envs;
         Ok(Self {
-            cache: Cache::new(&model.card.config, n, &model.device),
+            caches: new_caches(&model, n),
             batch: Batch::new(&spec, n, &[]),
             lanes: (0..n).map(Lane::new).collect(),
             codes: vec![0; n * FRAME_CODE_BYTES],
@@ -106,7 +107,7 @@ impl NeuralVectorEnv {
         let warm = self.warm_up(&codes, due.len(), context)?;
         for (i, lane) in due.into_iter().enumerate() {
             let last = (i + 1) * context;
-            self.cache.set_lane(lane, &warm.lane(i));
+            self.caches.set_lane(lane, &warm.lane(i));
             self.codes[lane * FRAME_CODE_BYTES..(lane + 1) * FRAME_CODE_BYTES]
                 .copy_from_slice(&codes[(last - 1) * FRAME_CODE_BYTES..last * FRAME_CODE_BYTES]);
             self.lanes[lane].begin();
@@ -116,20 +117,20 @@ impl NeuralVectorEnv {
     }
 
     /// A cache of `lanes` lanes that has seen all start frames but the last, under the neutral action.
-    fn warm_up(&self, codes: &[u8], lanes: usize, context: usize) -> Result<Cache, EnvError> {
+    fn warm_up(&self, codes: &[u8], lanes: usize, context: usize) -> Result<Dream, EnvError> {
         let mut neutral = Vec::new();
         self.model.card.actions.encode(self.starts.neutral_action(), &mut neutral).map_err(action_error)?;
         let (actions, levels, mask) = (neutral.repeat(lanes), vec![0; lanes], vec![true; lanes]);
-        let mut cache = Cache::new(&self.model.card.config, lanes, &self.model.device);
+        let mut caches = new_caches(&self.model, lanes);
         for t in 0..context - 1 {
             let frame = |lane: usize| {
                 let at = (lane * context + t) * FRAME_CODE_BYTES;
                 codes[at..at + FRAME_CODE_BYTES].iter().copied()
             };
             let now: Vec<u8> = (0..lanes).flat_map(frame).collect();
-            rollout::step(&self.model.dynamics, &now, (&actions, &levels), &mask, &mut cache);
+            caches.step(&self.model.dynamics, &now, (&actions, &levels), &mask);
         }
-        Ok(cache)
+        Ok(caches)
     }
 
     fn show(&mut self, lane: usize, frame: &[u8], (reward, terminated, truncated): (f32, bool, bool)) {
@@ -150,13 +151,12 @@ impl NeuralVectorEnv {
         }
         let levels: Vec<_> =
             self.lanes.iter().map(|lane| if lane.steps == 0 { 0 } else { DREAMT_LEVEL }).collect();
-        let said = rollout::step(&self.model.dynamics, &self.codes, (&coded, &levels), live, &mut self.cache);
-        let logits_len = said.code_logits.len() / n;
+        let said = self.caches.step(&self.model.dynamics, &self.codes, (&coded, &levels), live);
         let stepped: Vec<usize> = (0..n).filter(|lane| live[*lane]).collect();
         let mut next = Vec::with_capacity(stepped.len() * FRAME_CODE_BYTES);
         for lane in &stepped {
             let codes = &mut self.codes[lane * FRAME_CODE_BYTES..(lane + 1) * FRAME_CODE_BYTES];
-            let logits = &said.code_logits[lane * logits_len..(lane + 1) * logits_len];
+            let logits = said.lane_logits(*lane);
             rollout::sample_codes(logits, self.options.temperature, self.lanes[*lane].draw(), codes);
             next.extend_from_slice(codes);
         }
@@ -178,6 +178,10 @@ impl NeuralVectorEnv {
         }
         Err(EnvError::Argument { message: format!("{what} has {len} values, expected {expected}") })
     }
+}
+
+fn new_caches(model: &Model, lanes: usize) -> Dream {
+    Dream::new(&model.card.config, lanes, shares(&model.device), &model.device)
 }
 
 fn action_error(message: String) -> EnvError {
@@ -245,7 +249,7 @@ impl VectorEnv for NeuralVectorEnv {
             task: self.spec.id.clone(),
             weights: self.model.card.training.clone(),
             lane: self.lanes[lane].clone(),
-            cache: self.cache.lane(lane),
+            cache: self.caches.lane(lane),
             codes: self.codes[lane * FRAME_CODE_BYTES..(lane + 1) * FRAME_CODE_BYTES].to_vec(),
             frame: frames[lane * FRAME_BYTES..(lane + 1) * FRAME_BYTES].to_vec(),
             outcome: (self.batch.rewards[lane], self.batch.terminated[lane], self.batch.truncated[lane]),
@@ -266,7 +270,7 @@ impl VectorEnv for NeuralVectorEnv {
         if saved.codes.len() != FRAME_CODE_BYTES || saved.frame.len() != FRAME_BYTES {
             return wrong("its frame is of another size");
         }
-        if !self.cache.set_lane(lane, &saved.cache) {
+        if !self.caches.set_lane(lane, &saved.cache) {
             return wrong("its cache is of another size");
         }
         self.codes[lane * FRAME_CODE_BYTES..(lane + 1) * FRAME_CODE_BYTES].copy_from_slice(&saved.codes);

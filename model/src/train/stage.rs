@@ -105,7 +105,7 @@ impl Run<'_> {
         put: impl Fn(&mut Model, M),
         progress: &mut dyn FnMut(&Progress),
     ) -> Result<bool, TrainError> {
-        let shards = Shards::new(self.options.device.shards(), &self.options.device.burn().autodiff())
+        let shards = Shards::new(self.options.device.shares(), &self.options.device.burn().autodiff())
             .map_err(TrainError::Threads)?;
         let mut optimizer = self.state.optimizer.take().unwrap_or_else(optimizer);
         let mut saved_s = 0.0;
