@@ -1,5 +1,7 @@
 //! Tests of the parts together: golden messages, malformed ones, sessions, merging, and the real socket.
 
+#![allow(clippy::unwrap_used)]
+
 mod golden;
 mod malformed;
 mod merging;
