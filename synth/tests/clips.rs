@@ -72,6 +72,9 @@ fn a_stopped_run_is_valid_and_resumes_to_the_undisturbed_dataset() {
     let summary = write_dataset(&stopped, stop_at_66).unwrap();
     assert!(summary.interrupted && (64..70).contains(&summary.clips()), "{summary:?}");
     assert!(parts.join("data/chunk-000/file-001.parquet").exists());
+    // Stopped again at once, nothing is lost either.
+    let again = SynthOptions { resume: true, ..stopped };
+    assert_eq!(write(&again), summary);
     let resumed = write(&SynthOptions { resume: true, ..options(70, &parts) });
     assert_eq!(resumed.datasets[0].hash, undisturbed.datasets[0].hash);
     assert_same_dataset(&whole, &parts);

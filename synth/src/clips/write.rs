@@ -1,7 +1,6 @@
 use std::path::Path;
 
 use crossbeam::channel::{Receiver, bounded};
-use worldstep_env::dataset::EPISODES_PER_FILE;
 use worldstep_env::policy::ClipPolicy;
 use worldstep_env::registry::{TASKS, TaskEntry, find};
 
@@ -68,6 +67,7 @@ fn write_task(
     if found < clips && !options.stopped() {
         record(options, task, found..clips, &mut writer, progress)?;
     }
+    writer.finish()?;
     let entries = writer.entries();
     let mut hasher = blake3::Hasher::new();
     for entry in entries {
@@ -136,7 +136,6 @@ fn record(
 
 /// Until the recorder hangs up or a file fails; what came before is then finished or dropped.
 fn write_all(writer: &mut DatasetWriter, episodes: &Receiver<Episode>) -> Result<(), SynthError> {
-    debug_assert!(writer.entries().len() % EPISODES_PER_FILE == 0);
     for episode in episodes {
         writer.push(&episode)?;
     }

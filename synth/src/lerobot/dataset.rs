@@ -26,6 +26,8 @@ pub struct DatasetWriter {
     features: Vec<Feature>,
     /// Episodes of finished files, then those of the file under way.
     entries: Vec<EpisodeEntry>,
+    /// Episodes that [`resume`](Self::resume) found, those that are recorded again included.
+    found: Vec<EpisodeEntry>,
     file: Option<ParquetFile>,
 }
 
@@ -54,7 +56,7 @@ impl DatasetWriter {
             scenarios: vec![scenario],
         };
         let features = features(&sizes);
-        Self { dir: dir.to_owned(), task, info, features, entries: Vec::new(), file: None }
+        Self { dir: dir.to_owned(), task, info, features, entries: Vec::new(), found: Vec::new(), file: None }
     }
 
     /// What has been written, or found by [`resume`](Self::resume).
@@ -83,6 +85,7 @@ impl DatasetWriter {
         for index in 0..total.div_ceil(EPISODES_PER_FILE) {
             entries.extend(episodes::read(&self.path("meta/episodes", index), &self.features)?);
         }
+        self.found.clone_from(&entries);
         if entries.len() < clips {
             entries.truncate(entries.len() / EPISODES_PER_FILE * EPISODES_PER_FILE);
         }
@@ -131,14 +134,19 @@ impl DatasetWriter {
             hash: episode.content_hash(),
             stats: rows.stats,
         });
-        if self.entries.len() % EPISODES_PER_FILE == 0 { self.finish_file() } else { Ok(()) }
+        if self.entries.len().is_multiple_of(EPISODES_PER_FILE) { self.finish_file() } else { Ok(()) }
     }
 
-    /// Finishes the file under way, so that all episodes pushed are in the dataset.
+    /// Finishes the file under way, so that all episodes pushed are in the dataset; if the folder already has a longer
+    /// one, that stays.
     ///
     /// # Errors
     /// [`SynthError::Write`].
     pub fn finish(&mut self) -> Result<(), SynthError> {
+        if self.entries.len() < self.found.len() {
+            self.file = None;
+            self.entries.clone_from(&self.found);
+        }
         if self.file.is_some() { self.finish_file() } else { Ok(()) }
     }
 

@@ -75,6 +75,7 @@ impl Atlas {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::Atlas;
 
