@@ -3,7 +3,7 @@
 mod local;
 mod starts;
 
-pub use local::{Engines, FRAME_SIDE, dream, model_folder, truth_pixels};
+pub use local::{Engines, FRAME_SIDE, dream, model_folder, shipped_models, truth_pixels};
 pub use starts::TruthStarts;
 
 use worldstep_env::VectorEnv;

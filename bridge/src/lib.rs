@@ -6,6 +6,7 @@
 
 pub mod batcher;
 pub mod bench;
+pub mod client;
 pub mod engines;
 mod limits;
 pub mod metrics;

@@ -18,7 +18,11 @@ fn run(arguments: &[&str]) -> Output {
 fn assert_one_line(output: &Output, parts: &[&str]) {
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(!output.status.success(), "expected a failure, stderr: {said}");
-    assert!(output.stdout.is_empty(), "nothing belongs on stdout, got {}", String::from_utf8_lossy(&output.stdout));
+    assert!(
+        output.stdout.is_empty(),
+        "nothing belongs on stdout, got {}",
+        String::from_utf8_lossy(&output.stdout)
+    );
     let lines: Vec<_> = said.lines().filter(|line| line.starts_with("worldstep: ")).collect();
     assert_eq!(lines.len(), 1, "one line of error expected, stderr: {said}");
     assert!(!said.contains("panicked"), "stderr: {said}");
@@ -148,7 +152,18 @@ fn full_disk_keeps_what_was_written() {
     assert!(line.contains("No space left") && line.contains("--resume"), "{line}");
     let resumed: serde_json::Value = serde_json::from_str(said.lines().last().unwrap()).unwrap();
     let undisturbed = folder.path().join("undisturbed");
-    let output = run(&["synth", "--scenario", TASK, "--clips", "70", "--seed", "5", "--out", text(&undisturbed), "--json"]);
+    let output = run(&[
+        "synth",
+        "--scenario",
+        TASK,
+        "--clips",
+        "70",
+        "--seed",
+        "5",
+        "--out",
+        text(&undisturbed),
+        "--json",
+    ]);
     let undisturbed: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(resumed["content_hash"], undisturbed["content_hash"]);
 }

@@ -27,9 +27,12 @@ fn main() -> anyhow::Result<()> {
     for (i, (id, _, _)) in worlds.iter().enumerate() {
         let span = i * pixels..(i + 1) * pixels;
         let rgb = frames.rgb[span.start * 3..span.end * 3].to_vec();
-        let depth = frames.depth[span.clone()].iter().map(|metres| (metres * 20.0).min(255.0) as u8).collect();
+        let depth =
+            frames.depth[span.clone()].iter().map(|metres| (metres * 20.0).min(255.0) as u8).collect();
         let ids = frames.instance[span].iter().map(|id| (id * 40) as u8).collect();
-        RgbImage::from_raw(SIDE, SIDE, rgb).map(|image| image.save(format!("out/frames/{id}.png"))).transpose()?;
+        RgbImage::from_raw(SIDE, SIDE, rgb)
+            .map(|image| image.save(format!("out/frames/{id}.png")))
+            .transpose()?;
         for (kind, image) in [("depth", depth), ("ids", ids)] {
             let image = GrayImage::from_raw(SIDE, SIDE, image);
             image.map(|image| image.save(format!("out/frames/{id}-{kind}.png"))).transpose()?;

@@ -62,8 +62,9 @@ impl Report {
         let mut out = format!("{} cores, {}\n", self.machine["cores"], self.machine["cpu"]);
         for row in &self.rows {
             let case = row.case.as_object().into_iter().flatten();
-            let case: Vec<_> =
-                case.map(|(_, value)| value.as_str().map_or_else(|| value.to_string(), str::to_owned)).collect();
+            let case: Vec<_> = case
+                .map(|(_, value)| value.as_str().map_or_else(|| value.to_string(), str::to_owned))
+                .collect();
             out += &format!("{:>12.1} {:12} {}\n", row.value, row.unit, case.join(" · "));
         }
         out

@@ -18,7 +18,8 @@ pub fn render(time: Duration) -> Result<Vec<Row>, EnvError> {
     for tiles in [1, 16, 64, 256] {
         for (channels, name) in [(Channels::Rgb, "rgb"), (Channels::All, "rgb+depth+ids")] {
             let (value, device) = views_per_s(tiles, channels, time)?;
-            let case = json!({ "task": TASK, "tiles": tiles, "size": SIDE, "device": device, "channels": name });
+            let case =
+                json!({ "task": TASK, "tiles": tiles, "size": SIDE, "device": device, "channels": name });
             rows.push(Row { case, metric: "views_per_s", value, unit: "views/s", peer: None });
         }
     }

@@ -1,7 +1,7 @@
 use anyhow::Result;
 use serde_json::{Value, json};
-use worldstep_env::registry::{TASKS, TaskEntry};
 use worldstep_env::measure_returns;
+use worldstep_env::registry::{TASKS, TaskEntry};
 
 use super::{Json, print_json};
 

@@ -24,7 +24,8 @@ pub fn run(args: &EvalArgs) -> Result<()> {
     }
     let value = as_json(&report)?;
     if let Some(path) = &args.out {
-        std::fs::write(path, format!("{value:#}\n")).with_context(|| format!("cannot write {}", path.display()))?;
+        std::fs::write(path, format!("{value:#}\n"))
+            .with_context(|| format!("cannot write {}", path.display()))?;
     }
     if args.json.json { print_json(&value) } else { print_text(&table(&report)) }
 }
@@ -62,7 +63,9 @@ fn table(report: &EvalReport) -> String {
         for (horizon, psnr) in by_horizon {
             let (frame, foreground) = (db(psnr.frame), db(psnr.foreground));
             let actuated = db(psnr.actuated);
-            out += &format!("{name:10} {horizon:2} ahead  frame {frame}  foreground {foreground}  actuated {actuated}\n");
+            out += &format!(
+                "{name:10} {horizon:2} ahead  frame {frame}  foreground {foreground}  actuated {actuated}\n"
+            );
         }
     }
     let termination = &report.termination;

@@ -122,7 +122,7 @@ struct EvalArgs {
 
 #[derive(Args)]
 struct ServeArgs {
-    /// Folder of the model behind the dream engine.
+    /// Folder of the model behind the dream engine, or of one for each task; the shipped ones if it is not given.
     #[arg(long)]
     model: Option<PathBuf>,
     /// Where the dream runs: `cpu` or `cuda:0`.
@@ -160,7 +160,7 @@ enum BenchPart {
 struct BenchArgs {
     /// What to measure.
     part: BenchPart,
-    /// Folder of the model behind the dream engine.
+    /// Folder of the model behind the dream engine, or of one for each task; the shipped ones if it is not given.
     #[arg(long)]
     model: Option<PathBuf>,
     /// Seconds for each row.

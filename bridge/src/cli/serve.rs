@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use anyhow::Result;
-use worldstep_bridge::engines::Engines;
+use worldstep_bridge::engines::{Engines, shipped_models};
 use worldstep_bridge::{Limits, ReadyInfo, ServeOptions, serve, stop_when_stdin_closes};
 use worldstep_model::device::ComputeDevice;
 
@@ -18,7 +18,7 @@ pub fn run(args: ServeArgs) -> Result<()> {
         wait_max: Duration::from_millis(args.max_wait_ms),
         ..Limits::default()
     };
-    let engines = Engines::new(args.model, ComputeDevice::from_name(&args.device)?)?;
+    let engines = Engines::new(args.model.or_else(shipped_models), ComputeDevice::from_name(&args.device)?)?;
     let options = ServeOptions { bind: args.bind, factory: Box::new(engines), limits, stop };
     let json = args.json.json;
     serve(options, |ready| announce(ready, json))?;

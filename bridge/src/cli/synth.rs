@@ -57,6 +57,10 @@ pub fn run(args: &SynthArgs) -> Result<()> {
             "datasets": datasets,
         }));
     }
-    eprintln!("{} clips, {} frames in {seconds:.1} s, content hash {hash}", summary.clips(), summary.frames());
+    eprintln!(
+        "{} clips, {} frames in {seconds:.1} s, content hash {hash}",
+        summary.clips(),
+        summary.frames()
+    );
     Ok(())
 }

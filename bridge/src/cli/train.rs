@@ -60,7 +60,10 @@ fn show(bar: &ProgressBar, next_line_s: &mut f64, at: &Progress) {
     };
     let message = format!("{stage} step {} loss {:.4}", at.step, at.loss);
     if at.seconds >= *next_line_s {
-        progress::line_if_hidden(bar, &format!("{:5.0} s  {:3.0}%  {message}", at.seconds, at.fraction * 100.0));
+        progress::line_if_hidden(
+            bar,
+            &format!("{:5.0} s  {:3.0}%  {message}", at.seconds, at.fraction * 100.0),
+        );
         *next_line_s = at.seconds + LINE_EVERY_S;
     }
     bar.set_position(at.seconds as u64);

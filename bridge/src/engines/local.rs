@@ -13,6 +13,8 @@ use crate::wire::{CatalogueEntry, Engine, ErrorCode, MakeRequest, Observation, R
 
 /// Side of pixel observations.
 pub const FRAME_SIDE: u32 = 64;
+/// Where the repository keeps its weights.
+const SHIPPED: &str = "models/nano";
 
 /// Both engines on this machine: truth as state or pixels, dream from the weights in a folder.
 pub struct Engines {
@@ -82,7 +84,11 @@ impl EngineFactory for Engines {
 ///
 /// # Errors
 /// [`EnvError::UnknownTask`], or [`EnvError::Engine`] where there is no graphics driver.
-pub fn truth_pixels(id: &str, num_envs: usize, mode: AutoresetMode) -> Result<impl VectorEnv + use<>, EnvError> {
+pub fn truth_pixels(
+    id: &str,
+    num_envs: usize,
+    mode: AutoresetMode,
+) -> Result<impl VectorEnv + use<>, EnvError> {
     let truth = make_truth(id, num_envs, mode)?;
     RenderedVectorEnv::new(truth, FRAME_SIDE, FRAME_SIDE)
         .map_err(|error| EnvError::Engine { message: error.to_string() })
@@ -111,6 +117,19 @@ fn open_dream(
     let load = || Model::load(&model_folder(models, Some(id))?, &device.burn());
     let model = load().map_err(|error| EnvError::Engine { message: error.to_string() })?;
     NeuralVectorEnv::new(model, Box::new(TruthStarts::new(id)?), options)
+}
+
+/// The weights that come with the repository: `$WORLDSTEP_MODEL`, else `models/nano` in the working directory, else in
+/// the clone whose virtual environment holds this program.
+pub fn shipped_models() -> Option<PathBuf> {
+    let named = std::env::var_os("WORLDSTEP_MODEL").map(PathBuf::from);
+    let here = || Some(PathBuf::from(SHIPPED)).filter(|folder| folder.is_dir());
+    // <clone>/.venv/bin/worldstep
+    let beside = || {
+        let program = std::env::current_exe().ok()?;
+        Some(program.ancestors().nth(3)?.join(SHIPPED)).filter(|folder| folder.is_dir())
+    };
+    named.or_else(here).or_else(beside)
 }
 
 /// The folder with `model.json`: `folder` itself, or its subfolder named after the task. Without a task, the first
