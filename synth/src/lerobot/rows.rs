@@ -46,7 +46,9 @@ pub fn encode_rows(
     let mut stats = Vec::with_capacity(features.len());
     for feature in features {
         let column = column(episode, feature.name, (side, fps, first_row));
-        stats.push(column_stats(&column, &feature.kind));
+        // A sample is a row, also where a row has many pixels.
+        let samples = FeatureStats { count: episode.len as i64, ..column_stats(&column, &feature.kind) };
+        stats.push(samples);
         columns.push(array(column, &feature.kind, (side, episode.len))?);
     }
     let batch = RecordBatch::try_new(Arc::new(schema), columns).map_err(|error| error.to_string())?;
