@@ -38,10 +38,11 @@ fn rewards_and_frames_follow_the_action_of_their_own_row() {
                 continue;
             }
             let rise = paddle_height(&clips, row) - paddle_height(&clips, row + 1);
+            // A step of the paddle is two pixels; the ball may hide a corner of it.
             if stay == 1.0 {
-                assert!(rise.abs() < 1e-6, "row {row}: told to stay, moved {rise} pixels");
+                assert!(rise.abs() < 1.0, "row {row}: told to stay, moved {rise} pixels");
             } else {
-                assert!(rise * (up - down) >= 0.0, "row {row}: up {up} down {down}, rose {rise} pixels");
+                assert!(rise * (up - down) > -1.0, "row {row}: up {up} down {down}, rose {rise} pixels");
                 ups += u32::from(rise > 1.0);
                 downs += u32::from(rise < -1.0);
             }

@@ -6,6 +6,7 @@ Every number in them is computed here or by the `worldstep` commands that this c
 """
 
 import argparse
+import contextlib
 import json
 import os
 import subprocess
@@ -44,7 +45,7 @@ def worldstep_json(*arguments: object) -> dict:
 
 def steps_per_second(engine: str, obs: str, seconds: float) -> float:
     """Env-steps/s of NUM_ENVS environments stepped with random actions through the bridge."""
-    with worldstep.make_vec(TASK, NUM_ENVS, engine=engine, obs=obs) as envs:
+    with contextlib.closing(worldstep.make_vec(TASK, NUM_ENVS, engine=engine, obs=obs)) as envs:
         envs.reset(seed=0)
         envs.action_space.seed(0)
         for _ in range(3):
@@ -114,6 +115,7 @@ def main() -> None:
         "seconds_total": time.perf_counter() - start,
         "num_envs": NUM_ENVS,
         "clips_evaluated": shipped["clips"],
+        "context_frames": shipped["context_frames"],
         "reward_mae": shipped["reward_mae"],
         "termination_f1": shipped["termination_f1"],
         "env_steps_per_s": throughput,
