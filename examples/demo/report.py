@@ -8,7 +8,7 @@ import jinja2
 import matplotlib
 
 matplotlib.use("Agg")
-import matplotlib.pyplot as plt  # noqa: E402
+import matplotlib.pyplot as plt
 
 COLOURS = {"shipped": "#0b7a75", "fresh": "#e39f2f", "copy_last": "#8a8a8a", "shuffled_actions": "#b23a48"}
 LABELS = {
@@ -19,8 +19,8 @@ LABELS = {
 }
 
 
-def write(path: Path, summary: dict, pictures: list[Path]) -> None:
-    """Writes the page; `pictures` are animated PNGs of truth beside dream."""
+def write(path: Path, summary: dict, by_horizon: dict, pictures: list[Path]) -> None:
+    """Writes the page: PSNR at every horizon by name, and animated PNGs of truth beside dream."""
     template = jinja2.Environment(autoescape=True).from_string(
         Path(__file__).with_name("report.html.jinja").read_text()
     )
@@ -28,25 +28,27 @@ def write(path: Path, summary: dict, pictures: list[Path]) -> None:
         summary=summary,
         labels=LABELS,
         pictures=[(picture.stem, base64.b64encode(picture.read_bytes()).decode()) for picture in pictures],
-        curves=curves(summary["psnr_db"]),
+        curves=curves(by_horizon),
         throughput=throughput(summary["env_steps_per_s"]),
     )
     path.write_text(page)
 
 
-def curves(psnr_db: dict) -> str:
+def curves(by_horizon: dict) -> str:
     """PSNR against horizon for the whole frame, the foreground, and what the action moves."""
-    figure, axes = plt.subplots(1, 3, figsize=(11, 3.4), constrained_layout=True)
+    figure, axes = plt.subplots(1, 3, figsize=(11, 3.8), constrained_layout=True)
     regions = {"frame": "whole frame", "foreground": "foreground", "actuated": "what the action moves"}
     for axis, (region, title) in zip(axes, regions.items(), strict=True):
         for name, label in LABELS.items():
-            points = [(int(h), row[region]) for h, row in psnr_db[name].items() if row.get(region) is not None]
+            points = [
+                (int(h), row[region]) for h, row in by_horizon[name].items() if row.get(region) is not None
+            ]
             if points:
-                axis.plot(*zip(*points, strict=True), marker="o", label=label, color=COLOURS[name])
+                axis.plot(*zip(*points, strict=True), marker=".", label=label, color=COLOURS[name])
         axis.set(title=title, xlabel="frames ahead", xticks=[1, 8, 16, 32])
         axis.grid(alpha=0.25)
     axes[0].set_ylabel("PSNR, dB")
-    axes[0].legend(fontsize=8, frameon=False)
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=4, frameon=False)
     return svg(figure)
 
 
