@@ -116,14 +116,14 @@ fn a_folder_with_something_in_it_is_left_alone() {
     assert_eq!(std::fs::read(data.join("meta/info.json")).unwrap(), before);
 }
 
-/// A real full disk: a tmpfs of 2 MB in a mount namespace of its own. What was finished before stays readable, and with
+/// A real full disk: a tmpfs of 3 MB in a mount namespace of its own. What was finished before stays readable, and with
 /// room again `--resume` ends with the dataset that an undisturbed run gives.
 #[test]
 fn full_disk_keeps_what_was_written() {
     let folder = tempfile::tempdir().unwrap();
     let script = r#"
         set -e
-        mount -t tmpfs -o size=2m tmpfs "$1"
+        mount -t tmpfs -o size=3m tmpfs "$1"
         set +e
         "$2" synth --scenario CatchBehindScreen-v0 --clips 200 --seed 5 --out "$1/clips" 2>"$1.err"
         echo "status $?"
@@ -146,6 +146,9 @@ fn full_disk_keeps_what_was_written() {
         eprintln!("SKIPPED full_disk_keeps_what_was_written: mount namespaces are not allowed here");
         return;
     }
+    let kept: usize =
+        said.lines().nth(1).and_then(|line| line.trim().parse().ok()).expect("a number of files");
+    assert!(kept >= 1, "whole files of clips were written before the disk was full: {said}");
     let error = std::fs::read_to_string(disk.with_extension("err")).unwrap();
     assert!(said.starts_with("status 1"), "{said}{error}");
     let line = error.lines().find(|line| line.starts_with("worldstep: ")).expect("a line of error");

@@ -177,7 +177,7 @@ impl TruthEnv {
         self.rng = saved.rng;
         self.elapsed_steps = saved.elapsed_steps;
         // A new number, not the saved one: whoever caches the scene by episode must look again.
-        self.episode = self.episode.max(saved.episode) + 1;
+        self.episode = self.episode.max(saved.episode).saturating_add(1);
         self.phase = saved.phase;
         Ok(())
     }

@@ -16,6 +16,8 @@ const TABLE_HALF: f32 = 0.75;
 const PUSHER_RADIUS: f32 = 0.04;
 const PUSHER_HALF_HEIGHT: f32 = 0.07;
 const PUSHER_SPEED: f32 = 0.5;
+const PUSHER_MASS: f32 = 0.5;
+const PUSHER_FORCE_MAX: f32 = 12.0;
 const PUSHER_XY_MAX: f32 = 0.5;
 const TARGET_RADIUS: f32 = 0.05;
 const REACH_COST: f32 = 0.1;
@@ -23,10 +25,12 @@ const SUCCESS_REWARD: f32 = 5.0;
 
 /// A planar pusher pushes a cube of random size, mass and friction onto a target disc.
 ///
-/// Mass and friction show only in how the cube yields; the size can be seen.
+/// Mass and friction show only in how the cube yields: the pusher's force is limited, so a heavy, rough cube slows it.
+/// The size can be seen.
 ///
 /// # Action space
-/// `Box(2)`: velocity of the pusher along x and y, −1..1 for −0.5..0.5 m/s. It stops at ±0.5 m.
+/// `Box(2)`: wanted velocity of the pusher (0.5 kg) along x and y, −1..1 for −0.5..0.5 m/s. A drive of at most 12 N
+/// along each axis keeps it; at ±0.5 m the wanted velocity outwards is zero.
 ///
 /// # State observation
 ///
@@ -149,14 +153,29 @@ impl PushCube {
         let [x, y] = layout.pusher;
         let (pusher, _) = world.add(
             Look::actuated("pusher", shape, [0.04, 0.25, 0.65]),
-            RigidBodyBuilder::kinematic_velocity_based().translation(Vector::new(
-                x,
-                y,
-                PUSHER_HALF_HEIGHT + 0.005,
-            )),
-            rough(collider, 0.6),
+            RigidBodyBuilder::dynamic()
+                .translation(Vector::new(x, y, PUSHER_HALF_HEIGHT + 0.005))
+                .enabled_translations(true, true, false)
+                .lock_rotations()
+                .can_sleep(false),
+            rough(collider, 0.6).mass(PUSHER_MASS),
         );
         Self { world, pusher, cube, half_edge: half, target: layout.target }
+    }
+
+    /// One control step in which the pusher's drive works towards `wanted` velocity, m/s.
+    fn drive(&mut self, wanted: [f32; 2]) {
+        // The force that would reach the wanted velocity in one substep, as far as the drive has it.
+        let gain = PUSHER_MASS * (FPS * self.world.substeps()) as f32;
+        for _ in 0..self.world.substeps() {
+            let pusher = self.world.body_mut(self.pusher);
+            let velocity = pusher.linvel();
+            let force = [wanted[0] - velocity.x, wanted[1] - velocity.y]
+                .map(|error| (gain * error).clamp(-PUSHER_FORCE_MAX, PUSHER_FORCE_MAX));
+            pusher.reset_forces(true);
+            pusher.add_force(Vector::new(force[0], force[1], 0.0), true);
+            self.world.substep();
+        }
     }
 
     fn xy(&self, body: RigidBodyHandle) -> [f32; 2] {
@@ -206,8 +225,7 @@ impl Task for PushCube {
             let goal = at[i] + action[i] * PUSHER_SPEED / FPS as f32;
             (goal.clamp(-PUSHER_XY_MAX, PUSHER_XY_MAX) - at[i]) * FPS as f32
         });
-        self.world.body_mut(self.pusher).set_linvel(Vector::new(velocity[0], velocity[1], 0.0), true);
-        self.world.control_step();
+        self.drive(velocity);
         let cube = self.xy(self.cube);
         let to_target = distance(cube, self.target);
         let success = to_target < TARGET_RADIUS;
@@ -223,8 +241,8 @@ impl Task for PushCube {
         let (pusher, cube) = (self.world.body(self.pusher), self.world.body(self.cube));
         let edge = *cube.rotation() * Vector::X;
         let length = (edge.x * edge.x + edge.y * edge.y).sqrt().max(1e-6);
-        out.extend(self.xy(self.pusher));
-        out.extend([pusher.linvel().x, pusher.linvel().y]);
+        out.extend(self.xy(self.pusher).map(|value| value.clamp(-0.6, 0.6)));
+        out.extend([pusher.linvel().x, pusher.linvel().y].map(|value| value.clamp(-1.0, 1.0)));
         out.extend(self.xy(self.cube).map(|value| value.clamp(-1.0, 1.0)));
         out.extend([edge.y, edge.x].map(|value| (value / length).clamp(-1.0, 1.0)));
         out.extend([cube.linvel().x, cube.linvel().y].map(|value| value.clamp(-5.0, 5.0)));
@@ -300,5 +318,36 @@ impl Approach {
         let (tangent_forward, tangent_left) = (-side * out_left, side * out_forward);
         let outward = ((self.clearance - radius) * 15.0).clamp(-1.0, 1.0);
         (tangent_forward + outward * out_forward, tangent_left + outward * out_left)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Metres that a cube of this mass and friction is pushed along x in a second.
+    fn pushed(mass: f32, friction: f32) -> f32 {
+        let layout = Layout {
+            pusher: [-0.12, 0.0],
+            target: [0.45, 0.3],
+            cube: [0.0; 2],
+            yaw: 0.0,
+            half_edge: 0.06,
+            mass,
+            friction,
+        };
+        let mut task = PushCube::build(&layout);
+        for _ in 0..FPS {
+            task.step(Action::Box(&[1.0, 0.0]));
+        }
+        task.xy(task.cube)[0]
+    }
+
+    #[test]
+    fn a_heavy_rough_cube_yields_less_than_a_light_smooth_one() {
+        let (light, heavy, rough) = (pushed(0.1, 0.3), pushed(3.0, 0.3), pushed(3.0, 0.8));
+        assert!(light > heavy + 0.01, "light {light} m, heavy {heavy} m");
+        assert!(heavy > rough + 0.01, "heavy {heavy} m, heavy and rough {rough} m");
+        assert!(rough < 0.2, "12 N do not move a cube that takes 23 N: {rough} m");
     }
 }

@@ -11,6 +11,9 @@ use super::{Episode, SynthError};
 use crate::eyes::Eyes;
 use crate::render::{Channels, Frames, RenderConfig, Renderer};
 
+/// Episodes that may be under way or finished before the one that is due is: what memory is bounded by.
+const EPISODES_AHEAD_MAX: usize = 64;
+
 /// Records episodes of one task, several at once, and hands them out in the order of their index.
 ///
 /// Each episode follows from its own seed alone, so how many are recorded at once changes nothing.
@@ -85,7 +88,7 @@ impl Recorder {
         let mut seeds = vec![None; self.lanes.len()];
         let mut indices = vec![None; self.lanes.len()];
         for lane in 0..self.lanes.len() {
-            if self.lanes[lane].is_none() {
+            if self.lanes[lane].is_none() && self.waiting.start < self.due + EPISODES_AHEAD_MAX {
                 indices[lane] = self.waiting.next();
                 seeds[lane] = indices[lane].map(|index| self.seed.wrapping_add(index as u64));
             }
