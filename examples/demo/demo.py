@@ -70,6 +70,16 @@ def curves(shipped: dict, fresh: dict) -> dict:
     return {"shipped": model, "fresh": fresh_model, "copy_last": copy_last, "shuffled_actions": shuffled}
 
 
+def check_unseen(shipped: Path, seed: int, clips: int) -> None:
+    """Exits if the shipped model may have learned from a clip with one of these seeds."""
+    for card in shipped.rglob("model.json"):
+        training = json.loads(card.read_text())["training"]
+        # Nine clips of ten are learned from; twice their number leaves no doubt.
+        learned = range(training["dataset_seed"], training["dataset_seed"] + 2 * training["clips"])
+        if seed < learned.stop and learned.start < seed + clips:
+            sys.exit(f"demo: {card} may have learned from seeds {learned}; choose another --seed")
+
+
 def at_horizons(by_name: dict) -> dict:
     """The same at the four horizons that the summary names."""
     return {name: {h: rows[h] for h in HORIZONS if h in rows} for name, rows in by_name.items()}
@@ -96,6 +106,7 @@ def main() -> None:
     start = time.perf_counter()
     out = arguments.out
     out.mkdir(parents=True, exist_ok=True)
+    check_unseen(arguments.shipped, arguments.seed, arguments.clips)
     data, fresh_dir, pictures = out / "clips", out / "nano-fresh", out / "pictures"
     for folder in (data, fresh_dir, pictures):
         shutil.rmtree(folder, ignore_errors=True)
@@ -133,8 +144,8 @@ def main() -> None:
         "env_steps_per_s": throughput,
         "psnr_db": psnr_db,
     }
-    report.write(out / "report.html", summary, by_horizon, sorted(pictures.glob("*.png")))
     (out / "summary.json").write_text(json.dumps(summary, indent=2) + "\n")
+    report.write(out / "report.html", summary, by_horizon, sorted(pictures.glob("*.png")))
     show(summary, out)
     failures = check(psnr_db)
     for failure in failures:

@@ -69,4 +69,5 @@ def svg(figure: plt.Figure) -> str:
     text = io.StringIO()
     figure.savefig(text, format="svg", transparent=True)
     plt.close(figure)
-    return text.getvalue().split("?>", 1)[1]
+    page = text.getvalue()
+    return page[page.index("<svg") :]
