@@ -1,9 +1,11 @@
 //! What stands behind a session: who makes engines.
 
 mod local;
+mod models;
 mod starts;
 
-pub use local::{Engines, FRAME_SIDE, dream, model_folder, shipped_models, truth_pixels};
+pub use local::{Engines, FRAME_SIDE, dream, truth_pixels};
+pub use models::{NoModel, model_folder, shipped_models};
 pub use starts::TruthStarts;
 
 use worldstep_env::VectorEnv;

@@ -25,6 +25,12 @@ def server() -> Iterator[str]:
         process.stdin.close()
 
 
+@pytest.fixture
+def no_server_yet(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process that has started no private server: the next one sees the environment as it is now."""
+    monkeypatch.setattr(private_server, "_servers", {})
+
+
 @pytest.fixture(scope="session")
 def models(tmp_path_factory: pytest.TempPathFactory) -> str:
     """Folder with a world model for each task, trained for seconds: it dreams badly, but as it should."""

@@ -75,9 +75,16 @@ def test_a_second_client_joins_the_same_engine_without_a_trace(envs, models: str
     assert halfway + rest == alone
 
 
-def test_a_dream_without_a_model_says_what_to_do() -> None:
-    with pytest.raises(worldstep.Unsupported, match="--model"):
+def test_a_folder_without_a_model_is_named(monkeypatch, tmp_path, no_server_yet: None) -> None:
+    monkeypatch.setenv("WORLDSTEP_MODEL", str(tmp_path))
+    with pytest.raises(worldstep.ServerNotFound, match=f"{tmp_path}.*worldstep train"):
         worldstep.make_vec(TASK, engine="dream")
+
+
+def test_the_dream_of_another_task_says_what_to_do(models: str) -> None:
+    says = f"dreams {TASK}; for PushCube-v0 record clips and train one .*--model"
+    with pytest.raises(worldstep.Unsupported, match=says):
+        worldstep.make_vec("PushCube-v0", engine="dream", model=f"{models}/{TASK}")
 
 
 def test_a_dream_has_no_state_observation(models: str) -> None:

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use anyhow::Result;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use serde::Serialize;
+use worldstep_bridge::Limits;
 
 mod bench;
 mod doctor;
@@ -135,10 +136,10 @@ struct ServeArgs {
     #[arg(long)]
     exit_with_stdin: bool,
     /// Longest wait for other clients before a batch goes without them.
-    #[arg(long, default_value_t = 5)]
+    #[arg(long, default_value_t = Limits::default().wait_max.as_millis() as u64)]
     max_wait_ms: u64,
     /// Seconds without a message after which a session is dropped.
-    #[arg(long, default_value_t = 60)]
+    #[arg(long, default_value_t = Limits::default().lease.as_secs())]
     lease_s: u64,
     #[command(flatten)]
     json: Json,
@@ -210,4 +211,24 @@ fn stop_flag() -> Result<Arc<AtomicBool>> {
         }
     })?;
     Ok(flag)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn serve_without_flags_has_the_limits_of_the_library() {
+        let Command::Serve(args) = Cli::try_parse_from(["worldstep", "serve"]).unwrap().command else {
+            panic!("no serve");
+        };
+        let limits = Limits::default();
+        assert_eq!(Duration::from_secs(args.lease_s), limits.lease);
+        assert_eq!(Duration::from_millis(args.max_wait_ms), limits.wait_max);
+        assert!(limits.lease >= Duration::from_secs(300), "a client may learn for minutes between two steps");
+    }
 }

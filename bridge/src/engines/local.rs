@@ -3,18 +3,17 @@ use std::path::{Path, PathBuf};
 use worldstep_env::registry::TASKS;
 use worldstep_env::{AutoresetMode, EnvError, VectorEnv, make_truth};
 use worldstep_model::device::ComputeDevice;
-use worldstep_model::model::{Model, ModelError};
+use worldstep_model::model::Model;
 use worldstep_model::neural_env::{NeuralOptions, NeuralVectorEnv};
 use worldstep_synth::RenderedVectorEnv;
 
 use super::EngineFactory;
+use super::models::{NoModel, model_folder};
 use super::starts::TruthStarts;
 use crate::wire::{CatalogueEntry, Engine, ErrorCode, MakeRequest, Observation, Refusal};
 
 /// Side of pixel observations.
 pub const FRAME_SIDE: u32 = 64;
-/// Where the repository keeps its weights.
-const SHIPPED: &str = "models/nano";
 
 /// Both engines on this machine: truth as state or pixels, dream from the weights in a folder.
 pub struct Engines {
@@ -26,8 +25,8 @@ impl Engines {
     /// Engines whose dreams come from `models`: one model's folder, or a folder with one for each task.
     ///
     /// # Errors
-    /// [`ModelError::Read`] if no model is there.
-    pub fn new(models: Option<PathBuf>, device: ComputeDevice) -> Result<Self, ModelError> {
+    /// [`NoModel::Missing`] if no model is there.
+    pub fn new(models: Option<PathBuf>, device: ComputeDevice) -> Result<Self, NoModel> {
         if let Some(folder) = &models {
             model_folder(folder, None)?;
         }
@@ -36,9 +35,13 @@ impl Engines {
 
     fn dream(&self, request: &MakeRequest, num_envs: usize) -> Result<Box<dyn VectorEnv>, Refusal> {
         let Some(models) = &self.models else {
-            let message = "this server has no model: start it with --model DIR, or ask for engine \"truth\"";
+            let message = "this server has no model: start it with --model DIR (in Python, model=DIR), \
+                           or ask for engine \"truth\"";
             return Err(Refusal::new(ErrorCode::Unsupported, message));
         };
+        if let Err(other @ NoModel::OtherTask { .. }) = model_folder(models, Some(&request.id)) {
+            return Err(Refusal::new(ErrorCode::Unsupported, other.to_string()));
+        }
         let options =
             NeuralOptions { autoreset_mode: request.autoreset_mode, ..NeuralOptions::new(num_envs) };
         Ok(Box::new(open_dream(models, &request.id, self.device, options)?))
@@ -114,38 +117,52 @@ fn open_dream(
     device: ComputeDevice,
     options: NeuralOptions,
 ) -> Result<NeuralVectorEnv, EnvError> {
-    let load = || Model::load(&model_folder(models, Some(id))?, &device.burn());
+    let load = || Ok::<_, NoModel>(Model::load(&model_folder(models, Some(id))?, &device.burn())?);
     let model = load().map_err(|error| EnvError::Engine { message: error.to_string() })?;
     NeuralVectorEnv::new(model, Box::new(TruthStarts::new(id)?), options)
 }
 
-/// The weights that come with the repository: `$WORLDSTEP_MODEL`, else `models/nano` in the working directory, else in
-/// the clone whose virtual environment holds this program.
-pub fn shipped_models() -> Option<PathBuf> {
-    let named = std::env::var_os("WORLDSTEP_MODEL").map(PathBuf::from);
-    let here = || Some(PathBuf::from(SHIPPED)).filter(|folder| folder.is_dir());
-    // <clone>/.venv/bin/worldstep
-    let beside = || {
-        let program = std::env::current_exe().ok()?;
-        Some(program.ancestors().nth(3)?.join(SHIPPED)).filter(|folder| folder.is_dir())
-    };
-    named.or_else(here).or_else(beside)
-}
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
 
-/// The folder with `model.json`: `folder` itself, or its subfolder named after the task. Without a task, the first
-/// subfolder that holds a model.
-///
-/// # Errors
-/// [`ModelError::Read`] names the file that was looked for.
-pub fn model_folder(folder: &Path, id: Option<&str>) -> Result<PathBuf, ModelError> {
-    let holds_model = |folder: &Path| folder.join("model.json").is_file();
-    if holds_model(folder) {
-        return Ok(folder.to_owned());
+    use super::*;
+
+    fn dream_of(id: &str) -> MakeRequest {
+        let autoreset_mode = AutoresetMode::NextStep;
+        MakeRequest {
+            id: id.to_owned(),
+            engine: Engine::Dream,
+            obs: Observation::Rgb,
+            num_envs: 1,
+            autoreset_mode,
+        }
     }
-    let of_task = TASKS.iter().filter(|task| id.is_none_or(|id| id == task.id));
-    let mut found = of_task.map(|task| folder.join(task.id)).filter(|folder| holds_model(folder));
-    found.next().ok_or_else(|| ModelError::Read {
-        path: id.map_or_else(|| folder.to_owned(), |id| folder.join(id)).join("model.json"),
-        source: std::io::ErrorKind::NotFound.into(),
-    })
+
+    fn dreams_listed(engines: &Engines) -> Vec<String> {
+        let dreams = |entry: &CatalogueEntry| entry.modes.iter().any(|(engine, _)| *engine == Engine::Dream);
+        engines.catalogue().into_iter().filter(dreams).map(|entry| entry.id).collect()
+    }
+
+    #[test]
+    fn without_a_model_there_is_truth_and_a_dream_says_what_to_do() {
+        let mut engines = Engines::new(None, ComputeDevice::Cpu).unwrap();
+        assert!(dreams_listed(&engines).is_empty());
+        let refusal = engines.make(&dream_of("CartPole-v0"), 1).err().unwrap();
+        assert_eq!(refusal.code, ErrorCode::Unsupported);
+        assert!(refusal.message.contains("--model"), "{refusal}");
+        let truth = MakeRequest { engine: Engine::Truth, obs: Observation::State, ..dream_of("CartPole-v0") };
+        assert!(engines.make(&truth, 1).is_ok());
+    }
+
+    #[test]
+    fn the_dream_of_another_task_is_refused_with_what_to_do() {
+        let models = tempfile::tempdir().unwrap();
+        std::fs::write(models.path().join("model.json"), r#"{"task": "CatchBehindScreen-v0"}"#).unwrap();
+        let mut engines = Engines::new(Some(models.path().to_owned()), ComputeDevice::Cpu).unwrap();
+        assert_eq!(dreams_listed(&engines), ["CatchBehindScreen-v0"]);
+        let refusal = engines.make(&dream_of("PushCube-v0"), 1).err().unwrap();
+        assert_eq!(refusal.code, ErrorCode::Unsupported);
+        assert!(refusal.message.contains("dreams CatchBehindScreen-v0; for PushCube-v0"), "{refusal}");
+    }
 }

@@ -1,0 +1,131 @@
+use std::path::{Path, PathBuf};
+
+use thiserror::Error;
+use worldstep_env::registry::TASKS;
+use worldstep_model::model::ModelError;
+
+const CARD: &str = "model.json";
+/// Where the repository keeps its weights.
+const SHIPPED: &str = "models/nano";
+
+/// Why there is no model to dream a task with.
+#[derive(Debug, Error)]
+pub enum NoModel {
+    /// No model is where it was looked for.
+    #[error(transparent)]
+    Missing(#[from] ModelError),
+    /// There are models, of other tasks.
+    #[error(
+        "the model in {folder} dreams {dreams}; for {asked} record clips and train one \
+         (worldstep synth, worldstep train), and name its folder with --model",
+        folder = folder.display()
+    )]
+    OtherTask {
+        /// Where it was looked for.
+        folder: PathBuf,
+        /// What could be dreamt from there.
+        dreams: String,
+        /// The task asked for.
+        asked: String,
+    },
+}
+
+/// The weights that come with the repository: `$WORLDSTEP_MODEL`, else `models/nano` in the working directory, else in
+/// the clone whose virtual environment holds this program.
+pub fn shipped_models() -> Option<PathBuf> {
+    let named = std::env::var_os("WORLDSTEP_MODEL").map(PathBuf::from);
+    let holds_models = |folder: &PathBuf| model_folder(folder, None).is_ok();
+    let here = || Some(PathBuf::from(SHIPPED)).filter(holds_models);
+    // <clone>/.venv/bin/worldstep
+    let beside = || {
+        let program = std::env::current_exe().ok()?;
+        Some(program.ancestors().nth(3)?.join(SHIPPED)).filter(holds_models)
+    };
+    named.or_else(here).or_else(beside)
+}
+
+/// The folder with `model.json`: `folder` itself, or its subfolder named after the task. Without a task, the first
+/// subfolder that holds a model.
+///
+/// # Errors
+/// [`NoModel::Missing`] names the file that was looked for, [`NoModel::OtherTask`] what is there instead.
+pub fn model_folder(folder: &Path, id: Option<&str>) -> Result<PathBuf, NoModel> {
+    let asked = |task: &str| id.is_none_or(|id| id == task);
+    let other_task = |dreams: String| NoModel::OtherTask {
+        folder: folder.to_owned(),
+        dreams,
+        asked: id.unwrap_or_default().to_owned(),
+    };
+    if folder.join(CARD).is_file() {
+        // A card that cannot be read is damaged, which loading tells better.
+        return match task_of(folder).filter(|task| !asked(task)) {
+            Some(dreams) => Err(other_task(dreams)),
+            None => Ok(folder.to_owned()),
+        };
+    }
+    let held: Vec<_> =
+        TASKS.iter().map(|task| task.id).filter(|id| folder.join(id).join(CARD).is_file()).collect();
+    match held.iter().find(|task| asked(task)) {
+        Some(task) => Ok(folder.join(task)),
+        None if held.is_empty() => {
+            Err(ModelError::Read { path: folder.join(CARD), source: std::io::ErrorKind::NotFound.into() }
+                .into())
+        }
+        None => Err(other_task(held.join(", "))),
+    }
+}
+
+/// The task that the model in `folder` dreams, as its card says.
+fn task_of(folder: &Path) -> Option<String> {
+    let card: serde_json::Value = serde_json::from_slice(&std::fs::read(folder.join(CARD)).ok()?).ok()?;
+    card["task"].as_str().map(str::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    fn put_model(folder: &Path, task: &str) {
+        std::fs::create_dir_all(folder).unwrap();
+        std::fs::write(folder.join(CARD), format!(r#"{{"task": "{task}"}}"#)).unwrap();
+    }
+
+    #[test]
+    fn a_model_is_found_itself_or_by_its_task() {
+        let models = tempfile::tempdir().unwrap();
+        let catch = models.path().join("CatchBehindScreen-v0");
+        put_model(&catch, "CatchBehindScreen-v0");
+        for folder in [models.path(), &catch] {
+            assert_eq!(model_folder(folder, Some("CatchBehindScreen-v0")).unwrap(), catch);
+            assert_eq!(model_folder(folder, None).unwrap(), catch);
+        }
+    }
+
+    #[test]
+    fn a_model_of_another_task_is_named_with_what_to_do() {
+        let models = tempfile::tempdir().unwrap();
+        let catch = models.path().join("CatchBehindScreen-v0");
+        put_model(&catch, "CatchBehindScreen-v0");
+        for folder in [models.path(), &catch] {
+            let error = model_folder(folder, Some("PushCube-v0")).unwrap_err();
+            assert!(matches!(error, NoModel::OtherTask { .. }), "{error}");
+            let expected = format!(
+                "the model in {} dreams CatchBehindScreen-v0; for PushCube-v0 record clips and train one \
+                 (worldstep synth, worldstep train), and name its folder with --model",
+                folder.display()
+            );
+            assert_eq!(error.to_string(), expected);
+        }
+    }
+
+    #[test]
+    fn an_empty_folder_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let error = model_folder(folder.path(), None).unwrap_err();
+        assert!(matches!(error, NoModel::Missing(_)), "{error}");
+        assert!(error.to_string().contains(folder.path().to_str().unwrap()), "{error}");
+        assert!(error.to_string().contains("worldstep train"), "{error}");
+    }
+}
