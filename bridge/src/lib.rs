@@ -7,6 +7,7 @@
 pub mod batcher;
 pub mod bench;
 pub mod client;
+mod containment;
 pub mod engines;
 mod limits;
 pub mod metrics;

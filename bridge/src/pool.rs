@@ -27,6 +27,19 @@ struct Tenant {
     /// Lanes that were reset or loaded; the others draw their first seed from their index in the session, as they
     /// would in an engine of their own.
     started: Vec<bool>,
+    /// Rows from before the tenant moved, and the environments that have not been touched since.
+    kept: Option<(LaneRows, Vec<bool>)>,
+}
+
+impl Tenant {
+    /// Takes note that the environments of `mask` have rows of their own again.
+    fn touch(&mut self, mask: &[bool]) {
+        let Some((_, untouched)) = &mut self.kept else { return };
+        untouched.iter_mut().zip(mask).for_each(|(untouched, touched)| *untouched &= !touched);
+        if !untouched.contains(&true) {
+            self.kept = None;
+        }
+    }
 }
 
 impl Pool {
@@ -51,6 +64,16 @@ impl Pool {
         self.tenants.len()
     }
 
+    /// Who holds lanes here.
+    pub fn tokens(&self) -> Vec<Token> {
+        self.tenants.keys().copied().collect()
+    }
+
+    /// Lanes that there are.
+    pub fn lanes(&self) -> usize {
+        self.env.num_envs()
+    }
+
     /// Lanes that are held.
     pub fn lanes_held(&self) -> usize {
         self.tenants.values().map(|tenant| tenant.lanes.len()).sum()
@@ -69,7 +92,8 @@ impl Pool {
         }
         let fits = start + count <= self.env.num_envs();
         if fits {
-            self.tenants.insert(token, Tenant { lanes: start..start + count, started: vec![false; count] });
+            let lanes = start..start + count;
+            self.tenants.insert(token, Tenant { lanes, started: vec![false; count], kept: None });
         }
         fits
     }
@@ -80,10 +104,11 @@ impl Pool {
         self.batcher.remove(token);
     }
 
-    /// Moves every tenant into a larger engine. Rewards and flags of the last step stay behind; they have been sent.
+    /// Moves every tenant into another engine with room for all of them. Saved states hold no rewards and flags, so
+    /// the rows of the last call are kept until the next one that touches them.
     ///
     /// # Errors
-    /// If a lane cannot be moved; the pool is then as it was.
+    /// If a lane cannot be moved; the pool is then as it was, also if an engine panics.
     pub fn move_into(&mut self, mut env: Box<dyn VectorEnv>) -> Result<(), Refusal> {
         let mut next = 0;
         let mut moved = BTreeMap::new();
@@ -91,13 +116,15 @@ impl Pool {
             for (i, lane) in tenant.lanes.clone().enumerate().filter(|(i, _)| tenant.started[*i]) {
                 env.load_lane(next + i, &self.env.save_lane(lane)?)?;
             }
-            let lanes = next..next + tenant.lanes.len();
-            next = lanes.end;
-            moved.insert(*token, Tenant { lanes, started: tenant.started.clone() });
+            let count = tenant.lanes.len();
+            let kept = Some((self.rows(*token)?, vec![true; count]));
+            moved.insert(*token, Tenant { lanes: next..next + count, started: tenant.started.clone(), kept });
+            next += count;
         }
         self.actions = neutral_actions(&env.spec().action_space, env.num_envs());
-        self.env = env;
         self.tenants = moved;
+        let left = std::mem::replace(&mut self.env, env);
+        drop(left);
         Ok(())
     }
 
@@ -137,12 +164,13 @@ impl Pool {
         for (started, masked) in tenant.started.iter_mut().zip(mask) {
             *started |= masked;
         }
+        tenant.touch(mask);
         Ok(())
     }
 
-    /// Steps several sessions in one call. A session whose environments cannot be stepped is refused alone; the
-    /// others are then stepped without it.
-    pub fn step(&mut self, mut steps: Vec<PendingStep>) -> Vec<(Token, Result<(), Refusal>)> {
+    /// Steps several sessions in one call, and gives the rows of each. A session whose environments cannot be stepped
+    /// is refused alone; the others are then stepped without it.
+    pub fn step(&mut self, mut steps: Vec<PendingStep>) -> Vec<(Token, Result<LaneRows, Refusal>)> {
         let mut results = Vec::with_capacity(steps.len());
         while !steps.is_empty() {
             let Err(error) = self.step_together(&steps) else { break };
@@ -159,7 +187,12 @@ impl Pool {
             let own = EnvError::NeedsReset { lane: lane.saturating_sub(first) };
             results.push((token, Err(own.into())));
         }
-        results.extend(steps.into_iter().map(|step| (step.session, Ok(()))));
+        for step in steps {
+            if let Some(tenant) = self.tenants.get_mut(&step.session) {
+                tenant.touch(&step.mask);
+            }
+            results.push((step.session, self.rows(step.session)));
+        }
         results
     }
 
@@ -203,7 +236,9 @@ impl Pool {
             }
             return Err(error.into());
         }
-        tenant_mut(&mut self.tenants, token)?.started.fill(true);
+        let tenant = tenant_mut(&mut self.tenants, token)?;
+        tenant.started.fill(true);
+        tenant.kept = None;
         Ok(())
     }
 
@@ -212,10 +247,11 @@ impl Pool {
     /// # Errors
     /// [`ErrorCode::SessionLost`] if it has no lanes here.
     pub fn rows(&self, token: Token) -> Result<LaneRows, Refusal> {
-        let lanes = self.tenant(token)?.lanes.clone();
+        let tenant = self.tenant(token)?;
+        let lanes = tenant.lanes.clone();
         let batch = self.env.batch();
         let width = self.env.spec().observation_space.flat_len();
-        Ok(LaneRows {
+        let mut rows = LaneRows {
             observations: rows_as_bytes(&batch.observations, lanes.start, lanes.len(), width),
             rewards: batch.rewards[lanes.clone()].to_vec(),
             terminated: batch.terminated[lanes.clone()].to_vec(),
@@ -227,7 +263,11 @@ impl Pool {
                 .copied()
                 .collect(),
             info_masks: batch.info.iter().flat_map(|column| &column.mask[lanes.clone()]).copied().collect(),
-        })
+        };
+        if let Some((kept, untouched)) = &tenant.kept {
+            (0..untouched.len()).filter(|i| untouched[*i]).for_each(|i| rows.copy_env(kept, i));
+        }
+        Ok(rows)
     }
 
     fn tenant(&self, token: Token) -> Result<&Tenant, Refusal> {

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::Limits;
 use crate::batcher::PendingStep;
+use crate::containment::contain;
 use crate::engines::EngineFactory;
 use crate::metrics::Metrics;
 use crate::pool::Pool;
@@ -14,9 +15,6 @@ use crate::session::{Admission, Admitted, Route, Sessions, Token};
 use crate::wire::{
     ErrorCode, Header, MakeRequest, Op, Parts, Refusal, Reply, Request, ServerInfo, buffer_from_bytes,
 };
-
-/// Lanes by which a shared engine grows at least, so that not every newcomer makes it move.
-const GROWTH_LANES: usize = 4;
 
 /// Where the service gets its random tokens.
 pub type TokenSource = Box<dyn FnMut() -> io::Result<Token> + Send>;
@@ -117,7 +115,8 @@ impl Service {
     }
 
     fn open(&mut self, route: &Route, header: &Header, request: &MakeRequest, now: Duration) {
-        match self.join(request) {
+        // A panic on the way leaves every engine that is in use as it was.
+        match contain(|| self.join(request)).flatten() {
             Ok((token, i)) => {
                 self.metrics.count("sessions_opened", 1);
                 self.sessions.open(token, route.clone(), request.num_envs, now);
@@ -142,9 +141,12 @@ impl Service {
                 if pool.admit(token, count) {
                     return Ok((token, i));
                 }
-                let lanes = (pool.lanes_held() + count).next_multiple_of(GROWTH_LANES);
-                if lanes <= self.limits.envs_per_pool_max {
-                    pool.move_into(self.factory.make(request, lanes)?)?;
+                let (needed, lanes) = (pool.lanes_held() + count, pool.lanes());
+                if needed <= self.limits.envs_per_pool_max {
+                    // Doubled, so that not every newcomer makes it move; as large as it is, if only a gap is missing.
+                    let grown = if needed <= lanes { lanes } else { needed.max(2 * lanes) };
+                    let grown = grown.min(self.limits.envs_per_pool_max);
+                    pool.move_into(self.factory.make(request, grown)?)?;
                     self.metrics.count("pools_grown", 1);
                     if pool.admit(token, count) {
                         return Ok((token, i));
@@ -163,8 +165,15 @@ impl Service {
     /// Serves the requests in front of a session's queue until one has to wait for its batch.
     fn serve(&mut self, token: Token, now: Duration) {
         while let Some(front) = self.sessions.get(token).and_then(|session| session.front()).cloned() {
-            let Some(i) = self.pools.iter().position(|pool| pool.hosts(token)) else { return };
-            match self.start(i, token, &front) {
+            let Some(i) = self.pools.iter().position(|pool| pool.hosts(token)) else {
+                let lost = "the engine of this session has failed: make the environments again";
+                return self.answer_all(token, &Refusal::session_lost(lost));
+            };
+            let started = match contain(|| self.start(i, token, &front)) {
+                Ok(started) => started,
+                Err(failure) => return self.bury(i, &failure),
+            };
+            match started {
                 Ok(Some(reply)) => self.finish(token, &front.header, &reply),
                 Ok(None) => {
                     if self.pools[i].batcher.due(self.pools[i].sessions(), now) {
@@ -215,17 +224,40 @@ impl Service {
         }
         let sessions = steps.len();
         let started = Instant::now();
-        let results = self.pools[i].step(steps);
+        let results = match contain(|| self.pools[i].step(steps)) {
+            Ok(results) => results,
+            Err(failure) => return self.bury(i, &failure),
+        };
         self.metrics.engine_call(sessions, envs, started.elapsed());
-        // All replies first: a request that is served next changes the rows.
-        for (token, result) in &results {
-            let rows = result.clone().and_then(|()| self.pools[i].rows(*token));
-            let Some(front) = self.sessions.get(*token).and_then(|session| session.front()) else { continue };
+        let stepped: Vec<_> = results.iter().map(|(token, _)| *token).collect();
+        for (token, rows) in results {
+            let Some(front) = self.sessions.get(token).and_then(|session| session.front()) else { continue };
             let header = front.header;
-            self.finish(*token, &header, &rows.map_or_else(Reply::Error, Reply::Rows));
+            self.finish(token, &header, &rows.map_or_else(Reply::Error, Reply::Rows));
         }
-        for (token, _) in results {
+        for token in stepped {
             self.serve(token, now);
+        }
+    }
+
+    /// Ends an engine that has panicked. Whoever waits for it is told why; later requests find their session lost.
+    fn bury(&mut self, i: usize, failure: &Refusal) {
+        self.metrics.count("engines_failed", 1);
+        let pool = self.pools.remove(i);
+        let tokens = pool.tokens();
+        discard(pool);
+        for token in tokens {
+            self.answer_all(token, failure);
+        }
+    }
+
+    /// Answers everything in a session's queue with `refusal`, except its close.
+    fn answer_all(&mut self, token: Token, refusal: &Refusal) {
+        while let Some(front) = self.sessions.get(token).and_then(|session| session.front()) {
+            let header = front.header;
+            let closes = header.op == Op::Close;
+            let reply = if closes { Reply::Close } else { Reply::Error(refusal.clone()) };
+            self.finish(token, &header, &reply);
         }
     }
 
@@ -249,7 +281,7 @@ impl Service {
         for pool in &mut self.pools {
             pool.evict(token);
         }
-        self.pools.retain(|pool| pool.sessions() > 0);
+        self.pools.extract_if(.., |pool| pool.sessions() == 0).for_each(discard);
     }
 
     fn answer(&mut self, route: &Route, header: &Header, reply: &Reply) {
@@ -276,4 +308,9 @@ impl Service {
         figures.insert("pools".to_owned(), self.pools.len() as f64);
         figures
     }
+}
+
+/// Drops an engine; should that panic, it is gone all the same.
+fn discard(pool: Pool) {
+    let _ = contain(|| drop(pool));
 }

@@ -53,6 +53,45 @@ fn a_newcomer_does_not_disturb_a_rollout_under_way() {
 }
 
 #[test]
+fn environments_that_are_not_stepped_keep_their_rows_when_the_engine_grows() {
+    let mut bench = Bench::new(Limits::default());
+    let mut client = bench.open(Engine::Dream, 3);
+    let mut local = local(3, 10);
+    bench.ask(&mut client, &reset(3, 10));
+    bench.ask(&mut client, &step(&actions(3, 0)));
+    local.step_all(&Buffer::F32(actions(3, 0))).unwrap();
+    let masks = [[true, false, false], [false, true, false], [false, false, true], [true, true, true]];
+    for (t, mask) in masks.into_iter().enumerate() {
+        // Grows before the first and the third step.
+        let newcomers: Vec<_> = (0..4 * ((t + 1) % 2)).map(|_| bench.open(Engine::Dream, 3)).collect();
+        let masked = Request::Step { actions: bytes_from_f32(&actions(3, t)), mask: Some(mask.to_vec()) };
+        local.step(&Buffer::F32(actions(3, t)), &mask).unwrap();
+        assert_eq!(bench.ask(&mut client, &masked), Reply::Rows(rows(&local)), "step {t}");
+        assert_eq!(newcomers.is_empty(), t % 2 == 1);
+    }
+    assert!(bench.figure(&mut client, "pools_grown") >= 2.0);
+}
+
+#[test]
+fn a_shared_engine_grows_by_doubling() {
+    let mut bench = Bench::new(Limits::default());
+    let mut clients: Vec<_> = (0..33).map(|_| bench.open(Engine::Dream, 1)).collect();
+    assert_eq!(bench.figure(&mut clients[0], "pools"), 1.0);
+    // 1, 2, 4, 8, 16, 32, 64 lanes.
+    assert_eq!(bench.figure(&mut clients[0], "pools_grown"), 6.0);
+}
+
+#[test]
+fn a_full_engine_gets_a_neighbour() {
+    let mut bench = Bench::new(Limits { envs_per_pool_max: 6, ..Limits::default() });
+    let mut clients: Vec<_> = (0..3).map(|_| bench.open(Engine::Dream, 3)).collect();
+    assert_eq!(bench.figure(&mut clients[0], "pools"), 2.0);
+    for client in &mut clients {
+        assert!(matches!(bench.ask(client, &reset(3, 0)), Reply::Rows(_)));
+    }
+}
+
+#[test]
 fn a_client_that_cannot_be_stepped_fails_alone() {
     let mut bench = Bench::new(Limits::default());
     let mut ready = bench.open(Engine::Dream, 2);

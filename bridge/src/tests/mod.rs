@@ -2,14 +2,15 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod containment;
 mod golden;
 mod malformed;
 mod merging;
 mod sessions;
 mod socket;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use worldstep_env::{AutoresetMode, Batch, Buffer, EnvError, EnvSpec, TruthVectorEnv, VectorEnv, make_truth};
@@ -28,11 +29,32 @@ const TASK: &str = "CartPole-v0";
 #[derive(Clone, Default)]
 struct TruthFactory {
     step_calls: Arc<AtomicUsize>,
+    dream_panics: Arc<Mutex<Panics>>,
+}
+
+/// When a dream engine panics.
+#[derive(Clone, Copy, Default, PartialEq)]
+enum Panics {
+    #[default]
+    Never,
+    WhenMade,
+    InReset,
+    /// In the step that follows so many.
+    AfterSteps(usize),
+    InLoad,
 }
 
 struct Counted {
     env: TruthVectorEnv,
     step_calls: Arc<AtomicUsize>,
+    panics: Option<Arc<Mutex<Panics>>>,
+}
+
+impl Counted {
+    fn panic_if(&self, when: impl Fn(Panics) -> bool) {
+        let panics = self.panics.as_ref().map(|panics| *panics.lock().unwrap());
+        assert!(!panics.is_some_and(when), "the driver has gone");
+    }
 }
 
 impl EngineFactory for TruthFactory {
@@ -47,7 +69,10 @@ impl EngineFactory for TruthFactory {
 
     fn make(&mut self, request: &MakeRequest, num_envs: usize) -> Result<Box<dyn VectorEnv>, Refusal> {
         let env = make_truth(&request.id, num_envs, request.autoreset_mode)?;
-        Ok(Box::new(Counted { env, step_calls: Arc::clone(&self.step_calls) }))
+        let panics = (request.engine == Engine::Dream).then(|| Arc::clone(&self.dream_panics));
+        let env = Counted { env, step_calls: Arc::clone(&self.step_calls), panics };
+        env.panic_if(|panics| panics == Panics::WhenMade);
+        Ok(Box::new(env))
     }
 }
 
@@ -65,10 +90,13 @@ impl VectorEnv for Counted {
     }
 
     fn reset(&mut self, seeds: &[Option<u64>], mask: &[bool]) -> Result<(), EnvError> {
+        self.panic_if(|panics| panics == Panics::InReset);
         self.env.reset(seeds, mask)
     }
 
     fn step(&mut self, actions: &Buffer, mask: &[bool]) -> Result<(), EnvError> {
+        let calls = self.step_calls.load(Ordering::Relaxed);
+        self.panic_if(|panics| matches!(panics, Panics::AfterSteps(after) if calls >= after));
         self.env.step(actions, mask)?;
         self.step_calls.fetch_add(1, Ordering::Relaxed);
         Ok(())
@@ -83,6 +111,7 @@ impl VectorEnv for Counted {
     }
 
     fn load_lane(&mut self, lane: usize, bytes: &[u8]) -> Result<(), EnvError> {
+        self.panic_if(|panics| panics == Panics::InLoad);
         self.env.load_lane(lane, bytes)
     }
 }
@@ -91,6 +120,7 @@ impl VectorEnv for Counted {
 struct Bench {
     service: Service,
     step_calls: Arc<AtomicUsize>,
+    dream_panics: Arc<Mutex<Panics>>,
     now: Duration,
 }
 
@@ -105,17 +135,27 @@ impl Bench {
     fn new(limits: Limits) -> Self {
         let factory = TruthFactory::default();
         let step_calls = Arc::clone(&factory.step_calls);
+        let dream_panics = Arc::clone(&factory.dream_panics);
         let mut token = 0;
         let tokens = Box::new(move || {
             token += 1;
             Ok(token)
         });
         let service = Service::new(Box::new(factory), limits, EPOCH, tokens);
-        Self { service, step_calls, now: Duration::ZERO }
+        Self { service, step_calls, dream_panics, now: Duration::ZERO }
     }
 
     fn step_calls(&self) -> usize {
         self.step_calls.load(Ordering::Relaxed)
+    }
+
+    fn let_dreams_panic(&self, panics: Panics) {
+        *self.dream_panics.lock().unwrap() = panics;
+    }
+
+    fn figure(&mut self, client: &mut Client, name: &str) -> f64 {
+        let Reply::Metrics(figures) = self.ask(client, &Request::Metrics) else { panic!("no metrics") };
+        figures.get(name).copied().unwrap_or(0.0)
     }
 
     /// Sends without waiting for the reply.

@@ -65,6 +65,23 @@ pub struct LaneRows {
     pub info_masks: Vec<bool>,
 }
 
+impl LaneRows {
+    /// Copies the rows of environment `i` from those of the same session at another time.
+    pub fn copy_env(&mut self, other: &Self, i: usize) {
+        let count = self.rewards.len();
+        let width = self.observations.len() / count;
+        let bytes = i * width..(i + 1) * width;
+        self.observations[bytes.clone()].copy_from_slice(&other.observations[bytes]);
+        self.rewards[i] = other.rewards[i];
+        self.terminated[i] = other.terminated[i];
+        self.truncated[i] = other.truncated[i];
+        for at in (i..self.info_values.len()).step_by(count) {
+            self.info_values[at] = other.info_values[at];
+            self.info_masks[at] = other.info_masks[at];
+        }
+    }
+}
+
 /// What a server can answer.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Reply {
