@@ -70,6 +70,13 @@ pub struct LaneCache {
     values: Vec<f32>,
 }
 
+impl LaneCache {
+    /// Whether all values are numbers.
+    pub fn is_finite(&self) -> bool {
+        self.values.iter().all(|value| value.is_finite())
+    }
+}
+
 /// The rings of all temporal layers, with one pointer for all lanes and an age for each.
 ///
 /// A lane is reset by setting its age to 0: what is left in its slots is hidden. A lane that is held while the others
@@ -142,6 +149,9 @@ impl Cache {
     /// The frames in `lane`'s rings, oldest first: for each layer its keys and then its values, flat.
     pub fn lane(&self, lane: usize) -> LaneCache {
         let (age, context) = (self.ages[lane], self.context_frames);
+        if age == 0 {
+            return LaneCache::default();
+        }
         let part = |ring: Tensor<4>| plain(ring.narrow(1, context - age, age));
         let values = self.layers.iter().flat_map(|layer| layer.unrolled(lane)).flat_map(part).collect();
         LaneCache { age, values }
@@ -151,8 +161,12 @@ impl Cache {
     /// is changed, if the sizes do not fit.
     pub fn set_lane(&mut self, lane: usize, saved: &LaneCache) -> bool {
         let [_, context, rows, width] = self.layers.first().map_or([0; 4], |layer| layer.keys.dims());
+        // Only an age in range may be multiplied: any number can stand in damaged bytes.
+        if saved.age > context {
+            return false;
+        }
         let len = saved.age * rows * width;
-        if saved.age > context || saved.values.len() != len * 2 * self.layers.len() {
+        if saved.values.len() != len * 2 * self.layers.len() {
             return false;
         }
         self.ages[lane] = saved.age;
@@ -175,5 +189,22 @@ impl Cache {
     /// The layers' rings, in the order of the temporal layers.
     pub fn layers_mut(&mut self) -> &mut [LayerCache] {
         &mut self.layers
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Preset;
+
+    #[test]
+    fn a_lane_of_an_impossible_age_or_size_is_refused() {
+        let mut cache = Cache::new(&ModelConfig::new(Preset::Nano, 3, 1), 1, &Device::flex());
+        let fits = cache.lane(0);
+        for age in [1, 33, usize::MAX / 2, usize::MAX] {
+            assert!(!cache.set_lane(0, &LaneCache { age, ..fits.clone() }), "age {age}");
+        }
+        assert!(!cache.set_lane(0, &LaneCache { age: 0, values: vec![0.0] }));
+        assert!(cache.set_lane(0, &fits));
     }
 }

@@ -45,6 +45,11 @@ pub fn values(codes: &[u8]) -> Vec<f32> {
     codes.iter().enumerate().map(value).collect()
 }
 
+/// Whether every level index is below its dimension's number of levels.
+pub fn in_range(codes: &[u8]) -> bool {
+    codes.iter().enumerate().all(|(i, level)| usize::from(*level) < FSQ_LEVELS[i % CODE_VALUES])
+}
+
 /// First logit of each FSQ dimension within a code's [`CODE_LOGITS`].
 pub const LOGIT_OFFSETS: [usize; CODE_VALUES + 1] = [0, 8, 13, 18, CODE_LOGITS];
 
@@ -70,6 +75,8 @@ mod tests {
     fn levels_and_values_are_inverse() {
         let all: Vec<u8> = (0..8).flat_map(|a| [a, a % 5, (a + 1) % 5, (a + 2) % 5]).collect();
         assert_eq!(codes(&values(&all)), all);
+        assert!(in_range(&all));
+        assert!(!in_range(&[8, 0, 0, 0]) && !in_range(&[0, 0, 0, 0, 7, 4, 5, 4]));
     }
 
     #[test]

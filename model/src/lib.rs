@@ -17,6 +17,7 @@ mod dream;
 pub mod dynamics;
 pub mod eval;
 mod feed_forward;
+mod fnv;
 pub mod fsq;
 /// The whole model and its folder.
 pub mod model;

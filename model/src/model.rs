@@ -1,14 +1,16 @@
 use std::path::{Path, PathBuf};
 
-use burn::module::Module;
+use burn::module::{Module, ModuleVisitor, Param};
 use burn::store::{ModuleSnapshot, SafetensorsStore};
-use burn::tensor::Device;
+use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::action::ActionCoding;
+use crate::codec::plain;
 use crate::config::ModelConfig;
 use crate::dynamics::{Dynamics, OBJECT_VALUES};
+use crate::fnv;
 use crate::tokenizer::Tokenizer;
 
 /// Version of [`ModelCard`] on disk; other versions are refused.
@@ -169,6 +171,25 @@ impl Model {
     /// Number of weights.
     pub fn parameters(&self) -> usize {
         self.tokenizer.num_params() + self.dynamics.num_params()
+    }
+
+    /// Names the weights: a hash over the values of all of them. It reads them once, which takes milliseconds for a
+    /// `nano`.
+    pub fn weights_hash(&self) -> u64 {
+        let mut hash = WeightsHash(fnv::EMPTY);
+        self.tokenizer.visit(&mut hash);
+        self.dynamics.visit(&mut hash);
+        hash.0
+    }
+}
+
+struct WeightsHash(u64);
+
+impl ModuleVisitor for WeightsHash {
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        for value in plain(param.val()) {
+            self.0 = fnv::extend(self.0, &value.to_le_bytes());
+        }
     }
 }
 

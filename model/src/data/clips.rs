@@ -1,4 +1,4 @@
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
 use worldstep_env::Space;
@@ -11,6 +11,7 @@ use super::meta::{self, EpisodeMeta};
 use crate::action::ActionCoding;
 use crate::config::{FRAME_BYTES, FRAME_SIDE};
 use crate::dynamics::OBJECT_VALUES;
+use crate::fnv;
 
 /// Bit of a pixel's class: it shows something that can move.
 pub const PIXEL_MOVING: u8 = 1;
@@ -44,6 +45,8 @@ pub struct ClipRange {
 /// All clips of one task in memory. Row `t` holds the frame, the action taken on seeing it, and what that action caused.
 #[derive(Debug)]
 pub struct Clips {
+    /// The dataset's folder.
+    pub path: PathBuf,
     /// What the dataset says of itself.
     pub info: DatasetInfo,
     /// What it says of this task.
@@ -77,7 +80,7 @@ impl Clips {
         let info = meta::info(dir)?;
         let scenario = meta::scenario(dir, &info, scenario)?;
         let episodes = meta::episodes(dir)?;
-        let mut clips = Self::empty(info, scenario);
+        let mut clips = Self::empty(dir, info, scenario);
         let mut last_episode = None;
         for path in meta::files(dir, "data")? {
             for batch in meta::open(&path)? {
@@ -98,9 +101,10 @@ impl Clips {
         Ok(clips)
     }
 
-    fn empty(info: DatasetInfo, scenario: ScenarioInfo) -> Self {
+    fn empty(dir: &Path, info: DatasetInfo, scenario: ScenarioInfo) -> Self {
         let coding = ActionCoding::new(&scenario.action_space);
         Self {
+            path: dir.to_owned(),
             info,
             scenario,
             coding,
@@ -111,7 +115,7 @@ impl Clips {
             rewards: Vec::new(),
             terminated: Vec::new(),
             objects: Vec::new(),
-            hash: format!("{:016x}", FNV_START),
+            hash: format!("{:016x}", fnv::EMPTY),
         }
     }
 
@@ -248,11 +252,8 @@ impl Clips {
     }
 }
 
-const FNV_START: u64 = 0xcbf2_9ce4_8422_2325;
-
 /// FNV-1a of `text`, going on from `hash`.
 fn extend_hash(hash: &str, text: &str) -> String {
-    let start = u64::from_str_radix(hash, 16).unwrap_or(FNV_START);
-    let hash = text.bytes().fold(start, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
-    format!("{hash:016x}")
+    let start = u64::from_str_radix(hash, 16).unwrap_or(fnv::EMPTY);
+    format!("{:016x}", fnv::extend(start, text.as_bytes()))
 }

@@ -1,21 +1,26 @@
+use std::ops::RangeInclusive;
+
 use rand::{Rng as _, SeedableRng};
 use serde::{Deserialize, Serialize};
 use worldstep_env::{EnvError, Rng};
 
 use crate::cache::LaneCache;
-use crate::model::TrainingRecord;
+use crate::config::FRAME_BYTES;
+use crate::packing::FRAME_CODE_BYTES;
+use crate::{fnv, fsq};
 
-/// Version of the bytes that a lane is saved to.
-const STATE_VERSION: u32 = 1;
+/// Version of the bytes that a lane is saved to: this number, the hash of the MessagePack that follows (both
+/// little-endian), and that MessagePack.
+const STATE_VERSION: u32 = 2;
 
 /// One lane's own counters. All its randomness is drawn from `seed`, `episode` and `steps`, so that neighbours and order
 /// of execution never matter.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Lane {
     seed: u64,
     /// Episodes begun since the lane was seeded.
     episode: u64,
-    /// Steps in this episode.
+    /// Steps in this episode, those on the start frames included.
     pub steps: u32,
     pub started: bool,
     pub done: bool,
@@ -38,10 +43,10 @@ impl Lane {
         if self.episode == 0 { self.seed } else { self.number(self.episode, u64::MAX) }
     }
 
-    /// A start was drawn.
-    pub fn begin(&mut self) {
-        self.episode += 1;
-        self.steps = 0;
+    /// A start was drawn, on which truth took `steps` steps.
+    pub fn begin(&mut self, steps: u32) {
+        self.episode = self.episode.saturating_add(1);
+        self.steps = steps;
         self.started = true;
         self.done = false;
     }
@@ -49,6 +54,12 @@ impl Lane {
     /// Names the randomness of the coming step.
     pub fn draw(&self) -> u64 {
         self.number(self.episode, u64::from(self.steps))
+    }
+
+    /// Whether a lane whose episodes run through `clock` can have come to this.
+    fn is_possible(&self, clock: &RangeInclusive<u32>) -> bool {
+        let over = self.done || self.steps < *clock.end();
+        self.started && self.episode > 0 && clock.contains(&self.steps) && over
     }
 
     fn number(&self, episode: u64, step: u64) -> u64 {
@@ -60,11 +71,12 @@ impl Lane {
 }
 
 /// Everything that a lane's future depends on.
-#[derive(Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SavedLane {
     pub task: String,
-    /// Names the weights: a dream goes on only with those it began with.
-    pub weights: TrainingRecord,
+    /// [`Model::weights_hash`](crate::model::Model::weights_hash): a dream goes on only with the weights that it began
+    /// with.
+    pub weights: u64,
     pub lane: Lane,
     pub cache: LaneCache,
     pub codes: Vec<u8>,
@@ -74,17 +86,120 @@ pub struct SavedLane {
 
 impl SavedLane {
     pub fn to_bytes(&self) -> Result<Vec<u8>, EnvError> {
-        rmp_serde::to_vec(&(STATE_VERSION, self))
-            .map_err(|error| EnvError::State { message: error.to_string() })
+        let body = rmp_serde::to_vec(self).map_err(|error| wrong(error.to_string()))?;
+        let hash = fnv::extend(fnv::EMPTY, &body);
+        Ok([&STATE_VERSION.to_le_bytes()[..], &hash.to_le_bytes(), &body].concat())
     }
 
+    /// Reads what [`to_bytes`](Self::to_bytes) gave, of any task, weights and sizes.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, EnvError> {
-        let wrong = |message: String| EnvError::State { message };
-        let (version, saved): (u32, Self) =
-            rmp_serde::from_slice(bytes).map_err(|error| wrong(error.to_string()))?;
+        let short = || wrong(format!("{} bytes are too few for a state", bytes.len()));
+        let (version, rest) = bytes.split_first_chunk().ok_or_else(short)?;
+        let version = u32::from_le_bytes(*version);
         if version != STATE_VERSION {
             return Err(wrong(format!("its version is {version}, this build reads {STATE_VERSION}")));
         }
-        Ok(saved)
+        let (hash, body) = rest.split_first_chunk().ok_or_else(short)?;
+        if fnv::extend(fnv::EMPTY, body) != u64::from_le_bytes(*hash) {
+            return Err(wrong("its bytes are damaged: they do not give the hash that stands before them"));
+        }
+        rmp_serde::from_slice(body).map_err(|error| wrong(error.to_string()))
+    }
+
+    /// Whether a lane of `task`, dreamt with `weights` in episodes that run through `clock`, can be in this state. The
+    /// cache's size is left to the cache.
+    pub fn check(&self, task: &str, weights: u64, clock: &RangeInclusive<u32>) -> Result<(), EnvError> {
+        let (reward, terminated, truncated) = self.outcome;
+        if self.task != task {
+            return Err(wrong(format!("it is of {:?}, not of {task:?}", self.task)));
+        }
+        if self.weights != weights {
+            return Err(wrong(format!("its weights are {:016x}, not {weights:016x}", self.weights)));
+        }
+        let sizes = [self.codes.len(), self.frame.len()];
+        if sizes != [FRAME_CODE_BYTES, FRAME_BYTES] {
+            let expected = [FRAME_CODE_BYTES, FRAME_BYTES];
+            return Err(wrong(format!("codes and frame have {sizes:?} values, expected {expected:?}")));
+        }
+        if !fsq::in_range(&self.codes) {
+            return Err(wrong("a code is not among the tokenizer's levels"));
+        }
+        if !reward.is_finite() || !self.cache.is_finite() {
+            return Err(wrong("its reward or its cache holds a value that is no number"));
+        }
+        if !self.lane.is_possible(clock) || self.lane.done != (terminated || truncated) {
+            return Err(wrong("its counters and flags contradict each other"));
+        }
+        Ok(())
+    }
+}
+
+fn wrong(message: impl Into<String>) -> EnvError {
+    EnvError::State { message: message.into() }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    const CLOCK: RangeInclusive<u32> = 3..=10;
+
+    fn saved() -> SavedLane {
+        let mut lane = Lane::new(0);
+        lane.begin(3);
+        SavedLane {
+            task: "Toy-v0".to_owned(),
+            weights: 7,
+            lane,
+            cache: LaneCache::default(),
+            codes: vec![4; FRAME_CODE_BYTES],
+            frame: vec![200; FRAME_BYTES],
+            outcome: (0.5, false, false),
+        }
+    }
+
+    #[test]
+    fn bytes_give_back_what_was_saved() {
+        let read = SavedLane::from_bytes(&saved().to_bytes().unwrap()).unwrap();
+        assert_eq!(read, saved());
+        read.check("Toy-v0", 7, &CLOCK).unwrap();
+    }
+
+    #[test]
+    fn a_value_out_of_range_is_refused_whatever_the_hash_says() {
+        type Change = fn(&mut SavedLane);
+        let changes: [(&str, Change); 14] = [
+            ("Chess-v0", |saved| saved.task = "Chess-v0".to_owned()),
+            ("weights", |saved| saved.weights = 8),
+            ("values", |saved| saved.codes.truncate(9)),
+            ("values", |saved| saved.frame.clear()),
+            ("levels", |saved| saved.codes[0] = 8),
+            ("levels", |saved| saved.codes[FRAME_CODE_BYTES - 1] = 5),
+            ("no number", |saved| saved.outcome.0 = f32::NAN),
+            ("no number", |saved| saved.outcome.0 = f32::INFINITY),
+            ("contradict", |saved| saved.lane.steps = 2),
+            ("contradict", |saved| saved.lane.steps = 10),
+            ("contradict", |saved| saved.lane.steps = u32::MAX),
+            ("contradict", |saved| saved.lane.episode = 0),
+            ("contradict", |saved| saved.lane.started = false),
+            ("contradict", |saved| saved.outcome.2 = true),
+        ];
+        for (expected, change) in changes {
+            let mut changed = saved();
+            change(&mut changed);
+            let read = SavedLane::from_bytes(&changed.to_bytes().unwrap()).unwrap();
+            let error = read.check("Toy-v0", 7, &CLOCK).unwrap_err();
+            assert!(matches!(error, EnvError::State { .. }));
+            assert!(error.to_string().contains(expected), "{expected}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_cache_with_a_value_that_is_no_number_is_refused() {
+        let bytes = rmp_serde::to_vec(&(1, [0.0, f32::NAN])).unwrap();
+        let cache = rmp_serde::from_slice(&bytes).unwrap();
+        let error = SavedLane { cache, ..saved() }.check("Toy-v0", 7, &CLOCK).unwrap_err();
+        assert!(error.to_string().contains("no number"), "{error}");
     }
 }

@@ -1,9 +1,14 @@
 //! The dream as an environment: the same `reset`/`step` as the truth.
+//!
+//! A reset shows what truth shows after `context_frames − 1` neutral actions under the same seed, and counts those
+//! actions: dream and truth are truncated at the same frame.
 
 mod lane;
 mod starts;
 
 pub use starts::StartSource;
+
+use std::ops::RangeInclusive;
 
 use lane::{Lane, SavedLane};
 use worldstep_env::{AutoresetMode, Batch, Buffer, EnvError, EnvSpec, VectorEnv};
@@ -42,11 +47,17 @@ impl NeuralOptions {
 }
 
 /// A learned model stepped as a [`VectorEnv`]: ring cache, a reset for each lane, first frames from truth.
+///
+/// The observation after a reset with seed `s` is frame `context_frames − 1` (counted from 0) of truth's episode `s`;
+/// the model has seen the frames before it, on each of which the neutral action was taken. Those steps belong to the
+/// episode, so that it is truncated where truth's is: `max_episode_steps − (context_frames − 1)` steps after the reset.
 pub struct NeuralVectorEnv {
     model: Model,
     starts: Box<dyn StartSource>,
     options: NeuralOptions,
     spec: EnvSpec,
+    /// Names the model's weights in saved states.
+    weights: u64,
     lanes: Vec<Lane>,
     caches: Dream,
     /// Codes of each lane's present frame, not yet in the cache.
@@ -58,15 +69,19 @@ impl NeuralVectorEnv {
     /// An environment of `model`'s task; nothing is reset yet.
     ///
     /// # Errors
-    /// [`EnvError::Argument`] if `starts` is of another task, or there are no lanes.
+    /// [`EnvError::Argument`] if `starts` is of another task or as long as an episode, or there are no lanes.
     pub fn new(model: Model, starts: Box<dyn StartSource>, options: NeuralOptions) -> Result<Self, EnvError> {
         let spec = starts.spec().clone();
         let wrong = |message: String| Err(EnvError::Argument { message });
         if spec.id != model.card.task {
             return wrong(format!("the model dreams {:?}, its starts are of {:?}", model.card.task, spec.id));
         }
-        if options.num_envs == 0 || starts.context_frames() == 0 {
-            return wrong("an environment needs at least one lane and one start frame".to_owned());
+        if options.num_envs == 0 {
+            return wrong("num_envs is 0, expected at least 1".to_owned());
+        }
+        let (context, longest) = (starts.context_frames(), spec.max_episode_steps);
+        if !(1..=longest as usize).contains(&context) {
+            return wrong(format!("starts have {context} frames, expected 1..={longest}"));
         }
         let n = options.num_envs;
         Ok(Self {
@@ -74,6 +89,7 @@ impl NeuralVectorEnv {
             batch: Batch::new(&spec, n, &[]),
             lanes: (0..n).map(Lane::new).collect(),
             codes: vec![0; n * FRAME_CODE_BYTES],
+            weights: model.weights_hash(),
             model,
             starts,
             options,
@@ -103,6 +119,7 @@ impl NeuralVectorEnv {
             let message = format!("{} starts have {got} bytes, expected {expected}", due.len());
             return Err(EnvError::Engine { message });
         }
+        let first_step = *self.clock().start();
         let codes = encode_frames(&self.model.tokenizer, &frames);
         let warm = self.warm_up(&codes, due.len(), context)?;
         for (i, lane) in due.into_iter().enumerate() {
@@ -110,7 +127,7 @@ impl NeuralVectorEnv {
             self.caches.set_lane(lane, &warm.lane(i));
             self.codes[lane * FRAME_CODE_BYTES..(lane + 1) * FRAME_CODE_BYTES]
                 .copy_from_slice(&codes[(last - 1) * FRAME_CODE_BYTES..last * FRAME_CODE_BYTES]);
-            self.lanes[lane].begin();
+            self.lanes[lane].begin(first_step);
             self.show(lane, &frames[(last - 1) * FRAME_BYTES..last * FRAME_BYTES], (0.0, false, false));
         }
         Ok(())
@@ -149,8 +166,9 @@ impl NeuralVectorEnv {
         for lane in 0..n {
             self.model.card.actions.encode_lane(actions, lane, &mut coded).map_err(action_error)?;
         }
+        let first = *self.clock().start();
         let levels: Vec<_> =
-            self.lanes.iter().map(|lane| if lane.steps == 0 { 0 } else { DREAMT_LEVEL }).collect();
+            self.lanes.iter().map(|lane| if lane.steps == first { 0 } else { DREAMT_LEVEL }).collect();
         let said = self.caches.step(&self.model.dynamics, &self.codes, (&coded, &levels), live);
         let stepped: Vec<usize> = (0..n).filter(|lane| live[*lane]).collect();
         let mut next = Vec::with_capacity(stepped.len() * FRAME_CODE_BYTES);
@@ -169,6 +187,19 @@ impl NeuralVectorEnv {
             self.show(lane, frame, (said.rewards[lane], terminated, truncated));
         }
         Ok(())
+    }
+
+    /// Steps of an episode at its reset and at its truncation.
+    fn clock(&self) -> RangeInclusive<u32> {
+        self.starts.context_frames() as u32 - 1..=self.spec.max_episode_steps
+    }
+
+    fn check_lane(&self, lane: usize) -> Result<(), EnvError> {
+        let lanes = self.options.num_envs;
+        if lane < lanes {
+            return Ok(());
+        }
+        Err(EnvError::Argument { message: format!("lane {lane} is not there, expected 0..{lanes}") })
     }
 
     fn check_len(&self, what: &str, len: usize) -> Result<(), EnvError> {
@@ -204,6 +235,7 @@ impl VectorEnv for NeuralVectorEnv {
     fn reset(&mut self, seeds: &[Option<u64>], mask: &[bool]) -> Result<(), EnvError> {
         self.check_len("seeds", seeds.len())?;
         self.check_len("mask", mask.len())?;
+        let before = self.lanes.clone();
         for (lane, seed) in
             self.lanes.iter_mut().zip(seeds).zip(mask).filter(|(_, masked)| **masked).map(|(x, _)| x)
         {
@@ -211,7 +243,8 @@ impl VectorEnv for NeuralVectorEnv {
                 lane.seed(*seed);
             }
         }
-        if mask.contains(&true) { self.restart(mask) } else { Ok(()) }
+        // Without first frames nothing has happened: the lanes keep their old streams too.
+        self.restart(mask).inspect_err(|_| self.lanes = before)
     }
 
     fn step(&mut self, actions: &Buffer, mask: &[bool]) -> Result<(), EnvError> {
@@ -241,13 +274,14 @@ impl VectorEnv for NeuralVectorEnv {
     }
 
     fn save_lane(&self, lane: usize) -> Result<Vec<u8>, EnvError> {
-        if !self.lanes.get(lane).is_some_and(|lane| lane.started) {
+        self.check_lane(lane)?;
+        if !self.lanes[lane].started {
             return Err(EnvError::NeedsReset { lane });
         }
         let frames = self.batch.observations.as_u8().unwrap_or_default();
         SavedLane {
             task: self.spec.id.clone(),
-            weights: self.model.card.training.clone(),
+            weights: self.weights,
             lane: self.lanes[lane].clone(),
             cache: self.caches.lane(lane),
             codes: self.codes[lane * FRAME_CODE_BYTES..(lane + 1) * FRAME_CODE_BYTES].to_vec(),
@@ -258,20 +292,11 @@ impl VectorEnv for NeuralVectorEnv {
     }
 
     fn load_lane(&mut self, lane: usize, bytes: &[u8]) -> Result<(), EnvError> {
+        self.check_lane(lane)?;
         let saved = SavedLane::from_bytes(bytes)?;
-        let wrong = |message: &str| Err(EnvError::State { message: message.to_owned() });
-        if lane >= self.options.num_envs {
-            let message = format!("lane {lane} of {}", self.options.num_envs);
-            return Err(EnvError::Argument { message });
-        }
-        if saved.task != self.spec.id || saved.weights != self.model.card.training {
-            return wrong("it was saved with another task or other weights");
-        }
-        if saved.codes.len() != FRAME_CODE_BYTES || saved.frame.len() != FRAME_BYTES {
-            return wrong("its frame is of another size");
-        }
+        saved.check(&self.spec.id, self.weights, &self.clock())?;
         if !self.caches.set_lane(lane, &saved.cache) {
-            return wrong("its cache is of another size");
+            return Err(EnvError::State { message: "its cache is of another size".to_owned() });
         }
         self.codes[lane * FRAME_CODE_BYTES..(lane + 1) * FRAME_CODE_BYTES].copy_from_slice(&saved.codes);
         self.lanes[lane] = saved.lane;

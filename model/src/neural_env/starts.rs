@@ -1,6 +1,9 @@
 use worldstep_env::{EnvError, EnvSpec};
 
 /// Where a dream begins: prepared frames of the truth.
+///
+/// What is shown after a reset is the last frame of a start: truth's frame `context_frames − 1` (counted from 0) of the
+/// episode with that seed, after as many neutral actions. The episode's clock has counted them.
 pub trait StartSource: Send {
     /// The environment as the dream shows it: its observation space is the 64 × 64 RGB frame.
     fn spec(&self) -> &EnvSpec;

@@ -31,6 +31,7 @@ pub fn clips(count: usize, length: usize, seed: u64) -> Clips {
         scenarios: vec![scenario.clone()],
     };
     let mut clips = Clips {
+        path: "toy".into(),
         info,
         scenario,
         coding: ActionCoding::new(&action_space),
