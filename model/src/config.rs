@@ -52,12 +52,16 @@ pub enum Preset {
 impl Preset {
     /// The preset of this lower-case name.
     pub fn from_name(name: &str) -> Option<Self> {
-        match name {
-            "nano" => Some(Self::Nano),
-            "s" => Some(Self::S),
-            "m" => Some(Self::M),
-            "l" => Some(Self::L),
-            _ => None,
+        [Self::Nano, Self::S, Self::M, Self::L].into_iter().find(|preset| preset.name() == name)
+    }
+
+    /// Its lower-case name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Nano => "nano",
+            Self::S => "s",
+            Self::M => "m",
+            Self::L => "l",
         }
     }
 }

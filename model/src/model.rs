@@ -28,8 +28,8 @@ pub enum ModelError {
     Read {
         /// The file.
         path: PathBuf,
-        /// Why.
-        source: std::io::Error,
+        /// Why. A raw name, so that it is no `source()` beside the message that tells it already.
+        r#source: std::io::Error,
     },
     /// A file that is there, but is no (whole) checkpoint.
     #[error("{path} is damaged: {message}; restore it or train again with `worldstep train`", path = path.display())]
@@ -140,6 +140,11 @@ impl Model {
             card,
             device: device.clone(),
         }
+    }
+
+    /// Whether `dir` holds a model, whole or damaged.
+    pub fn is_in(dir: &Path) -> bool {
+        dir.join(CARD_FILE).exists()
     }
 
     /// Loads a model from its folder.

@@ -3,20 +3,29 @@
 
 mod toy;
 
-use std::path::Path;
+use std::collections::BTreeMap;
+use std::error::Error;
+use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
 use worldstep_model::codec::plain;
-use worldstep_model::config::FRAME_BYTES;
+use worldstep_model::config::{FRAME_BYTES, Preset};
+use worldstep_model::data::Clips;
 use worldstep_model::model::Model;
 use worldstep_model::tokenizer;
-use worldstep_model::train::{Budget, TrainError, TrainOptions, train_on};
+use worldstep_model::train::{Budget, TrainError, TrainOptions, train, train_on};
 
 fn options(out: &Path, tokenizer: u64, dynamics: u64) -> TrainOptions {
     let mut options = TrainOptions::new("unused", out);
     options.budget = Budget::Steps { tokenizer, dynamics };
     options.batch = 2;
     options
+}
+
+/// Every file of a folder, with its name.
+fn contents(dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let files = std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
+    files.map(|path| (path.clone(), std::fs::read(path).unwrap())).collect()
 }
 
 fn refusal(dir: &Path) -> String {
@@ -86,6 +95,59 @@ fn another_tasks_model_is_not_resumed() {
     resumed.resume = true;
     let error = train_on(&clips, &resumed, &mut |_| ()).unwrap_err();
     assert!(matches!(error, TrainError::OtherTask { .. }), "{error}");
+}
+
+#[test]
+fn another_run_is_not_resumed() {
+    let dir = tempfile::tempdir().unwrap();
+    let clips = toy::clips(4, 20, 1);
+    train_on(&clips, &options(dir.path(), 1, 0), &mut |_| ()).unwrap();
+    let before = contents(dir.path());
+    let refused = |clips: &Clips, change: fn(&mut TrainOptions), what: &str, values: [&str; 2]| {
+        let mut resumed = options(dir.path(), 2, 0);
+        resumed.resume = true;
+        change(&mut resumed);
+        let error = train_on(clips, &resumed, &mut |_| ()).unwrap_err();
+        let message = error.to_string();
+        assert!(matches!(error, TrainError::OtherRun { what: differs, .. } if differs == what), "{message}");
+        assert!(values.iter().all(|value| message.contains(value)), "{message}");
+        assert_eq!(message.lines().count(), 1, "{message}");
+    };
+    let other = Clips { hash: "f".repeat(16), ..toy::clips(4, 20, 1) };
+    refused(&other, |_| (), "dataset", ["0000000000000000", "ffffffffffffffff"]);
+    refused(&clips, |options| options.preset = Preset::S, "preset", ["nano", "not s"]);
+    refused(&clips, |options| options.seed = 9, "seed", ["0", "not 9"]);
+    assert_eq!(contents(dir.path()), before);
+}
+
+#[test]
+fn a_model_is_never_overwritten_unasked() {
+    let dir = tempfile::tempdir().unwrap();
+    let clips = toy::clips(4, 20, 1);
+    train_on(&clips, &options(dir.path(), 1, 0), &mut |_| ()).unwrap();
+    let before = contents(dir.path());
+    let error = train_on(&clips, &options(dir.path(), 2, 0), &mut |_| ()).unwrap_err();
+    let message = error.to_string();
+    assert!(matches!(error, TrainError::Occupied { .. }), "{message}");
+    assert!(message.contains(dir.path().to_str().unwrap()), "{message}");
+    assert!(message.contains("--resume") && message.contains("--out"), "{message}");
+    assert_eq!(contents(dir.path()), before);
+}
+
+#[test]
+fn the_systems_reason_is_told_once() {
+    let model: Box<dyn Error> = Model::load(Path::new("/nowhere/model"), &Device::flex()).unwrap_err().into();
+    let data: Box<dyn Error> = Clips::load(Path::new("/nowhere/clips"), None).unwrap_err().into();
+    let train = train(&TrainOptions::new("/nowhere/clips", "/nowhere/model"), &mut |_| ()).unwrap_err();
+    for error in [model, data, train.into()] {
+        let mut told = error.to_string();
+        let mut cause = error.source();
+        while let Some(error) = cause {
+            told += &error.to_string();
+            cause = error.source();
+        }
+        assert_eq!(told.matches("No such file").count(), 1, "{told}");
+    }
 }
 
 #[test]

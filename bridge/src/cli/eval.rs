@@ -18,7 +18,7 @@ pub fn run(args: &EvalArgs) -> Result<()> {
     let device = ComputeDevice::from_name(&args.device)?.burn();
     let model = Model::load(&worldstep_bridge::engines::model_folder(&args.model, None)?, &device)?;
     let clips = Clips::load(&args.data, Some(&model.card.task))?;
-    let report = evaluate(&model, &clips, &EvalOptions::default());
+    let report = evaluate(&model, &clips, &EvalOptions::default())?;
     if let Some(folder) = &args.pictures {
         draw(folder, &report.rollouts)?;
     }

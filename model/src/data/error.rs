@@ -10,8 +10,8 @@ pub enum DataError {
     Read {
         /// What was to be read.
         path: PathBuf,
-        /// Why it was not.
-        source: std::io::Error,
+        /// Why it was not. A raw name, so that it is no `source()` beside the message that tells it already.
+        r#source: std::io::Error,
     },
     /// Not JSON, or JSON of another kind.
     #[error("{path} is not the info of a Worldstep dataset: {message}", path = path.display())]

@@ -1,9 +1,11 @@
 //! How far the dream is from the truth: open-loop predictions on clips that were never learned from.
 
+mod error;
 mod horizon;
 mod pooled;
 mod report;
 
+pub use error::EvalError;
 pub use report::{Accuracy, ByHorizon, EvalReport, Psnr, PsnrTable, Rollout, TokenizerPsnr};
 
 use crate::codec::{decode_frames, encode_frames};
@@ -19,13 +21,15 @@ use report::Flags;
 
 /// Frames predicted in each clip at most.
 const HORIZON_MAX: usize = 32;
+/// Clips needed at least: a clip under the actions of another is the control.
+const CLIPS_MIN: usize = 2;
 
 /// What to evaluate on.
 #[derive(Clone, Debug)]
 pub struct EvalOptions {
     /// True frames that the model sees before it dreams on.
     pub context_frames: usize,
-    /// Clips evaluated at most.
+    /// Clips evaluated at most; 2 even if it is less.
     pub clips_max: usize,
     /// Clips whose frames are kept for pictures.
     pub rollouts: usize,
@@ -41,14 +45,21 @@ impl Default for EvalOptions {
     }
 }
 
-/// Evaluates `model` on the validation clips.
-pub fn evaluate(model: &Model, clips: &Clips, options: &EvalOptions) -> EvalReport {
+/// Evaluates `model` on the validation clips that are longer than the context.
+///
+/// # Errors
+/// [`EvalError::TooFewClips`] if there are fewer than 2.
+pub fn evaluate(model: &Model, clips: &Clips, options: &EvalOptions) -> Result<EvalReport, EvalError> {
     let ranges: Vec<ClipRange> = clips
         .split(Split::Val)
         .filter(|clip| clip.len > options.context_frames)
-        .take(options.clips_max)
+        .take(options.clips_max.max(CLIPS_MIN))
         .cloned()
         .collect();
+    if ranges.len() < CLIPS_MIN {
+        let (path, context_frames) = (clips.path.clone(), options.context_frames);
+        return Err(EvalError::TooFewClips { path, found: ranges.len(), context_frames });
+    }
     let mut report =
         EvalReport { clips: ranges.len(), context_frames: options.context_frames, ..Default::default() };
     let mut horizons = Horizons::default();
@@ -74,7 +85,7 @@ pub fn evaluate(model: &Model, clips: &Clips, options: &EvalOptions) -> EvalRepo
     report.psnr_db = horizons.table(&tokenizer);
     report.clips_at_horizon = horizons.counts();
     flags.write(&mut report);
-    report
+    Ok(report)
 }
 
 /// Clips that are dreamt side by side.

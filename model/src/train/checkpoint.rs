@@ -5,10 +5,10 @@ use burn::optim::ModuleOptimizer;
 use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
-use super::options::{Stage, TrainError};
+use super::options::{Stage, TrainError, TrainOptions};
 use super::stage::optimizer;
 use crate::data::Clips;
-use crate::model::{Model, ModelError, TrainingRecord, write_json};
+use crate::model::{Model, ModelCard, ModelError, TrainingRecord, write_json};
 
 const STATE_FILE: &str = "training.json";
 const OPTIMIZER_FILE: &str = "optimizer.bpk";
@@ -66,13 +66,15 @@ impl Checkpoint {
         Ok(write_json(&file, &self.dir.join(STATE_FILE))?)
     }
 
-    /// Reads a checkpoint to go on with it on `clips`.
-    pub fn load(dir: &Path, device: &Device, clips: &Clips) -> Result<(Model, TrainState), TrainError> {
+    /// Reads the checkpoint in `options.out` to go on with it on `clips`.
+    pub fn load(
+        options: &TrainOptions,
+        device: &Device,
+        clips: &Clips,
+    ) -> Result<(Model, TrainState), TrainError> {
+        let dir = &options.out;
         let mut model = Model::load(dir, device)?;
-        if model.card.task != clips.scenario.id {
-            let (found, expected) = (model.card.task.clone(), clips.scenario.id.clone());
-            return Err(TrainError::OtherTask { path: dir.to_owned(), found, expected });
-        }
+        check_same_run(&model.card, options, clips)?;
         let path = dir.join(STATE_FILE);
         let damaged = |path: &Path, message: String| ModelError::Damaged { path: path.to_owned(), message };
         let text = std::fs::read_to_string(&path)
@@ -91,6 +93,24 @@ impl Checkpoint {
             state.optimizer = Some(loaded);
         }
         Ok((model, state))
+    }
+}
+
+/// Refuses to go on otherwise than it was begun: the weights would have learned two things, and the record would tell one.
+fn check_same_run(card: &ModelCard, options: &TrainOptions, clips: &Clips) -> Result<(), TrainError> {
+    let path = options.out.clone();
+    if card.task != clips.scenario.id {
+        let (found, expected) = (card.task.clone(), clips.scenario.id.clone());
+        return Err(TrainError::OtherTask { path, found, expected });
+    }
+    let facts = [
+        ("dataset", card.training.dataset_hash.clone(), clips.hash.clone()),
+        ("preset", card.config.preset.name().to_owned(), options.preset.name().to_owned()),
+        ("seed", card.training.seed.to_string(), options.seed.to_string()),
+    ];
+    match facts.into_iter().find(|(_, found, asked)| found != asked) {
+        Some((what, found, asked)) => Err(TrainError::OtherRun { path, what, found, asked }),
+        None => Ok(()),
     }
 }
 

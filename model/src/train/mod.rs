@@ -24,7 +24,8 @@ use tokenizer_stage::TokenizerObjective;
 /// stopped.
 ///
 /// # Errors
-/// [`TrainError`] if the dataset or the checkpoint to resume cannot be read, or the model cannot be written.
+/// [`TrainError`] if the dataset or the checkpoint to resume cannot be read or do not belong together, if a model is there
+/// that is not to be resumed, or the model cannot be written.
 pub fn train(
     options: &TrainOptions,
     progress: &mut dyn FnMut(&Progress),
@@ -47,7 +48,9 @@ pub fn train_on(
     }
     let device = options.device.burn().autodiff();
     let (mut model, mut state) = if options.resume {
-        Checkpoint::load(&options.out, &device, clips)?
+        Checkpoint::load(options, &device, clips)?
+    } else if Model::is_in(&options.out) {
+        return Err(TrainError::Occupied { path: options.out.clone() });
     } else {
         device.seed(options.seed);
         let model = Model::random(card(clips, options), &device);

@@ -36,7 +36,7 @@ pub struct TrainOptions {
     pub data: PathBuf,
     /// Task, if the dataset holds several.
     pub task: Option<String>,
-    /// Folder of the model.
+    /// Folder of the model; without `resume` it must not hold one yet.
     pub out: PathBuf,
     /// Sizes.
     pub preset: Preset,
@@ -44,7 +44,7 @@ pub struct TrainOptions {
     pub device: ComputeDevice,
     /// How long.
     pub budget: Budget,
-    /// Go on with the model in `out`.
+    /// Go on with the model in `out`, which must have been begun with this dataset, preset and seed.
     pub resume: bool,
     /// Seed of weights and batches.
     pub seed: u64,
@@ -133,6 +133,25 @@ pub enum TrainError {
     NoClips {
         /// The dataset.
         path: PathBuf,
+    },
+    /// A model is there, and it was not asked to go on with it.
+    #[error("{path} already holds a model: --resume goes on with it, or choose another --out", path = path.display())]
+    Occupied {
+        /// Folder of the model.
+        path: PathBuf,
+    },
+    /// The checkpoint was begun otherwise than it is to go on.
+    #[error("{path} was begun with {what} {found}, not {asked}; resume with the same {what} or choose another --out",
+        path = path.display())]
+    OtherRun {
+        /// Folder of the checkpoint.
+        path: PathBuf,
+        /// What differs: dataset (its hash), preset or seed.
+        what: &'static str,
+        /// What it was begun with.
+        found: String,
+        /// What was asked for.
+        asked: String,
     },
     /// The checkpoint belongs to another dataset's task.
     #[error("{path} holds a model of {found:?}, the dataset is of {expected:?}; choose another --out",
