@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
+from pathlib import Path
+
 import gymnasium
 import numpy as np
 import pytest
@@ -70,6 +73,25 @@ def test_impossible_environments_raise(arguments: dict, error: type) -> None:
 def test_a_missing_model_is_named(tmp_path) -> None:
     with pytest.raises(worldstep.WorldstepError, match="nothing-here"):
         worldstep.make_vec("CartPole-v0", engine="dream", model=str(tmp_path / "nothing-here"))
+
+
+@pytest.mark.parametrize("file", ["tokenizer.safetensors", "dynamics.safetensors", "model.json"])
+def test_a_truncated_checkpoint_is_named(models: str, tmp_path: Path, file: str) -> None:
+    task = "CatchBehindScreen-v0"
+    shutil.copytree(f"{models}/{task}", tmp_path / task)
+    damaged = tmp_path / task / file
+    damaged.write_bytes(damaged.read_bytes()[:1000])
+    with pytest.raises(worldstep.EngineError, match=f"{file}.*damaged"):
+        worldstep.make_vec(task, engine="dream", model=str(tmp_path))
+
+
+def test_no_graphics_driver_says_what_to_install(
+    monkeypatch: pytest.MonkeyPatch, no_server_yet: None
+) -> None:
+    for name in ("VK_DRIVER_FILES", "VK_ICD_FILENAMES"):
+        monkeypatch.setenv(name, "/nonexistent/driver.json")
+    with pytest.raises(worldstep.EngineError, match="mesa-vulkan-drivers"):
+        worldstep.make_vec("CartPole-v0", obs="rgb")
 
 
 def test_nobody_at_the_address(monkeypatch) -> None:

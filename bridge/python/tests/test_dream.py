@@ -36,6 +36,17 @@ def test_it_shows_frames_of_the_same_shape_as_truth(envs) -> None:
     truth.close()
 
 
+def test_it_begins_at_truths_frame_3_and_has_no_infos(envs) -> None:
+    truth = worldstep.make_vec(TASK, num_envs=3, obs="rgb")
+    truth.reset(seed=5)
+    for _ in range(3):
+        frames, *_ = truth.step(np.zeros(3, dtype=np.int64))
+    truth.close()
+    dreamt, infos = envs.reset(seed=5)
+    np.testing.assert_array_equal(dreamt, frames)
+    assert infos == envs.step(envs.action_space.sample())[4] == {}
+
+
 def test_same_seed_same_dream(envs) -> None:
     envs.reset(seed=3)
     first = rollout(envs)

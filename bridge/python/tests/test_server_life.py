@@ -63,6 +63,43 @@ def test_the_server_ends_with_the_python_process_however_that_ends(how) -> None:
         assert ends(pid)
 
 
+def test_a_forked_child_does_not_keep_the_parents_server_alive() -> None:
+    fork = "child = os.fork()\nif child: print(child, flush=True)\ntime.sleep(60)"
+    script = "import os\n" + CLIENT.format(then=fork)
+    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE) as client:
+        server, child = (int(client.stdout.readline()) for _ in range(2))
+        try:
+            assert not ends(server, 0.2)
+            client.kill()
+            assert ends(server)
+            assert not ends(child, 0.1), "it was the parent that mattered"
+        finally:
+            os.kill(child, signal.SIGKILL)
+
+
+FORKED = """
+import os
+if os.fork() == 0:
+    own = worldstep.make_vec("CartPole-v0", num_envs=2)
+    own.reset(seed=0)
+    print(*[server.pid for server in private_server._servers.values()], flush=True)
+    own.close()
+    os._exit(0)
+os.wait()
+envs.step(envs.action_space.sample())
+envs.close()
+print("still served", flush=True)
+"""
+
+
+def test_a_forked_child_has_a_server_of_its_own() -> None:
+    script = CLIENT.format(then=FORKED)
+    finished = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
+    ours, childs, served = finished.stdout.splitlines()
+    assert ours != childs
+    assert served == "still served", finished.stderr
+
+
 def test_a_killed_server_is_a_lost_session_and_the_next_one_is_new() -> None:
     envs = worldstep.make_vec("CartPole-v0", num_envs=2)
     envs.reset(seed=0)

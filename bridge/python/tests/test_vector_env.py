@@ -109,6 +109,19 @@ def test_disabled_autoreset_resets_by_mask() -> None:
     envs.close()
 
 
+def test_a_masked_reset_gives_infos_of_no_other_environment() -> None:
+    envs = worldstep.make_vec("CartPole-v0", num_envs=3, autoreset_mode=AutoresetMode.DISABLED)
+    envs.reset(seed=0)
+    _, _, _, _, infos = envs.step(envs.action_space.sample())
+    assert infos["_success"].all()
+    mask = np.array([False, True, False])
+    _, infos = envs.reset(options={"reset_mask": mask})
+    assert not any((infos[name] & ~mask).any() for name in infos if name.startswith("_"))
+    _, infos = envs.reset(options={"reset_mask": ~mask})
+    assert infos == {}
+    envs.close()
+
+
 def test_two_clients_of_one_server_get_what_each_asked_for(server: str) -> None:
     ours = worldstep.make_vec("CartPole-v0", num_envs=2, address=server)
     theirs = worldstep.make_vec("CatchBehindScreen-v0", num_envs=4, address=server)

@@ -72,6 +72,11 @@ class PrivateServer:
                 f"the private server ended with status {self._process.returncode}: {self._last_words()}"
             )
 
+    def let_go(self) -> None:
+        """Close this process's copies of the pipes, without which the server would not see its owner end."""
+        self._process.stdin.close()
+        self._process.stdout.close()
+
     def stop(self) -> None:
         """End it; kill it if it does not listen."""
         self._process.stdin.close()
@@ -104,22 +109,20 @@ class PrivateServer:
         return lines[-1] if lines else "it said nothing"
 
 
-_servers: dict[tuple[int, str | None], PrivateServer] = {}
+_servers: dict[str | None, PrivateServer] = {}
 
 
 def acquire(model: str | None) -> PrivateServer:
     """Give this process's server for `model`, started if there is none (any more)."""
-    # A forked child has a server of its own: the parent's may end at any time.
-    key = (os.getpid(), model)
-    server = _servers.get(key)
+    server = _servers.get(model)
     if server is not None:
         try:
             server.check_alive()
         except SessionLost:
-            del _servers[key]
+            del _servers[model]
             server = None
     if server is None:
-        server = _servers[key] = PrivateServer(model)
+        server = _servers[model] = PrivateServer(model)
     server.users += 1
     return server
 
@@ -135,7 +138,16 @@ def release(server: PrivateServer) -> None:
 
 @atexit.register
 def _stop_all() -> None:
-    for (pid, _), server in list(_servers.items()):
-        if pid == os.getpid():
-            server.stop()
+    for server in _servers.values():
+        server.stop()
     _servers.clear()
+
+
+def _leave_to_parent() -> None:
+    """In a forked child: let go of the parent's servers, which end with it; the child starts its own."""
+    for server in _servers.values():
+        server.let_go()
+    _servers.clear()
+
+
+os.register_at_fork(after_in_child=_leave_to_parent)

@@ -100,6 +100,8 @@ def make(
 ) -> SingleEnv:
     """Make one environment of the task `id`; the arguments are those of `make_vec`.
 
+    As there, a dream's reset observation is truth's frame 3 of the same seed; its infos hold no `success`.
+
     `gymnasium.make("worldstep/PushCube-v0", ...)` makes the same, inside Gymnasium's usual wrappers.
     """
     arguments = {"engine": engine, "obs": obs, "address": address, "model": model}

@@ -88,14 +88,15 @@ class RemoteVectorEnv(gymnasium.vector.VectorEnv):
         """Start episodes, in the environments of `options["reset_mask"]` if that is given.
 
         Environment `i` gets `seed + i`, or `seed[i]`. Environments that never had a seed draw one from
-        `np_random`; the others go on with their random stream.
+        `np_random`; the others go on with their random stream. Observations are those of all environments,
+        infos only of those that were reset.
         """
         super().reset(seed=seed if isinstance(seed, int | np.integer) else None)
         mask = self._reset_mask(options)
         seeds = self._seeds(seed, mask)
         frames = self._connected().ask(Op.RESET, wire.reset_frames(seeds, mask))
         self._seeded |= mask
-        observations, _, _, _, infos = self._rows(frames)
+        observations, _, _, _, infos = self._rows(frames, mask)
         return observations, infos
 
     def step(self, actions: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
@@ -225,7 +226,10 @@ class RemoteVectorEnv(gymnasium.vector.VectorEnv):
             raise InvalidAction("actions hold NaN or infinity")
         return np.ascontiguousarray(array, dtype=space.dtype.newbyteorder("<")).tobytes()
 
-    def _rows(self, frames: list[bytes]) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
+    def _rows(
+        self, frames: list[bytes], touched: np.ndarray | bool = True
+    ) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
+        """Decode a reply; infos of environments that were not `touched` are those of an earlier step."""
         if len(frames) != 6:
             raise ProtocolError(f"{len(frames)} frames, expected 6")
         columns = (len(self._info_names), self.num_envs)
@@ -236,7 +240,7 @@ class RemoteVectorEnv(gymnasium.vector.VectorEnv):
             terminated = np.frombuffer(frames[2], np.uint8).reshape(self.num_envs).astype(bool)
             truncated = np.frombuffer(frames[3], np.uint8).reshape(self.num_envs).astype(bool)
             values = np.frombuffer(frames[4], "<f4").reshape(columns)
-            masks = np.frombuffer(frames[5], np.uint8).reshape(columns).astype(bool)
+            masks = np.frombuffer(frames[5], np.uint8).reshape(columns).astype(bool) & touched
         except ValueError as error:
             raise ProtocolError(f"reply of unexpected size: {error}") from error
         self._observations = observations
@@ -264,6 +268,10 @@ def make_vec(
     `engine` is "truth" (physics) or "dream" (a learned world model, from the folder `model` or the server's
     own); `obs` is "state" or "rgb", by default state for truth and rgb for dream. Without an `address` a
     private server is started, shared by this process, and ended with its last environment or the process.
+
+    A dream is shown the first four frames of truth's episode with the same seed, so that it can tell
+    velocities: three neutral actions are spent on them, and its reset observation is truth's frame 3, not 0.
+    Its infos are empty; only truth knows `success` and the terms of the reward.
     """
     return RemoteVectorEnv(
         id,
