@@ -120,6 +120,16 @@ fn another_run_is_not_resumed() {
     assert_eq!(contents(dir.path()), before);
 }
 
+/// One command both begins and goes on, as for datasets.
+#[test]
+fn to_resume_where_nothing_is_means_to_begin() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut begun = options(&dir.path().join("new"), 1, 0);
+    begun.resume = true;
+    let summary = train_on(&toy::clips(4, 20, 1), &begun, &mut |_| ()).unwrap();
+    assert_eq!(summary.record.tokenizer_steps, 1);
+}
+
 #[test]
 fn a_model_is_never_overwritten_unasked() {
     let dir = tempfile::tempdir().unwrap();

@@ -47,9 +47,10 @@ pub fn train_on(
         return Err(TrainError::NoClips { path: options.data.clone() });
     }
     let device = options.device.burn().autodiff();
-    let (mut model, mut state) = if options.resume {
+    let occupied = Model::is_in(&options.out);
+    let (mut model, mut state) = if options.resume && occupied {
         Checkpoint::load(options, &device, clips)?
-    } else if Model::is_in(&options.out) {
+    } else if occupied {
         return Err(TrainError::Occupied { path: options.out.clone() });
     } else {
         device.seed(options.seed);

@@ -44,7 +44,8 @@ pub struct TrainOptions {
     pub device: ComputeDevice,
     /// How long.
     pub budget: Budget,
-    /// Go on with the model in `out`, which must have been begun with this dataset, preset and seed.
+    /// Go on with the model in `out`, which must have been begun with this dataset, preset and seed; where there is none,
+    /// begin.
     pub resume: bool,
     /// Seed of weights and batches.
     pub seed: u64,
