@@ -114,7 +114,7 @@ struct EvalArgs {
     /// Folder for animated pictures of truth beside dream.
     #[arg(long)]
     pictures: Option<PathBuf>,
-    /// File for the report as JSON.
+    /// File for the report as JSON; eval.json beside the model if it is not given and can be written.
     #[arg(long)]
     out: Option<PathBuf>,
     #[command(flatten)]
