@@ -45,7 +45,7 @@ impl Tenant {
 impl Pool {
     /// A pool without tenants.
     pub fn new(request: MakeRequest, env: Box<dyn VectorEnv>, limits: &Limits) -> Self {
-        let actions = neutral_actions(&env.spec().action_space, env.num_envs());
+        let actions = env.spec().action_space.neutral(env.num_envs());
         Self { request, env, tenants: BTreeMap::new(), batcher: Batcher::new(limits), actions }
     }
 
@@ -121,7 +121,7 @@ impl Pool {
             moved.insert(*token, Tenant { lanes: next..next + count, started: tenant.started.clone(), kept });
             next += count;
         }
-        self.actions = neutral_actions(&env.spec().action_space, env.num_envs());
+        self.actions = env.spec().action_space.neutral(env.num_envs());
         self.tenants = moved;
         let left = std::mem::replace(&mut self.env, env);
         drop(left);
@@ -281,20 +281,4 @@ fn tenant_mut(tenants: &mut BTreeMap<Token, Tenant>, token: Token) -> Result<&mu
 
 fn no_lanes() -> Refusal {
     Refusal::new(ErrorCode::SessionLost, "the session holds no environments")
-}
-
-/// A member of the action space for each lane.
-fn neutral_actions(space: &Space, count: usize) -> Buffer {
-    let mut actions = space.buffer(count);
-    match (space, &mut actions) {
-        (Space::Box(bounds), Buffer::F32(values)) => {
-            for (i, value) in values.iter_mut().enumerate() {
-                let (low, high) = bounds.bounds(i % space.flat_len());
-                *value = 0_f32.clamp(low, high);
-            }
-        }
-        (Space::Discrete { start, .. }, Buffer::I64(values)) => values.fill(*start),
-        _ => {}
-    }
-    actions
 }

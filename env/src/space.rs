@@ -111,6 +111,22 @@ impl Space {
         Buffer::zeros(self.dtype(), count * self.flat_len())
     }
 
+    /// `count` members that ask for nothing: zero, or the nearest to it; "stay" or "no force" in every task.
+    pub fn neutral(&self, count: usize) -> Buffer {
+        let mut values = self.buffer(count);
+        match (self, &mut values) {
+            (Self::Box(space), Buffer::F32(values)) => {
+                for (i, value) in values.iter_mut().enumerate() {
+                    let (low, high) = space.bounds(i % self.flat_len());
+                    *value = 0_f32.clamp(low, high);
+                }
+            }
+            (Self::Discrete { start, .. }, Buffer::I64(values)) => values.fill(*start),
+            _ => {}
+        }
+        values
+    }
+
     /// Checks that `values` holds `count` members of this space.
     ///
     /// # Errors

@@ -1,6 +1,4 @@
-use worldstep_env::{
-    AutoresetMode, Buffer, EnvError, EnvSpec, Space, TruthVectorEnv, VectorEnv as _, make_truth,
-};
+use worldstep_env::{AutoresetMode, Buffer, EnvError, EnvSpec, TruthVectorEnv, VectorEnv as _, make_truth};
 use worldstep_model::neural_env::StartSource;
 use worldstep_synth::RenderedVectorEnv;
 
@@ -28,14 +26,11 @@ impl TruthStarts {
         let truth = RenderedVectorEnv::new(truth, FRAME_SIDE, FRAME_SIDE)
             .map_err(|error| EnvError::Engine { message: error.to_string() })?;
         let space = truth.spec().action_space.clone();
-        // Zero is "stay" or "no force" in every task.
-        let neutral = match &space {
-            Space::Discrete { start, .. } => Buffer::I64(vec![*start; LANES]),
-            space => space.buffer(LANES),
-        };
+        let neutral = space.neutral(LANES);
         let neutral_numbers = match &neutral {
             Buffer::I64(values) => vec![values[0] as f32],
-            _ => vec![0.0; space.flat_len()],
+            Buffer::F32(values) => values[..space.flat_len()].to_vec(),
+            Buffer::U8(values) => values[..space.flat_len()].iter().map(|value| f32::from(*value)).collect(),
         };
         Ok(Self { truth, neutral, neutral_numbers })
     }

@@ -126,7 +126,7 @@ impl Recorder {
     fn act(&mut self, active: &[usize]) -> Result<(), EnvError> {
         let space = self.env.spec().action_space.clone();
         let width = space.flat_len();
-        let mut actions = idle_actions(&space, self.lanes.len());
+        let mut actions = space.neutral(self.lanes.len());
         for lane in active {
             let Some(take) = &mut self.lanes[*lane] else { continue };
             let mut action = Buffer::empty(space.dtype());
@@ -165,22 +165,4 @@ fn push_images(episode: &mut Episode, frames: &Frames, image: usize, pixels: usi
     episode.rgb.extend(&frames.rgb[of(3)]);
     episode.depth.extend(&frames.depth[of(1)]);
     episode.instance.extend(&frames.instance[of(1)]);
-}
-
-/// Actions that pass the check, for lanes that are not stepped.
-fn idle_actions(space: &worldstep_env::Space, lanes: usize) -> Buffer {
-    use worldstep_env::Space;
-    let mut actions = space.buffer(lanes);
-    match (space, &mut actions) {
-        (Space::Box(bounds), Buffer::F32(values)) => {
-            let width = space.flat_len();
-            for (i, value) in values.iter_mut().enumerate() {
-                let (low, high) = bounds.bounds(i % width);
-                *value = value.clamp(low, high);
-            }
-        }
-        (Space::Discrete { start, .. }, Buffer::I64(values)) => values.fill(*start),
-        _ => {}
-    }
-    actions
 }
