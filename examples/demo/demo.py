@@ -117,8 +117,9 @@ def main() -> None:
     trained = worldstep_json(
         "train", "--data", data, "--out", fresh_dir, "--preset", "nano", "--minutes", arguments.minutes
     )
-    fresh = worldstep_json("eval", "--model", fresh_dir, "--data", data)
-    shipped = worldstep_json("eval", "--model", arguments.shipped, "--data", data, "--pictures", pictures)
+    fresh = worldstep_json("eval", "--model", fresh_dir, "--data", data, "--out", out / "eval-fresh.json")
+    shipped_eval = ["--out", out / "eval-shipped.json", "--pictures", pictures]
+    shipped = worldstep_json("eval", "--model", arguments.shipped, "--data", data, *shipped_eval)
 
     print("\nstepping both engines from Python through the bridge", flush=True)
     os.environ["WORLDSTEP_MODEL"] = str(arguments.shipped.resolve())
