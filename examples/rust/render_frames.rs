@@ -1,5 +1,6 @@
 //! Renders one frame of every task into `out/frames`: rgb, depth and instance ids.
 //! Shows: the batch renderer draws any mix of scenes in one pass.
+#![allow(clippy::print_stdout)]
 
 use image::{GrayImage, RgbImage};
 use worldstep_env::{AutoresetMode, TruthSource as _, VectorEnv as _, make_truth, registry::TASKS};

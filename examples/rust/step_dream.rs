@@ -1,5 +1,6 @@
 //! Steps 16 dream environments with the shipped weights.
 //! Shows: the learned model wears the same `reset`/`step` as physics.
+#![allow(clippy::print_stdout)]
 
 use std::path::Path;
 

@@ -1,5 +1,6 @@
 //! Steps 64 physics environments with random actions.
 //! Shows: the registry, seeding, flat batches, NEXT_STEP autoreset.
+#![allow(clippy::print_stdout)]
 
 use rand::SeedableRng as _;
 use worldstep_env::{AutoresetMode, Rng, VectorEnv as _, make_truth};

@@ -1,5 +1,5 @@
 //! What one pass may depend on: the past of its own lane, and nothing else.
-#![allow(clippy::unwrap_used, missing_docs)]
+#![allow(clippy::unwrap_used, missing_docs, clippy::needless_range_loop)]
 
 use burn::tensor::{Device, Tensor, TensorData};
 use rand::{RngExt as _, SeedableRng};
@@ -131,7 +131,7 @@ fn a_neighbour_never_changes_a_result() {
 fn a_reset_lane_is_as_good_as_new() {
     let dynamics = Dynamics::new(&config(), &Device::flex());
     let (old, new, neighbour) = (Clip::random(8), Clip::random(9), Clip::random(10));
-    let expected = uncached(&dynamics, &[new.clone()]);
+    let expected = uncached(&dynamics, std::slice::from_ref(&new));
     let mut cache = Cache::new(&config(), 2, &Device::flex());
     for t in 0..6 {
         step(&dynamics, &[old.clone(), neighbour.clone()], &[t, t], &[true, true], &mut cache);
@@ -169,10 +169,10 @@ fn a_held_lane_goes_on_as_if_nothing_had_happened() {
 fn a_saved_lane_goes_on_elsewhere() {
     let dynamics = Dynamics::new(&config(), &Device::flex());
     let clip = Clip::random(13);
-    let expected = uncached(&dynamics, &[clip.clone()]);
+    let expected = uncached(&dynamics, std::slice::from_ref(&clip));
     let mut cache = Cache::new(&config(), 1, &Device::flex());
     for saved_at in 0..FRAMES - 1 {
-        step(&dynamics, &[clip.clone()], &[saved_at], &[true], &mut cache);
+        step(&dynamics, std::slice::from_ref(&clip), &[saved_at], &[true], &mut cache);
         let mut other = Cache::new(&config(), 2, &Device::flex());
         step(&dynamics, &[Clip::random(14), Clip::random(15)], &[0, 0], &[true, true], &mut other);
         assert!(other.set_lane(1, &cache.lane(0)));
