@@ -40,9 +40,8 @@ def curves(by_horizon: dict) -> str:
     regions = {"frame": "whole frame", "foreground": "foreground", "actuated": "what the action moves"}
     for axis, (region, title) in zip(axes, regions.items(), strict=True):
         for name, label in LABELS.items():
-            points = [
-                (int(h), row[region]) for h, row in by_horizon[name].items() if row.get(region) is not None
-            ]
+            rows = sorted((int(horizon), row.get(region)) for horizon, row in by_horizon[name].items())
+            points = [(horizon, value) for horizon, value in rows if value is not None]
             if points:
                 axis.plot(*zip(*points, strict=True), marker=".", label=label, color=COLOURS[name])
         axis.set(title=title, xlabel="frames ahead", xticks=[1, 8, 16, 32])
