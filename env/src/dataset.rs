@@ -28,6 +28,19 @@ pub mod feature {
     pub const DEPTH: &str = "observation.images.depth";
     /// PNG, 16-bit grey, [`Instance::id`](crate::Instance::id); 0 is the background.
     pub const INSTANCE: &str = "observation.images.instance";
+    /// PNG, 16-bit grey, position in [`SEMANTIC_CLASSES`](crate::scene::SEMANTIC_CLASSES).
+    pub const SEMANTIC: &str = "observation.images.semantic";
+    /// TIFF, float32, three planes above each other: unit normal in the camera's frame (x right, y down, z forward); 0
+    /// where nothing was hit.
+    pub const NORMAL: &str = "observation.images.normal";
+    /// TIFF, float32, two planes above each other: where what a pixel shows will be in the next row, as (x, y) pixels
+    /// from here; 0 where nothing was hit.
+    pub const FLOW_FORWARD: &str = "observation.images.flow_forward";
+    /// As [`FLOW_FORWARD`], to the previous row; 0 in the first.
+    pub const FLOW_BACKWARD: &str = "observation.images.flow_backward";
+    /// TIFF, float32, three planes above each other: the point that a pixel shows, in its object's own frame, metres;
+    /// for soft things, the point at rest.
+    pub const COORDINATES: &str = "observation.images.coordinates";
     /// The task's state observation, float32.
     pub const STATE: &str = "observation.state";
     /// Float32 vector; a discrete action is one number.
@@ -50,6 +63,8 @@ pub mod feature {
     pub const POSE: &str = "object.pose";
     /// Float32, K×6 row-major: linear, angular.
     pub const VELOCITY: &str = "object.velocity";
+    /// Float32, K: share of an instance's silhouette that the main camera sees.
+    pub const VISIBILITY: &str = "object.visibility";
     /// Int64, K.
     pub const INSTANCE_ID: &str = "object.instance_id";
 }
@@ -58,12 +73,29 @@ pub mod feature {
 pub mod episode {
     /// Int64: the seed that the episode's reset was given.
     pub const SEED: &str = "seed";
-    /// String: `train` or `val`.
+    /// String: `train`, `val`, `test_combination` (factor combinations that training never sees), `test_horizon` (longer
+    /// clips) or `violation` (possible/impossible pairs).
     pub const SPLIT: &str = "split";
-    /// String: task id.
+    /// String: task id or family name.
     pub const SCENARIO: &str = "scenario";
-    /// String: `random`, `scripted` or `noisy_expert`.
+    /// String: `random`, `scripted`, `noisy_expert` or `noop`.
     pub const POLICY: &str = "policy";
+    /// String: which of the family's outcomes it is, empty for a task.
+    pub const OUTCOME: &str = "outcome";
+    /// String: what the clip shows, in words.
+    pub const CAPTION: &str = "caption";
+    /// String: JSON object of every sampled value.
+    pub const PARAMETERS: &str = "parameters";
+    /// String: JSON object of reason code → attempts that were rejected for it before this clip was accepted.
+    pub const REJECTED: &str = "rejected";
+    /// Int64: episode whose first rows this one shares, −1 if it is no branch (or the parent itself).
+    pub const BRANCH_PARENT: &str = "branch_parent";
+    /// Int64: first row whose action differs from the parent's, −1 if it is no branch.
+    pub const BRANCH_FRAME: &str = "branch_frame";
+    /// String: what is physically impossible here (`vanish`, `pass_through`, `swap`), empty if nothing is.
+    pub const VIOLATION: &str = "violation";
+    /// Int64: the other episode of a possible/impossible pair, −1 if there is none.
+    pub const PAIR: &str = "pair";
     /// String: BLAKE3 over everything recorded, hexadecimal.
     pub const HASH: &str = "content_hash";
 }

@@ -13,6 +13,7 @@ pub mod dataset;
 mod error;
 pub mod physics;
 pub mod policy;
+pub mod record;
 pub mod registry;
 mod returns;
 pub mod scene;
@@ -29,7 +30,9 @@ pub use buffer::Buffer;
 pub use error::EnvError;
 pub use registry::{TaskEntry, make_task, make_truth};
 pub use returns::{Returns, measure_returns};
-pub use scene::{Camera, Instance, Pose, Scene, Shape, Velocity};
+pub use scene::{
+    Camera, CameraMotion, CameraRig, Instance, Light, Mesh, Pose, Scene, Shape, Surface, Texture, Velocity,
+};
 pub use single_env::{Env, SingleEnv, Step};
 pub use space::{BoxSpace, DType, Space};
 pub use task::{Action, Outcome, RewardTerm, Rng, Task};

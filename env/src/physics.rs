@@ -3,7 +3,7 @@
 use rapier3d::prelude::*;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use crate::{Camera, EnvError, Instance, Scene, Shape, scene};
+use crate::{Camera, CameraMotion, EnvError, Instance, Scene, Shape, Surface, scene};
 
 /// A Rapier world with the scene that shows it; body `i` is instance `i`.
 #[derive(Serialize, Deserialize)]
@@ -23,6 +23,10 @@ pub struct Look {
     pub shape: Shape,
     /// Linear base colour.
     pub color_linear: [f32; 3],
+    /// Position of its class in [`scene::SEMANTIC_CLASSES`].
+    pub semantic: u16,
+    /// Texture and highlight.
+    pub surface: Surface,
     /// Foreground: it can move.
     pub moving: bool,
     /// The action moves it directly.
@@ -32,7 +36,14 @@ pub struct Look {
 impl Look {
     /// A thing that never moves.
     pub fn fixed(name: &'static str, shape: Shape, color_linear: [f32; 3]) -> Self {
-        Self { name, shape, color_linear, moving: false, actuated: false }
+        let semantic = default_class(&shape);
+        let surface = Surface::default();
+        Self { name, shape, color_linear, semantic, surface, moving: false, actuated: false }
+    }
+
+    /// This, as a thing of class `class` of [`scene::SEMANTIC_CLASSES`]; unknown names change nothing.
+    pub fn of_class(self, class: &str) -> Self {
+        Self { semantic: scene::semantic_class(class).unwrap_or(self.semantic), ..self }
     }
 
     /// A thing that physics moves.
@@ -46,6 +57,19 @@ impl Look {
     }
 }
 
+/// The class of a thing that is nothing but its shape.
+fn default_class(shape: &Shape) -> u16 {
+    let name = match shape {
+        Shape::Cuboid { .. } => "block",
+        Shape::Sphere { .. } => "ball",
+        Shape::Cylinder { .. } => "cylinder",
+        Shape::Capsule { .. } => "capsule",
+        Shape::Mesh { .. } => "mesh",
+        Shape::Soft { .. } => "soft_body",
+    };
+    scene::semantic_class(name).unwrap_or_default()
+}
+
 impl World {
     /// An empty world with gravity along −z that a control step of `1 / fps` seconds advances in `substeps`.
     pub fn new(fps: u32, substeps: u32, camera: Camera) -> Self {
@@ -54,9 +78,13 @@ impl World {
         let light = nalgebra::Vector3::new(0.3, -0.6, 1.0).normalize();
         let scene = Scene {
             instances: Vec::new(),
+            meshes: Vec::new(),
             camera,
+            camera_motion: CameraMotion::Fixed,
+            extra_cameras: Vec::new(),
             sky_linear: [0.42, 0.58, 0.80],
             light_direction: light.into(),
+            light: None,
         };
         Self { physics, bodies: Vec::new(), scene, substeps }
     }
@@ -78,9 +106,11 @@ impl World {
         self.bodies.push(body);
         self.scene.instances.push(Instance {
             id: self.bodies.len() as u16,
+            semantic: look.semantic,
             name: look.name.to_owned(),
             shape: look.shape,
             color_linear: look.color_linear,
+            surface: look.surface,
             moving: look.moving,
             actuated: look.actuated,
         });

@@ -80,7 +80,7 @@ static FRAGILE: TaskEntry = TaskEntry {
 
 impl Fragile {
     fn new() -> Self {
-        let camera = Camera { position: [0.0, -1.0, 0.0], target: [0.0; 3], fov_y: 1.0 };
+        let camera = Camera::new([0.0, -1.0, 0.0], [0.0; 3], 1.0);
         let mut world = World::new(20, 1, camera);
         let look = Look::moving("ball", Shape::Sphere { radius: 0.1 }, [1.0; 3]);
         let ball = world.add_ghost(look, RigidBodyBuilder::dynamic().additional_mass(1.0));

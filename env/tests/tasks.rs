@@ -97,6 +97,8 @@ fn half_extents(shape: &Shape) -> [f32; 3] {
         Shape::Cuboid { half_extents } => half_extents,
         Shape::Sphere { radius } => [radius; 3],
         Shape::Cylinder { radius, half_height } => [radius, radius, half_height],
+        Shape::Capsule { radius, half_height } => [radius, radius, half_height + radius],
+        Shape::Mesh { .. } | Shape::Soft { .. } => panic!("no task draws triangles yet"),
     }
 }
 

@@ -17,11 +17,10 @@ fn main() -> anyhow::Result<()> {
         world.poses(0, &mut poses);
         worlds.push((task.id, world, poses));
     }
-    let views: Vec<_> =
-        worlds.iter().map(|(_, world, poses)| View { scene: world.scene(0), poses }).collect();
+    let views: Vec<_> = worlds.iter().map(|(_, world, poses)| View::new(world.scene(0), poses)).collect();
     let mut renderer = Renderer::new(RenderConfig { tiles: views.len(), width: SIDE, height: SIDE })?;
     let mut frames = Frames::default();
-    renderer.render(&views, Channels::All, &mut frames)?;
+    renderer.render(&views, Channels::Labels, &mut frames)?;
 
     std::fs::create_dir_all("out/frames")?;
     let pixels = (SIDE * SIDE) as usize;

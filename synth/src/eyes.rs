@@ -35,11 +35,8 @@ impl Eyes {
             poses.clear();
             env.poses(*lane, poses);
         }
-        let views: Vec<_> = lanes
-            .iter()
-            .zip(&self.poses)
-            .map(|(lane, poses)| View { scene: env.scene(*lane), poses })
-            .collect();
+        let views: Vec<_> =
+            lanes.iter().zip(&self.poses).map(|(lane, poses)| View::new(env.scene(*lane), poses)).collect();
         self.renderer.render(&views, channels, &mut self.frames)?;
         Ok(&self.frames)
     }

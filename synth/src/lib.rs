@@ -10,5 +10,5 @@ mod rendered_env;
 
 pub use clips::{DatasetSummary, SynthError, SynthOptions, SynthProgress, SynthSummary, write_dataset};
 pub use eyes::Eyes;
-pub use render::{Channels, Frames, RenderConfig, RenderError, Renderer, View};
+pub use render::{Channels, Frames, Moment, RenderConfig, RenderError, Renderer, View};
 pub use rendered_env::RenderedVectorEnv;

@@ -2,8 +2,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use worldstep_env::{
-    AutoresetMode, Camera, Instance, Pose, Scene, Shape, TruthSource as _, TruthVectorEnv, VectorEnv as _,
-    registry::TASKS,
+    AutoresetMode, Camera, CameraMotion, Instance, Pose, Scene, Shape, Surface, TruthSource as _,
+    TruthVectorEnv, VectorEnv as _, registry::TASKS,
 };
 use worldstep_synth::{Channels, Frames, RenderConfig, RenderError, Renderer, View};
 
@@ -16,7 +16,16 @@ fn renderer(tiles: usize) -> Renderer {
 
 fn instance(id: u16, shape: Shape) -> Instance {
     let color_linear = [0.8, 0.1, 0.1];
-    Instance { id, name: format!("thing {id}"), shape, color_linear, moving: true, actuated: false }
+    Instance {
+        id,
+        semantic: 0,
+        name: format!("thing {id}"),
+        shape,
+        color_linear,
+        surface: Surface::default(),
+        moving: true,
+        actuated: false,
+    }
 }
 
 fn at(position: [f32; 3]) -> Pose {
@@ -27,15 +36,19 @@ fn at(position: [f32; 3]) -> Pose {
 fn scene(instances: Vec<Instance>) -> Scene {
     Scene {
         instances,
-        camera: Camera { position: [0.0; 3], target: [1.0, 0.0, 0.0], fov_y: std::f32::consts::FRAC_PI_2 },
+        meshes: Vec::new(),
+        camera: Camera::new([0.0; 3], [1.0, 0.0, 0.0], std::f32::consts::FRAC_PI_2),
+        camera_motion: CameraMotion::Fixed,
+        extra_cameras: Vec::new(),
         sky_linear: [0.2, 0.4, 0.8],
         light_direction: [0.0, 0.0, 1.0],
+        light: None,
     }
 }
 
 fn draw(renderer: &mut Renderer, views: &[View<'_>]) -> Frames {
     let mut frames = Frames::default();
-    renderer.render(views, Channels::All, &mut frames).unwrap();
+    renderer.render(views, Channels::Labels, &mut frames).unwrap();
     frames
 }
 
@@ -43,7 +56,7 @@ fn draw(renderer: &mut Renderer, views: &[View<'_>]) -> Frames {
 fn a_cube_in_front_of_the_camera_has_exact_ids_and_depth() {
     let cube = scene(vec![instance(300, Shape::Cuboid { half_extents: [0.5; 3] })]);
     let poses = [at([2.5, 0.0, 0.0])];
-    let frames = draw(&mut renderer(1), &[View { scene: &cube, poses: &poses }]);
+    let frames = draw(&mut renderer(1), &[View::new(&cube, &poses)]);
     // The near face is 1 m wide, 2 m away; 64 pixels see 4 m there.
     let expected = |x: usize, y: usize| (24..40).contains(&x) && (24..40).contains(&y);
     for y in 0..SIDE as usize {
@@ -71,7 +84,7 @@ fn a_sphere_and_a_cylinder_have_exact_depth() {
     let cylinder = (Shape::Cylinder { radius: 0.5, half_height: 1.0 }, expected(1.0 + lean));
     for (shape, expected) in [sphere, cylinder] {
         let one = scene(vec![instance(1, shape)]);
-        let frames = draw(&mut renderer(1), &[View { scene: &one, poses: &[at([3.0, 0.0, 0.0])] }]);
+        let frames = draw(&mut renderer(1), &[View::new(&one, &[at([3.0, 0.0, 0.0])])]);
         assert!((frames.depth[middle] - expected).abs() < 1e-4, "{shape:?}: {}", frames.depth[middle]);
     }
 }
@@ -83,7 +96,7 @@ fn what_is_nearer_hides_what_is_behind() {
     for (near, far) in [(0, 1), (1, 0)] {
         let mut poses = [at([4.0, 0.0, 0.0]); 2];
         poses[near] = at([2.0, 0.0, 0.0]);
-        let frames = draw(&mut renderer(1), &[View { scene: &two, poses: &poses }]);
+        let frames = draw(&mut renderer(1), &[View::new(&two, &poses)]);
         assert_eq!(frames.instance[32 * SIDE as usize + 32], near as u16 + 1, "{far} is behind");
     }
 }
@@ -91,7 +104,7 @@ fn what_is_nearer_hides_what_is_behind() {
 #[test]
 fn edges_are_antialiased_and_the_sky_is_srgb() {
     let ball = scene(vec![instance(1, Shape::Sphere { radius: 0.7 })]);
-    let frames = draw(&mut renderer(1), &[View { scene: &ball, poses: &[at([2.0, 0.0, 0.0])] }]);
+    let frames = draw(&mut renderer(1), &[View::new(&ball, &[at([2.0, 0.0, 0.0])])]);
     // Linear 0.2, 0.4, 0.8 as sRGB.
     for (channel, expected) in [124_i32, 170, 231].into_iter().enumerate() {
         assert!((i32::from(frames.rgb[channel]) - expected).abs() <= 1, "{:?}", &frames.rgb[..3]);
@@ -120,7 +133,7 @@ fn all_tasks() -> Vec<(Scene, Vec<Pose>)> {
 #[test]
 fn a_tile_is_bitwise_the_same_whatever_is_beside_it() {
     let scenes = all_tasks();
-    let views: Vec<_> = scenes.iter().map(|(scene, poses)| View { scene, poses }).collect();
+    let views: Vec<_> = scenes.iter().map(|(scene, poses)| View::new(scene, poses)).collect();
     let together = draw(&mut renderer(views.len()), &views);
     // More views than tiles: several passes.
     assert!(draw(&mut renderer(4), &views) == together);
@@ -139,11 +152,7 @@ fn an_empty_view_stays_empty_beside_a_full_one() {
     let empty = Scene { sky_linear: [0.0, 1.0, 0.0], ..scene(Vec::new()) };
     let poses = [at([60.0, 0.0, 0.0])];
     let views: Vec<_> =
-        (0..9)
-            .map(|i| {
-                if i == 4 { View { scene: &full, poses: &poses } } else { View { scene: &empty, poses: &[] } }
-            })
-            .collect();
+        (0..9).map(|i| if i == 4 { View::new(&full, &poses) } else { View::new(&empty, &[]) }).collect();
     let frames = draw(&mut renderer(9), &views);
     for (i, ids) in frames.instance.chunks_exact(PIXELS).enumerate() {
         assert_eq!(ids.contains(&9), i == 4, "view {i}");
@@ -156,13 +165,12 @@ fn an_empty_view_stays_empty_beside_a_full_one() {
 #[test]
 fn the_projected_centre_of_a_ball_is_the_middle_of_its_pixels() {
     let ball = scene(vec![instance(7, Shape::Sphere { radius: 0.12 })]);
-    let ball =
-        Scene { camera: Camera { position: [0.3, -2.0, 1.1], target: [0.1, 0.4, 0.2], fov_y: 0.8 }, ..ball };
+    let ball = Scene { camera: Camera::new([0.3, -2.0, 1.1], [0.1, 0.4, 0.2], 0.8), ..ball };
     let k = ball.camera.intrinsics(SIDE, SIDE);
     let m = ball.camera.world_from_camera();
     let mut renderer = renderer(1);
     for center in [[0.1_f32, 0.2, 0.3], [-0.2, 0.3, 0.0], [0.3, 0.0, 0.6]] {
-        let frames = draw(&mut renderer, &[View { scene: &ball, poses: &[at(center)] }]);
+        let frames = draw(&mut renderer, &[View::new(&ball, &[at(center)])]);
         let offset: Vec<f32> = (0..3).map(|i| center[i] - m[i * 4 + 3]).collect();
         let in_camera: Vec<f32> = (0..3).map(|c| (0..3).map(|i| m[i * 4 + c] * offset[i]).sum()).collect();
         let u = k[0] * in_camera[0] / in_camera[2] + k[2];
@@ -182,7 +190,7 @@ fn the_projected_centre_of_a_ball_is_the_middle_of_its_pixels() {
 #[test]
 fn rgb_alone_is_the_rgb_of_all_channels() {
     let scenes = all_tasks();
-    let views: Vec<_> = scenes.iter().map(|(scene, poses)| View { scene, poses }).collect();
+    let views: Vec<_> = scenes.iter().map(|(scene, poses)| View::new(scene, poses)).collect();
     let mut renderer = renderer(views.len());
     let all = draw(&mut renderer, &views);
     let mut rgb = Frames::default();
@@ -196,10 +204,10 @@ fn poses_that_do_not_fit_their_scene_are_refused() {
     let one = scene(vec![instance(1, Shape::Sphere { radius: 0.5 })]);
     let mut renderer = renderer(1);
     let mut frames = Frames::default();
-    let error = renderer.render(&[View { scene: &one, poses: &[] }], Channels::Rgb, &mut frames).unwrap_err();
+    let error = renderer.render(&[View::new(&one, &[])], Channels::Rgb, &mut frames).unwrap_err();
     assert!(matches!(error, RenderError::PoseCount { view: 0, poses: 0, instances: 1 }), "{error}");
     // And the renderer goes on.
-    draw(&mut renderer, &[View { scene: &one, poses: &[at([2.0, 0.0, 0.0])] }]);
+    draw(&mut renderer, &[View::new(&one, &[at([2.0, 0.0, 0.0])])]);
 }
 
 #[test]

@@ -69,8 +69,8 @@ fn playing_the_actions_again_gives_the_recorded_rows() {
         let states = batch[feature::STATE].as_fixed_size_list();
         for row in 0..batch.num_rows() {
             env.poses(0, &mut poses);
-            let view = View { scene: env.scene(0), poses: &poses };
-            renderer.render(&[view], Channels::All, &mut frames).unwrap();
+            let view = View::new(env.scene(0), &poses);
+            renderer.render(&[view], Channels::Labels, &mut frames).unwrap();
             assert_eq!(
                 image(batch, feature::RGB, row).into_rgb8().into_raw(),
                 frames.rgb,

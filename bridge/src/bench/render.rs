@@ -16,7 +16,7 @@ const SIDE: u32 = 64;
 pub fn render(time: Duration) -> Result<Vec<Row>, EnvError> {
     let mut rows = Vec::new();
     for tiles in [1, 16, 64, 256] {
-        for (channels, name) in [(Channels::Rgb, "rgb"), (Channels::All, "rgb+depth+ids")] {
+        for (channels, name) in [(Channels::Rgb, "rgb"), (Channels::Labels, "rgb+depth+ids")] {
             let (value, device) = views_per_s(tiles, channels, time)?;
             let case =
                 json!({ "task": TASK, "tiles": tiles, "size": SIDE, "device": device, "channels": name });
@@ -40,7 +40,7 @@ fn views_per_s(tiles: usize, channels: Channels, time: Duration) -> Result<(f64,
     let mut poses = vec![Vec::new(); tiles];
     poses.iter_mut().enumerate().for_each(|(lane, poses)| worlds.poses(lane, poses));
     let views: Vec<_> =
-        poses.iter().enumerate().map(|(lane, poses)| View { scene: worlds.scene(lane), poses }).collect();
+        poses.iter().enumerate().map(|(lane, poses)| View::new(worlds.scene(lane), poses)).collect();
     let mut renderer = Renderer::new(RenderConfig { tiles, width: SIDE, height: SIDE }).map_err(engine)?;
     let mut frames = Frames::default();
     for _ in 0..3 {

@@ -123,7 +123,7 @@ impl Default for CartPole {
 }
 
 fn camera() -> Camera {
-    Camera { position: [0.0, -10.0, 1.0], target: [0.0, 0.0, 0.7], fov_y: 0.56 }
+    Camera::new([0.0, -10.0, 1.0], [0.0, 0.0, 0.7], 0.56)
 }
 
 /// Only the joints hold cart and pole.

@@ -141,7 +141,7 @@ struct Toss {
 }
 
 fn camera() -> Camera {
-    Camera { position: [2.05, -9.0, 1.75], target: [2.05, 0.0, 1.55], fov_y: 0.49 }
+    Camera::new([2.05, -9.0, 1.75], [2.05, 0.0, 1.55], 0.49)
 }
 
 fn bouncy(collider: ColliderBuilder) -> ColliderBuilder {

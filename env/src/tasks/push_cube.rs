@@ -191,7 +191,7 @@ impl Default for PushCube {
 }
 
 fn camera() -> Camera {
-    Camera { position: [0.0, -1.25, 1.5], target: [0.0, -0.03, 0.0], fov_y: 0.62 }
+    Camera::new([0.0, -1.25, 1.5], [0.0, -0.03, 0.0], 0.62)
 }
 
 /// Friction between two bodies is the product of their coefficients; the table's is 1.

@@ -27,6 +27,8 @@ pub enum Split {
     Train,
     /// Only evaluated on.
     Val,
+    /// Neither: combinations, horizons and violations that are looked at on their own.
+    Held,
 }
 
 /// One episode's rows.

@@ -123,7 +123,9 @@ fn episode_rows(columns: &Columns<'_>) -> Result<Vec<(i64, EpisodeMeta)>, Column
         let split = match splits[i].as_str() {
             "train" => Split::Train,
             "val" => Split::Val,
-            other => return Err((episode::SPLIT.to_owned(), format!("holds {other:?}, not train or val"))),
+            // Held out from training and from choosing a checkpoint: combinations, horizons, violations.
+            "test_combination" | "test_horizon" | "violation" => Split::Held,
+            other => return Err((episode::SPLIT.to_owned(), format!("holds {other:?}, which is no split"))),
         };
         rows.push((index[i], EpisodeMeta { split, scenario, seed: seeds[i], hash }));
     }

@@ -108,7 +108,7 @@ impl Recorder {
     }
 
     fn record_observations(&mut self, active: &[usize]) -> Result<(), SynthError> {
-        let frames = self.eyes.look(&self.env, active, Channels::All)?;
+        let frames = self.eyes.look(&self.env, active, Channels::Labels)?;
         let pixels = frames.instance.len() / active.len();
         for (image, lane) in active.iter().enumerate() {
             let Some(take) = &mut self.lanes[*lane] else { continue };

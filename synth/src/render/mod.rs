@@ -19,4 +19,4 @@ pub use atlas::Atlas;
 pub use error::RenderError;
 pub use frames::Frames;
 pub use renderer::{Channels, RenderConfig, Renderer};
-pub use tile_batch::View;
+pub use tile_batch::{Moment, View};

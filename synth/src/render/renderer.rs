@@ -22,7 +22,9 @@ pub struct RenderConfig {
 pub enum Channels {
     /// Colour only.
     Rgb,
-    /// Colour, metric depth and instance ids.
+    /// Colour, metric depth, instance and semantic ids.
+    Labels,
+    /// All that there is: normals, flow and object coordinates too.
     All,
 }
 
@@ -96,7 +98,7 @@ impl Renderer {
         frames.clear();
         let size = (self.config.width, self.config.height);
         for chunk in views.chunks(self.config.tiles) {
-            self.batch.fill(chunk, size, channels == Channels::All)?;
+            self.batch.fill(chunk, size, channels != Channels::Rgb)?;
             let pass = Pass { batch: std::mem::take(&mut self.batch), frames: std::mem::take(frames) };
             let requests = self.requests.as_ref().ok_or_else(thread_died)?;
             requests.send(pass).map_err(|_| thread_died())?;

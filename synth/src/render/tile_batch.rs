@@ -5,13 +5,36 @@ use worldstep_env::{Camera, Instance, Pose, Scene, Shape};
 
 use super::RenderError;
 
-/// One view to draw: a scene and the world pose of each of its instances, in the scene's order.
+/// One view to draw: a scene, the camera, and the world as it is; for flow, as it was and will be.
 #[derive(Clone, Copy, Debug)]
 pub struct View<'a> {
     /// What is drawn.
     pub scene: &'a Scene,
-    /// Where it is, one pose an instance.
+    /// The world at the time of the picture.
+    pub now: Moment<'a>,
+    /// The world one row later; without it, forward flow is 0.
+    pub next: Option<Moment<'a>>,
+    /// The world one row earlier; without it, backward flow is 0.
+    pub previous: Option<Moment<'a>>,
+}
+
+/// Where everything is at one time.
+#[derive(Clone, Copy, Debug)]
+pub struct Moment<'a> {
+    /// The camera.
+    pub camera: Camera,
+    /// One pose an instance, in the scene's order.
     pub poses: &'a [Pose],
+    /// Corners of all soft instances, in the scene's order, world frame.
+    pub soft_vertices: &'a [[f32; 3]],
+}
+
+impl<'a> View<'a> {
+    /// `scene` from its own camera with its instances at `poses`, without soft things and flow.
+    pub fn new(scene: &'a Scene, poses: &'a [Pose]) -> Self {
+        let now = Moment { camera: scene.camera, poses, soft_vertices: &[] };
+        Self { scene, now, next: None, previous: None }
+    }
 }
 
 /// `Tile` of `tiles.wgsl`.
@@ -65,16 +88,17 @@ impl TileBatch {
         self.instances.iter_mut().for_each(Vec::clear);
         self.labels = labels;
         for (tile, view) in views.iter().enumerate() {
-            let (poses, instances) = (view.poses.len(), view.scene.instances.len());
+            let (poses, instances) = (view.now.poses.len(), view.scene.instances.len());
             if poses != instances {
                 return Err(RenderError::PoseCount { view: tile, poses, instances });
             }
-            let camera = CameraFrame::new(&view.scene.camera);
+            let camera = CameraFrame::new(&view.now.camera);
             self.tiles.push(tile_data(view.scene, &camera, size));
             self.instances[Kind::Sky as usize].push(sky_data(view.scene, tile as u32));
-            for (instance, pose) in view.scene.instances.iter().zip(view.poses) {
-                let (kind, data) = instance_data(instance, pose, &camera, tile as u32);
-                self.instances[kind as usize].push(data);
+            for (instance, pose) in view.scene.instances.iter().zip(view.now.poses) {
+                if let Some((kind, data)) = instance_data(instance, pose, &camera, tile as u32) {
+                    self.instances[kind as usize].push(data);
+                }
             }
         }
         Ok(())
@@ -118,7 +142,12 @@ fn sky_data(scene: &Scene, tile: u32) -> InstanceData {
     InstanceData { color: scene.sky_linear, tile, ..InstanceData::zeroed() }
 }
 
-fn instance_data(instance: &Instance, pose: &Pose, camera: &CameraFrame, tile: u32) -> (Kind, InstanceData) {
+fn instance_data(
+    instance: &Instance,
+    pose: &Pose,
+    camera: &CameraFrame,
+    tile: u32,
+) -> Option<(Kind, InstanceData)> {
     let world_from_object = Mat3::from_quat(Quat::from_array(pose.quat_xyzw).normalize());
     let rotation = (camera.camera_from_world * world_from_object).transpose();
     let translation = camera.camera_from_world * (Vec3::from(pose.position) - camera.position);
@@ -126,6 +155,7 @@ fn instance_data(instance: &Instance, pose: &Pose, camera: &CameraFrame, tile: u
         Shape::Cuboid { half_extents } => (half_extents, Kind::Box),
         Shape::Sphere { radius } => ([radius; 3], Kind::Sphere),
         Shape::Cylinder { radius, half_height } => ([radius, radius, half_height], Kind::Cylinder),
+        Shape::Capsule { .. } | Shape::Mesh { .. } | Shape::Soft { .. } => return None,
     };
     let data = InstanceData {
         camera_from_object: [
@@ -138,5 +168,5 @@ fn instance_data(instance: &Instance, pose: &Pose, camera: &CameraFrame, tile: u
         color: instance.color_linear,
         id: u32::from(instance.id),
     };
-    (kind, data)
+    Some((kind, data))
 }
