@@ -89,6 +89,43 @@ fn a_sphere_and_a_cylinder_have_exact_depth() {
     }
 }
 
+/// A capsule is what its middle and its two ends are together, seen from any side.
+#[test]
+fn a_capsule_is_a_cylinder_and_two_balls() {
+    let (radius, half_height) = (0.3, 0.4);
+    let capsule = scene(vec![instance(1, Shape::Capsule { radius, half_height })]);
+    let ball = Shape::Sphere { radius };
+    let parts = scene(vec![
+        instance(1, Shape::Cylinder { radius, half_height }),
+        instance(1, ball),
+        instance(1, ball),
+    ]);
+    let mut renderer = renderer(1);
+    for (axis, angle) in [([0.0, 1.0, 0.0], 0.0_f32), ([0.0, 1.0, 0.0], 1.57), ([0.6, 0.8, 0.0], 0.9)] {
+        let half = 0.5 * angle;
+        let quat_xyzw = [axis[0] * half.sin(), axis[1] * half.sin(), axis[2] * half.sin(), half.cos()];
+        let along = [
+            2.0 * (quat_xyzw[0] * quat_xyzw[2] + quat_xyzw[3] * quat_xyzw[1]),
+            2.0 * (quat_xyzw[1] * quat_xyzw[2] - quat_xyzw[3] * quat_xyzw[0]),
+            1.0 - 2.0 * (quat_xyzw[0] * quat_xyzw[0] + quat_xyzw[1] * quat_xyzw[1]),
+        ];
+        let end = |sign: f32| {
+            let position = [2.0 + sign * along[0], sign * along[1], sign * along[2]];
+            Pose { position, quat_xyzw }
+        };
+        let whole = draw(&mut renderer, &[View::new(&capsule, &[end(0.0)])]);
+        let poses = [end(0.0), end(half_height), end(-half_height)];
+        let expected = draw(&mut renderer, &[View::new(&parts, &poses)]);
+        assert!(whole.instance.iter().filter(|id| **id == 1).count() > 100);
+        let differ = whole.instance.iter().zip(&expected.instance).filter(|(a, b)| a != b).count();
+        assert!(differ <= 2, "{differ} pixels on the edge");
+        for (i, (a, b)) in whole.depth.iter().zip(&expected.depth).enumerate() {
+            let same = whole.instance[i] != expected.instance[i] || (a - b).abs() < 1e-4;
+            assert!(same, "pixel {i}: {a} m, not {b}, turned by {angle}");
+        }
+    }
+}
+
 #[test]
 fn what_is_nearer_hides_what_is_behind() {
     let shape = Shape::Cuboid { half_extents: [0.1, 0.5, 0.5] };

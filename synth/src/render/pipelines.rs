@@ -98,7 +98,13 @@ impl ProxyMesh {
 /// The shader, with its clip planes where the driver has them. They only save work: fragments outside their tile are
 /// dropped either way.
 fn shader_source(features: WgpuFeatures) -> String {
-    let source = include_str!("tiles.wgsl");
+    let source = concat!(
+        include_str!("geometry.wgsl"),
+        "\n",
+        include_str!("color.wgsl"),
+        "\n",
+        include_str!("label.wgsl")
+    );
     if features.contains(WgpuFeatures::CLIP_DISTANCES) {
         format!("enable clip_distances;\n{}", source.replace("//CLIP ", ""))
     } else {

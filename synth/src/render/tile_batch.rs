@@ -37,7 +37,7 @@ impl<'a> View<'a> {
     }
 }
 
-/// `Tile` of `tiles.wgsl`.
+/// `Tile` of `geometry.wgsl`.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Pod, Zeroable)]
 pub(super) struct TileData {
@@ -46,7 +46,7 @@ pub(super) struct TileData {
     up: [f32; 4],
 }
 
-/// `Instance` of `tiles.wgsl`.
+/// `Instance` of `geometry.wgsl`.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Pod, Zeroable)]
 pub(super) struct InstanceData {
@@ -57,7 +57,7 @@ pub(super) struct InstanceData {
     id: u32,
 }
 
-/// Kinds of instances, each drawn by a pipeline of its own; the value is `SHAPE` of `tiles.wgsl`.
+/// Kinds of instances, each drawn by a pipeline of its own; the value is `SHAPE` of `geometry.wgsl`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     /// The quad behind everything in a tile.
@@ -65,10 +65,11 @@ pub(super) enum Kind {
     Box,
     Sphere,
     Cylinder,
+    Capsule,
 }
 
 impl Kind {
-    pub const ALL: [Self; 4] = [Self::Sky, Self::Box, Self::Sphere, Self::Cylinder];
+    pub const ALL: [Self; 5] = [Self::Sky, Self::Box, Self::Sphere, Self::Cylinder, Self::Capsule];
 }
 
 /// What one pass draws, ready for the GPU.
@@ -155,7 +156,8 @@ fn instance_data(
         Shape::Cuboid { half_extents } => (half_extents, Kind::Box),
         Shape::Sphere { radius } => ([radius; 3], Kind::Sphere),
         Shape::Cylinder { radius, half_height } => ([radius, radius, half_height], Kind::Cylinder),
-        Shape::Capsule { .. } | Shape::Mesh { .. } | Shape::Soft { .. } => return None,
+        Shape::Capsule { radius, half_height } => ([radius, radius, half_height + radius], Kind::Capsule),
+        Shape::Mesh { .. } | Shape::Soft { .. } => return None,
     };
     let data = InstanceData {
         camera_from_object: [

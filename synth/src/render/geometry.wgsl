@@ -1,4 +1,5 @@
-// Draws every tile of the atlas in one pass.
+// Draws every tile of the atlas in one pass. This file: what is where. `color.wgsl`: what it looks like. `label.wgsl`:
+// what is known of it. The three are compiled as one.
 //
 // The mesh that is rasterised is only a proxy: a box slightly larger than the shape, which decides what pixels are
 // looked at. What they show is found by intersecting the pixel's own ray with the shape. A ray depends on the pixel's
@@ -26,7 +27,8 @@ struct Tile {
 struct Instance {
     // Rows of camera_from_object, OpenCV camera.
     camera_from_object: array<vec4<f32>, 3>,
-    // Box: half extents. Sphere: radius in x. Cylinder: radius in x and y, half height in z.
+    // Half extents of the box around the shape. Sphere: radius in x. Cylinder: radius in x and y, half height in z.
+    // Capsule: radius in x and y, half of its whole length in z.
     half_extents: vec3<f32>,
     tile: u32,
     color: vec3<f32>,
@@ -36,6 +38,8 @@ struct Instance {
 const SHAPE_SKY: u32 = 0u;
 const SHAPE_BOX: u32 = 1u;
 const SHAPE_SPHERE: u32 = 2u;
+const SHAPE_CYLINDER: u32 = 3u;
+const SHAPE_CAPSULE: u32 = 4u;
 
 // The shape that this pipeline draws; one pipeline a shape, as a branch costs a software driver both its sides.
 override SHAPE: u32 = SHAPE_BOX;
@@ -174,6 +178,22 @@ fn hit_cylinder(origin: vec3<f32>, ray: vec3<f32>, radius: f32, half_height: f32
     return Hit(select(-1.0, first, hit), select(side, cap, first == enter_cap));
 }
 
+fn hit_capsule(origin: vec3<f32>, ray: vec3<f32>, radius: f32, half_height: f32) -> Hit {
+    let squared = dot(ray.xy, ray.xy);
+    let closest = -dot(origin.xy, ray.xy) / squared;
+    let miss = origin.xy + closest * ray.xy;
+    let chord = radius * radius - dot(miss, miss);
+    let side = closest - sqrt(max(chord, 0.0) / squared);
+    // Where the ray comes through the endless cylinder: beside the capsule's middle, or over one of its ends.
+    let along = origin.z + side * ray.z;
+    let center = vec3(0.0, 0.0, clamp(along, -half_height, half_height));
+    let end = hit_sphere(origin - center, ray, radius);
+    let is_side = abs(along) <= half_height;
+    let depth = select(end.depth, side, is_side);
+    let normal = select(end.normal, vec3((origin.xy + side * ray.xy) / radius, 0.0), is_side);
+    return Hit(select(-1.0, depth, chord >= 0.0), normal);
+}
+
 // What is seen of `thing` at a place in the tile, in pixels.
 fn trace(thing: Thing, pixel: vec2<f32>) -> Hit {
     var ray = pixel.x * thing.ray_x + pixel.y * thing.ray_y + thing.ray_0;
@@ -183,8 +203,11 @@ fn trace(thing: Thing, pixel: vec2<f32>) -> Hit {
         return hit_box(thing.origin, ray, thing.half_extents);
     } else if SHAPE == SHAPE_SPHERE {
         return hit_sphere(thing.origin, ray, thing.half_extents.x);
-    } else {
+    } else if SHAPE == SHAPE_CYLINDER {
         return hit_cylinder(thing.origin, ray, thing.half_extents.x, thing.half_extents.z);
+    } else {
+        let half = thing.half_extents;
+        return hit_capsule(thing.origin, ray, half.x, half.z - half.x);
     }
 }
 
@@ -196,55 +219,4 @@ fn pixel_in_tile(position: vec4<f32>, thing: Thing) -> vec2<f32> {
 fn is_outside(pixel: vec2<f32>) -> bool {
     let size = vec2(f32(atlas.tile_width), f32(atlas.tile_height));
     return any(pixel < vec2(0.0)) || any(pixel >= size);
-}
-
-// Where in its pixel a sample of the 4× antialiasing lies (Vulkan's standard pattern).
-fn sample_place(sample: u32) -> vec2<f32> {
-    let s = f32(sample);
-    return vec2(fract(0.375 + 0.5 * s) - select(0.0, 0.25, sample >= 2u), 0.125 + 0.25 * s);
-}
-
-struct Shaded {
-    @location(0) color: vec4<f32>,
-    @builtin(frag_depth) depth: f32,
-}
-
-@fragment
-fn shade(
-    @builtin(position) position: vec4<f32>,
-    @builtin(sample_index) sample: u32,
-    thing: Thing,
-) -> Shaded {
-    let pixel = pixel_in_tile(position, thing);
-    let hit = trace(thing, pixel + sample_place(sample));
-    if is_outside(pixel) || hit.depth <= NEAR {
-        discard;
-    }
-    let ambient = mix(0.30, 0.55, 0.5 + 0.5 * dot(hit.normal, thing.up));
-    let diffuse = 0.65 * max(dot(hit.normal, thing.light), 0.0);
-    return Shaded(vec4(thing.color_id.rgb * (ambient + diffuse), 1.0), NEAR / hit.depth);
-}
-
-@fragment
-fn shade_sky(@builtin(position) position: vec4<f32>, thing: Thing) -> @location(0) vec4<f32> {
-    if is_outside(pixel_in_tile(position, thing)) {
-        discard;
-    }
-    return vec4(thing.color_id.rgb, 1.0);
-}
-
-struct Labelled {
-    // Instance id, metric depth.
-    @location(0) id_depth: vec2<f32>,
-    @builtin(frag_depth) depth: f32,
-}
-
-@fragment
-fn label(@builtin(position) position: vec4<f32>, thing: Thing) -> Labelled {
-    let pixel = pixel_in_tile(position, thing);
-    let hit = trace(thing, pixel + 0.5);
-    if is_outside(pixel) || hit.depth <= NEAR {
-        discard;
-    }
-    return Labelled(vec2(thing.color_id.w, hit.depth), NEAR / hit.depth);
 }
