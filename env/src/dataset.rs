@@ -1,11 +1,48 @@
-//! The contract between the writer (synth) and the reader (model): names, labels and versions of a clip dataset.
+//! The contract between the writer (synth) and the readers (model, inspection, export): names, labels and versions of a
+//! clip dataset.
 //!
-//! On disk a dataset is a LeRobotDataset v3.0: `meta/info.json`, `meta/tasks.parquet`, `meta/stats.json`,
-//! `meta/episodes/chunk-000/file-*.parquet` and `data/chunk-000/file-*.parquet`, one row group an episode. What LeRobot
-//! has no field for is under the key [`INFO_KEY`] of `info.json`, as [`DatasetInfo`].
+//! On disk a dataset is a LeRobotDataset v3.0. What LeRobot has no field for is under the key [`INFO_KEY`] of
+//! `info.json`, as [`DatasetInfo`], in further columns of `meta/episodes` ([`episode`]), and in tables beside
+//! ([`table`]).
+//!
+//! ```text
+//! meta/info.json                                   features, totals, DatasetInfo
+//! meta/tasks.parquet                               one row: the scenario's summary
+//! meta/stats.json                                  range and moments of every feature
+//! meta/episodes/chunk-000/file-000.parquet         one row an episode
+//! data/chunk-000/file-000.parquet                  rows of 64 episodes, one row group an episode
+//! events/contacts/chunk-000/file-000.parquet       contacts of the same 64 episodes
+//! events/forces/chunk-000/file-000.parquet         applied forces
+//! events/events/chunk-000/file-000.parquet         the event log
+//! ```
+//!
+//! File `f` holds episodes `64 f ..` ([`EPISODES_PER_FILE`]), and is called `chunk-{f / 1000:03}/file-{f % 1000:03}`
+//! everywhere. All of them appear whole, the ones of `meta` last; a folder is a valid dataset after every file.
 //!
 //! Timing: row `t` holds the observation, the action taken on seeing it, and what that action caused (reward,
-//! terminated, truncated). The observation after the last action of an episode is not stored.
+//! terminated, truncated, and the contacts, forces and events of frame `t`). The observation after the last action of
+//! an episode is not stored.
+//!
+//! **Images** are PNG (8-bit RGB, 16-bit grey) or TIFF of one float32 channel. What has several values a pixel
+//! ([`feature::NORMAL`], flow, coordinates) is stacked, plane below plane: the file's height is planes × side, its width
+//! side. Which channels there are is [`DatasetInfo::channels`]; rgb and instance always are.
+//!
+//! **Cameras.** Image and camera features of the main camera have the plain names; those of a further camera `wrist` end
+//! in `.wrist`, for instance `observation.images.depth.wrist`. [`DatasetInfo::cameras`] lists the names, main one first,
+//! whose name is empty.
+//!
+//! **Objects.** K is the most instances that a clip of the scenario can have ([`ScenarioInfo::instances`]). The instance
+//! with id `i` is in the slot whose label has that id, in every clip. A slot that a clip does not use holds id 0, zeros,
+//! and the unit quaternion.
+//!
+//! **Content hash** of an episode ([`episode::HASH`]): BLAKE3 over parts, each its length in bytes (u64) and its bytes,
+//! all little-endian. First, by name, every feature but LeRobot's own five (`timestamp`, `frame_index`,
+//! `episode_index`, `index`, `task_index`): the name, then its raw values (images decoded: u8, u16 or f32; else f32, i64,
+//! or one byte a truth value). Then the rows of the three tables, then the facts of `meta/episodes` but `split`,
+//! `rejected` and `unit`, with other episodes counted from this one. The hash of a whole set is BLAKE3 over its episodes'
+//! hashes (as text) in order. Neither depends on workers, shards or encoders.
+
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
@@ -14,11 +51,30 @@ use crate::{Scene, Space};
 /// LeRobot's own format version, `codebase_version` in `info.json`.
 pub const LEROBOT_VERSION: &str = "v3.0";
 /// Version of [`DatasetInfo`]; readers refuse any other.
-pub const FORMAT_VERSION: u32 = 1;
+pub const FORMAT_VERSION: u32 = 2;
 /// Key of [`DatasetInfo`] in `info.json`.
 pub const INFO_KEY: &str = "worldstep";
-/// Rows of `data/` and of `meta/episodes` go to files of this many episodes.
+/// Rows of `data/`, of `meta/episodes` and of the tables go to files of this many episodes.
 pub const EPISODES_PER_FILE: usize = 64;
+/// Files of one chunk, LeRobot's `chunks_size`.
+pub const FILES_PER_CHUNK: usize = 1000;
+
+/// Path of file `file` of `part` (`data`, `meta/episodes`, or a [`table`]) within a dataset's folder.
+pub fn file_path(part: &str, file: usize) -> String {
+    format!("{part}/chunk-{:03}/file-{:03}.parquet", file / FILES_PER_CHUNK, file % FILES_PER_CHUNK)
+}
+
+/// Folders of the tables beside the rows. Every table begins with `episode_index` and `frame_index` (int64); ids are
+/// int64, 3-vectors fixed-size lists of float32, in the world frame. An episode is one row group, or none if it has no
+/// row.
+pub mod table {
+    /// [`Contact`](crate::record::Contact)s: `a`, `b`, `point`, `normal`, `impulse`, `penetration` (float32).
+    pub const CONTACTS: &str = "events/contacts";
+    /// [`AppliedForce`](crate::record::AppliedForce)s: `id`, `point`, `force`, `torque`.
+    pub const FORCES: &str = "events/forces";
+    /// [`Event`](crate::record::Event)s: `kind` (string), `a`, `b`, `value` (float32).
+    pub const EVENTS: &str = "events/events";
+}
 
 /// Feature names (columns of `data/`), fixed across the project.
 pub mod feature {
@@ -86,7 +142,18 @@ pub mod episode {
     pub const CAPTION: &str = "caption";
     /// String: JSON object of every sampled value.
     pub const PARAMETERS: &str = "parameters";
-    /// String: JSON object of reason code → attempts that were rejected for it before this clip was accepted.
+    /// List of float32: world gravity, m/s².
+    pub const GRAVITY: &str = "gravity";
+    /// List of float32, K: mass of each slot's instance, kg; infinite for what is fixed.
+    pub const MASS: &str = "object.mass";
+    /// List of float32, K: friction coefficient.
+    pub const FRICTION: &str = "object.friction";
+    /// List of float32, K: restitution coefficient.
+    pub const RESTITUTION: &str = "object.restitution";
+    /// Int64: the unit that it belongs to, counted over all shards. A unit is a clip, a branch group or a pair.
+    pub const UNIT: &str = "unit";
+    /// String: JSON object of reason code → attempts of this unit that were rejected for it before it was accepted; only
+    /// in a unit's first episode, `{}` in the others.
     pub const REJECTED: &str = "rejected";
     /// Int64: episode whose first rows this one shares, −1 if it is no branch (or the parent itself).
     pub const BRANCH_PARENT: &str = "branch_parent";
@@ -116,7 +183,7 @@ pub struct InstanceLabel {
 /// What is common to all clips of one task.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ScenarioInfo {
-    /// Task id.
+    /// Task id or family name.
     pub id: String,
     /// Space of the recorded actions.
     pub action_space: Space,
@@ -124,12 +191,14 @@ pub struct ScenarioInfo {
     pub state_space: Space,
     /// Episode time limit in steps.
     pub max_episode_steps: u32,
-    /// Meaning of the instance ids.
+    /// Meaning of the instance ids; its length is K.
     pub instances: Vec<InstanceLabel>,
+    /// What clips of it can come to; empty for a task.
+    pub outcomes: Vec<String>,
 }
 
 /// Contents of `info.json` under [`INFO_KEY`].
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct DatasetInfo {
     /// [`FORMAT_VERSION`] of the writer.
     pub format: u32,
@@ -139,8 +208,31 @@ pub struct DatasetInfo {
     pub frame_size: u32,
     /// Seed that the whole dataset grew from.
     pub seed: u64,
-    /// One entry for each task recorded.
+    /// One entry for each task or family recorded.
     pub scenarios: Vec<ScenarioInfo>,
+    /// Image channels that are stored, by the last part of their feature's name: `rgb`, `depth`, …
+    pub channels: Vec<String>,
+    /// Names of the cameras, main one first, whose name is empty.
+    pub cameras: Vec<String>,
+    /// Graphics driver that drew the frames; pixels are the same bit for bit only with the same one.
+    pub driver: String,
+    /// Everything else that decides what is recorded, as JSON by option: `unit` (`single`, `branches 4` or `pair`),
+    /// `policy`, `horizon`, `randomisation`, `curation`, `textures`, `definition`.
+    pub settings: BTreeMap<String, String>,
+    /// Which part of a larger job this is; `None` for a whole dataset.
+    pub shard: Option<ShardInfo>,
+}
+
+/// One of several parts of a job that were recorded apart. Episodes, rows and files of a shard count from 0, so it is a
+/// dataset of its own; units and seeds count over the whole job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ShardInfo {
+    /// Which one, from 0.
+    pub index: usize,
+    /// Of how many.
+    pub of: usize,
+    /// Clips of the whole job.
+    pub clips: usize,
 }
 
 /// The labels of a scene's instances.

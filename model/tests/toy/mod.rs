@@ -22,6 +22,7 @@ pub fn clips(count: usize, length: usize, seed: u64) -> Clips {
         state_space: Space::bounded(&[0.0], &[1.0]),
         max_episode_steps: length as u32,
         instances: vec![label(1, "ball", false), label(2, "paddle", true)],
+        outcomes: Vec::new(),
     };
     let info = DatasetInfo {
         format: FORMAT_VERSION,
@@ -29,6 +30,7 @@ pub fn clips(count: usize, length: usize, seed: u64) -> Clips {
         frame_size: FRAME_SIDE as u32,
         seed,
         scenarios: vec![scenario.clone()],
+        ..DatasetInfo::default()
     };
     let mut clips = Clips {
         path: "toy".into(),

@@ -47,6 +47,7 @@ impl DatasetWriter {
             state_space,
             max_episode_steps: task.max_episode_steps,
             instances: labels(scene),
+            outcomes: Vec::new(),
         };
         let info = DatasetInfo {
             format: FORMAT_VERSION,
@@ -54,6 +55,7 @@ impl DatasetWriter {
             frame_size,
             seed,
             scenarios: vec![scenario],
+            ..DatasetInfo::default()
         };
         let features = features(&sizes);
         Self { dir: dir.to_owned(), task, info, features, entries: Vec::new(), found: Vec::new(), file: None }
