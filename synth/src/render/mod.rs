@@ -12,6 +12,7 @@ mod headless;
 mod pass;
 mod pipelines;
 mod renderer;
+mod style;
 mod targets;
 mod tile_batch;
 

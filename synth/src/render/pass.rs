@@ -12,6 +12,7 @@ use bevy::render::{ExtractSchedule, MainWorld, RenderApp};
 
 use super::Atlas;
 use super::pipelines::Pipelines;
+use super::style::Style;
 use super::targets::Targets;
 use super::tile_batch::{InstanceData, Kind, TileBatch, TileData};
 
@@ -172,7 +173,9 @@ impl TilePass {
         pass.set_index_buffer(*proxy.indices.slice(..), IndexFormat::Uint32);
         let mut start = 0;
         for kind in Kind::ALL {
-            let end = start + batch.instances[kind as usize].len() as u32;
+            let first = kind as usize * Style::COUNT;
+            let buckets = &batch.instances[first..first + Style::COUNT];
+            let end = start + buckets.iter().map(Vec::len).sum::<usize>() as u32;
             if let Some(pipeline) = pipeline(kind)
                 && start < end
             {

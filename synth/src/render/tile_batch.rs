@@ -4,6 +4,7 @@ use bytemuck::{Pod, Zeroable};
 use worldstep_env::{Camera, Instance, Pose, Scene, Shape};
 
 use super::RenderError;
+use super::style::Style;
 
 /// One view to draw: a scene, the camera, and the world as it is; for flow, as it was and will be.
 #[derive(Clone, Copy, Debug)]
@@ -72,14 +73,29 @@ impl Kind {
     pub const ALL: [Self; 5] = [Self::Sky, Self::Box, Self::Sphere, Self::Cylinder, Self::Capsule];
 }
 
+/// Pairs of kind and style.
+pub(super) const BUCKETS: usize = Kind::ALL.len() * Style::COUNT;
+
+/// Where the instances of a kind and a style are kept. Those of one kind lie side by side, as only colours care for
+/// styles.
+pub(super) fn bucket(kind: Kind, style: Style) -> usize {
+    kind as usize * Style::COUNT + style.index()
+}
+
 /// What one pass draws, ready for the GPU.
-#[derive(Resource, Clone, Debug, Default)]
+#[derive(Resource, Clone, Debug)]
 pub(super) struct TileBatch {
     pub tiles: Vec<TileData>,
-    /// Instances of each [`Kind`], in the order of the tiles and their scenes.
-    pub instances: [Vec<InstanceData>; Kind::ALL.len()],
+    /// Instances by [`bucket`], in each in the order of the tiles and their scenes.
+    pub instances: [Vec<InstanceData>; BUCKETS],
     /// Whether ids and depth are drawn too.
     pub labels: bool,
+}
+
+impl Default for TileBatch {
+    fn default() -> Self {
+        Self { tiles: Vec::new(), instances: [const { Vec::new() }; BUCKETS], labels: false }
+    }
 }
 
 impl TileBatch {
@@ -95,10 +111,11 @@ impl TileBatch {
             }
             let camera = CameraFrame::new(&view.now.camera);
             self.tiles.push(tile_data(view.scene, &camera, size));
-            self.instances[Kind::Sky as usize].push(sky_data(view.scene, tile as u32));
+            self.instances[bucket(Kind::Sky, Style::Plain)].push(sky_data(view.scene, tile as u32));
             for (instance, pose) in view.scene.instances.iter().zip(view.now.poses) {
                 if let Some((kind, data)) = instance_data(instance, pose, &camera, tile as u32) {
-                    self.instances[kind as usize].push(data);
+                    let style = Style::of(None, instance);
+                    self.instances[bucket(kind, style)].push(data);
                 }
             }
         }
