@@ -1,4 +1,4 @@
-//! The behaviours that clips are recorded with: random, scripted, and the expert with noise.
+//! The behaviours that clips are recorded with: random, scripted, the expert with noise, and none.
 
 use rand::{RngExt as _, SeedableRng as _};
 use serde::{Deserialize, Serialize};
@@ -22,6 +22,8 @@ pub enum PolicyKind {
     Scripted,
     /// The expert, interrupted by stretches of held random actions.
     NoisyExpert,
+    /// Nothing is done: the neutral action throughout.
+    Noop,
 }
 
 impl PolicyKind {
@@ -31,6 +33,7 @@ impl PolicyKind {
             Self::Random => "random",
             Self::Scripted => "scripted",
             Self::NoisyExpert => "noisy_expert",
+            Self::Noop => "noop",
         }
     }
 }
@@ -44,11 +47,14 @@ pub struct PolicyMix {
     pub scripted: f64,
     /// Weight of [`PolicyKind::NoisyExpert`].
     pub noisy_expert: f64,
+    /// Weight of [`PolicyKind::Noop`]; 0 by default.
+    #[serde(default)]
+    pub noop: f64,
 }
 
 impl Default for PolicyMix {
     fn default() -> Self {
-        Self { random: 0.5, scripted: 0.2, noisy_expert: 0.3 }
+        Self { random: 0.5, scripted: 0.2, noisy_expert: 0.3, noop: 0.0 }
     }
 }
 
@@ -65,12 +71,15 @@ impl ClipPolicy {
     /// The behaviour for the episode with this seed.
     pub fn new(mix: &PolicyMix, seed: u64) -> Self {
         let mut rng = Rng::seed_from_u64(seed ^ STREAM);
-        let total = mix.random + mix.scripted + mix.noisy_expert;
+        let active = mix.random + mix.scripted + mix.noisy_expert;
+        let total = active + mix.noop;
         let draw = rng.random_range(0.0..1.0) * total;
         let kind = if draw < mix.random {
             PolicyKind::Random
         } else if draw < mix.random + mix.scripted {
             PolicyKind::Scripted
+        } else if mix.noop > 0.0 && draw >= active {
+            PolicyKind::Noop
         } else {
             PolicyKind::NoisyExpert
         };
@@ -89,12 +98,17 @@ impl ClipPolicy {
 
     /// Appends the action for `lane` of `env` to `out`.
     pub fn act(&mut self, env: &dyn TruthSource, lane: usize, out: &mut Buffer) {
+        self.decide(&env.spec().action_space, &mut |out| env.expert_action(lane, out), out);
+    }
+
+    /// Appends the next action of `space` to `out`, asking `expert` for its own when it is the expert's turn.
+    pub fn decide(&mut self, space: &Space, expert: &mut dyn FnMut(&mut Buffer), out: &mut Buffer) {
         if self.hold_steps == 0 {
-            self.choose(&env.spec().action_space);
+            self.choose(space);
         }
         self.hold_steps -= 1;
         if self.scripted {
-            env.expert_action(lane, out);
+            expert(out);
         } else {
             out.append(&self.held);
         }
@@ -103,10 +117,14 @@ impl ClipPolicy {
     fn choose(&mut self, space: &Space) {
         self.hold_steps = self.rng.random_range(1..=HOLD_STEPS_MAX);
         self.scripted = match self.kind {
-            PolicyKind::Random => false,
+            PolicyKind::Random | PolicyKind::Noop => false,
             PolicyKind::Scripted => true,
             PolicyKind::NoisyExpert => !self.rng.random_bool(NOISE_CHANCE),
         };
+        if self.kind == PolicyKind::Noop {
+            self.held = space.neutral(1);
+            return;
+        }
         self.held = Buffer::empty(space.dtype());
         space.sample(&mut self.rng, &mut self.held);
     }

@@ -1,5 +1,6 @@
 use rayon::prelude::*;
 
+use crate::physics::World;
 use crate::registry::TaskEntry;
 use crate::truth_env::{Phase, Transition};
 use crate::{
@@ -49,6 +50,14 @@ impl TruthVectorEnv {
             .map(|i| Lane { env: TruthEnv::new(entry, i as u64), row: Row::Untouched, state: Vec::new() })
             .collect();
         Ok(Self { spec, mode, lanes, batch })
+    }
+
+    /// The physics behind `lane`.
+    ///
+    /// # Panics
+    /// If there is no such lane.
+    pub fn world(&self, lane: usize) -> &World {
+        self.lanes[lane].env.task().world()
     }
 
     fn check_len(&self, what: &str, len: usize) -> Result<(), EnvError> {
