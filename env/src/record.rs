@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::Pose;
+
 /// All that two bodies did to each other by touching, during one control step.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Contact {
@@ -91,4 +93,39 @@ pub struct Event {
     pub b: u16,
     /// See [`EventKind`].
     pub value: f32,
+}
+
+/// What a joint leaves free, about the x axis of its frames.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum JointKind {
+    /// Nothing.
+    Fixed,
+    /// Turning about x.
+    Hinge,
+    /// Sliding along x.
+    Slider,
+    /// Turning about any axis.
+    Ball,
+    /// All but being farther apart than the upper limit: a rope or spring.
+    Distance,
+}
+
+/// A joint between two bodies, as the world was built with it.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Joint {
+    /// [`Instance::id`](crate::Instance::id) of the first body, 0 for the world.
+    pub a: u16,
+    /// Id of the second body.
+    pub b: u16,
+    /// What it leaves free.
+    pub kind: JointKind,
+    /// The joint's frame in the first body's frame (in the world's, if `a` is 0).
+    pub frame_a: Pose,
+    /// The joint's frame in the second body's frame; the two coincide when the joint is at 0.
+    pub frame_b: Pose,
+    /// Least and greatest position: radians for a hinge, metres for a slider or a distance.
+    pub limits: Option<[f32; 2]>,
+    /// Whether a motor or spring drives it.
+    pub motor: bool,
 }

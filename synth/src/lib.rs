@@ -2,6 +2,7 @@
 //!
 //! Task → poses → **frames** → pixel observations ([`RenderedVectorEnv`]) or clips on disk ([`write_dataset`]).
 
+pub mod annotate;
 pub mod clips;
 mod eyes;
 pub mod lerobot;

@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 
-use worldstep_env::record::{AppliedForce, Contact, Event};
+use worldstep_env::record::{AppliedForce, Contact, Event, Joint};
 use worldstep_env::{Camera, Pose, Scene, Velocity};
 
 /// Everything of a clip but its pixels: what physics did, why, and what it means.
@@ -59,6 +59,8 @@ pub struct Trajectory {
     pub physical: Vec<[f32; 3]>,
     /// World gravity, m/s².
     pub gravity: [f32; 3],
+    /// What holds bodies together; empty if nothing does.
+    pub joints: Vec<Joint>,
     /// Sensor noise and blur of the colour images.
     pub sensor: Sensor,
     /// How it is linked with other clips of its unit.
