@@ -73,6 +73,7 @@ impl Trajectory {
             parameters: std::collections::BTreeMap::new(),
             physical: Vec::new(),
             gravity: [0.0, 0.0, -9.81],
+            joints: Vec::new(),
             sensor: Sensor::default(),
             link: Link::Single,
         }
