@@ -64,6 +64,9 @@ pub trait Task: Send {
     /// The physics behind it.
     fn world(&self) -> &World;
 
+    /// The physics behind it, to ask for recording.
+    fn world_mut(&mut self) -> &mut World;
+
     /// Bodies, shapes, colours, camera.
     fn scene(&self) -> &Scene {
         self.world().scene()

@@ -29,6 +29,7 @@ pub struct TruthEnv {
     elapsed_steps: u32,
     episode: u64,
     phase: Phase,
+    recording: bool,
 }
 
 /// Where in its life an episode is.
@@ -64,6 +65,7 @@ impl TruthEnv {
             elapsed_steps: 0,
             episode: 0,
             phase: Phase::Unstarted,
+            recording: false,
         }
     }
 
@@ -82,6 +84,12 @@ impl TruthEnv {
         self.episode
     }
 
+    /// Turns recording of contacts and forces on or off, for this and all later episodes.
+    pub fn record(&mut self, on: bool) {
+        self.recording = on;
+        self.task.world_mut().record(on);
+    }
+
     pub(crate) fn phase(&self) -> Phase {
         self.phase
     }
@@ -92,6 +100,7 @@ impl TruthEnv {
             self.rng = Rng::seed_from_u64(seed);
         }
         self.task.reset(&mut self.rng);
+        self.task.world_mut().record(self.recording);
         self.elapsed_steps = 0;
         self.episode += 1;
         self.phase = Phase::Running;
@@ -174,6 +183,7 @@ impl TruthEnv {
             });
         }
         self.task.load(&saved.task)?;
+        self.task.world_mut().record(self.recording);
         self.rng = saved.rng;
         self.elapsed_steps = saved.elapsed_steps;
         // A new number, not the saved one: whoever caches the scene by episode must look again.

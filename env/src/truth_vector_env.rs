@@ -1,6 +1,7 @@
 use rayon::prelude::*;
 
 use crate::physics::World;
+use crate::record::{AppliedForce, Contact};
 use crate::registry::TaskEntry;
 use crate::truth_env::{Phase, Transition};
 use crate::{
@@ -226,5 +227,17 @@ impl TruthSource for TruthVectorEnv {
 
     fn episode(&self, lane: usize) -> u64 {
         self.lanes[lane].env.episode()
+    }
+
+    fn record(&mut self, lane: usize, on: bool) {
+        self.lanes[lane].env.record(on);
+    }
+
+    fn contacts(&self, lane: usize) -> &[Contact] {
+        self.lanes[lane].env.task().world().contacts()
+    }
+
+    fn forces(&self, lane: usize) -> &[AppliedForce] {
+        self.lanes[lane].env.task().world().forces()
     }
 }

@@ -1,5 +1,6 @@
 use serde::{Deserialize, Serialize};
 
+use crate::record::{AppliedForce, Contact};
 use crate::{Batch, Buffer, EnvError, Pose, Scene, Space, Velocity};
 
 /// When a lane whose episode has ended starts the next one; Gymnasium's names.
@@ -112,4 +113,13 @@ pub trait TruthSource: VectorEnv {
 
     /// Episodes started in `lane` since it was made; a new number means a new [`scene`](Self::scene).
     fn episode(&self, lane: usize) -> u64;
+
+    /// Turns recording of contacts and forces in `lane` on or off, for this and all later episodes; off at first.
+    fn record(&mut self, lane: usize, on: bool);
+
+    /// Contacts of the last step of `lane`; empty unless [`record`](Self::record) is on.
+    fn contacts(&self, lane: usize) -> &[Contact];
+
+    /// Applied forces of the last step of `lane`; empty unless [`record`](Self::record) is on.
+    fn forces(&self, lane: usize) -> &[AppliedForce];
 }

@@ -114,6 +114,10 @@ impl Task for Fragile {
         &self.world
     }
 
+    fn world_mut(&mut self) -> &mut World {
+        &mut self.world
+    }
+
     fn save(&self) -> Result<Vec<u8>, EnvError> {
         Ok(Vec::new())
     }

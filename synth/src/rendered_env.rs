@@ -1,3 +1,4 @@
+use worldstep_env::record::{AppliedForce, Contact};
 use worldstep_env::{
     AutoresetMode, Batch, Buffer, EnvError, EnvSpec, Pose, Scene, Space, TruthSource, VectorEnv, Velocity,
 };
@@ -130,5 +131,17 @@ impl<E: TruthSource> TruthSource for RenderedVectorEnv<E> {
 
     fn episode(&self, lane: usize) -> u64 {
         self.inner.episode(lane)
+    }
+
+    fn record(&mut self, lane: usize, on: bool) {
+        self.inner.record(lane, on);
+    }
+
+    fn contacts(&self, lane: usize) -> &[Contact] {
+        self.inner.contacts(lane)
+    }
+
+    fn forces(&self, lane: usize) -> &[AppliedForce] {
+        self.inner.forces(lane)
     }
 }

@@ -241,6 +241,10 @@ impl Task for CatchBehindScreen {
         &self.world
     }
 
+    fn world_mut(&mut self) -> &mut World {
+        &mut self.world
+    }
+
     fn save(&self) -> Result<Vec<u8>, EnvError> {
         encode(self)
     }

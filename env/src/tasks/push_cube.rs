@@ -261,6 +261,10 @@ impl Task for PushCube {
         &self.world
     }
 
+    fn world_mut(&mut self) -> &mut World {
+        &mut self.world
+    }
+
     fn save(&self) -> Result<Vec<u8>, EnvError> {
         encode(self)
     }

@@ -1,9 +1,21 @@
 //! The Rapier world behind a task, with the scene that shows it.
 
+mod contact_recorder;
+mod forces;
+mod friction_balance;
+mod look;
+mod motor_recorder;
+mod shapes;
+
 use rapier3d::prelude::*;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use crate::{Camera, CameraMotion, EnvError, Instance, Scene, Shape, Surface, scene};
+use self::contact_recorder::Recorder;
+use crate::record::{AppliedForce, Contact};
+use crate::{Camera, CameraMotion, EnvError, Instance, Scene, scene};
+
+pub use look::Look;
+pub use shapes::{capsule_collider, cylinder_collider, hull_collider, mesh_collider};
 
 /// A Rapier world with the scene that shows it; body `i` is instance `i`.
 #[derive(Serialize, Deserialize)]
@@ -12,62 +24,10 @@ pub struct World {
     bodies: Vec<RigidBodyHandle>,
     scene: Scene,
     substeps: u32,
-}
-
-/// How a visible thing looks and what it may do.
-#[derive(Clone, Copy, Debug)]
-pub struct Look {
-    /// Name within the task.
-    pub name: &'static str,
-    /// Visual shape; the collider is the caller's.
-    pub shape: Shape,
-    /// Linear base colour.
-    pub color_linear: [f32; 3],
-    /// Position of its class in [`scene::SEMANTIC_CLASSES`].
-    pub semantic: u16,
-    /// Texture and highlight.
-    pub surface: Surface,
-    /// Foreground: it can move.
-    pub moving: bool,
-    /// The action moves it directly.
-    pub actuated: bool,
-}
-
-impl Look {
-    /// A thing that never moves.
-    pub fn fixed(name: &'static str, shape: Shape, color_linear: [f32; 3]) -> Self {
-        let semantic = default_class(&shape);
-        let surface = Surface::default();
-        Self { name, shape, color_linear, semantic, surface, moving: false, actuated: false }
-    }
-
-    /// This, as a thing of class `class` of [`scene::SEMANTIC_CLASSES`]; unknown names change nothing.
-    pub fn of_class(self, class: &str) -> Self {
-        Self { semantic: scene::semantic_class(class).unwrap_or(self.semantic), ..self }
-    }
-
-    /// A thing that physics moves.
-    pub fn moving(name: &'static str, shape: Shape, color_linear: [f32; 3]) -> Self {
-        Self { moving: true, ..Self::fixed(name, shape, color_linear) }
-    }
-
-    /// A thing that the action moves.
-    pub fn actuated(name: &'static str, shape: Shape, color_linear: [f32; 3]) -> Self {
-        Self { actuated: true, ..Self::moving(name, shape, color_linear) }
-    }
-}
-
-/// The class of a thing that is nothing but its shape.
-fn default_class(shape: &Shape) -> u16 {
-    let name = match shape {
-        Shape::Cuboid { .. } => "block",
-        Shape::Sphere { .. } => "ball",
-        Shape::Cylinder { .. } => "cylinder",
-        Shape::Capsule { .. } => "capsule",
-        Shape::Mesh { .. } => "mesh",
-        Shape::Soft { .. } => "soft_body",
-    };
-    scene::semantic_class(name).unwrap_or_default()
+    /// Bodies that a force of [`apply_force`](Self::apply_force) acts on until the control step ends.
+    pushed: Vec<RigidBodyHandle>,
+    #[serde(skip)]
+    recorder: Option<Box<Recorder>>,
 }
 
 impl World {
@@ -86,7 +46,7 @@ impl World {
             light_direction: light.into(),
             light: None,
         };
-        Self { physics, bodies: Vec::new(), scene, substeps }
+        Self { physics, bodies: Vec::new(), scene, substeps, pushed: Vec::new(), recorder: None }
     }
 
     /// Adds a solid body that is seen and labelled; ids count from 1 in the order of the calls.
@@ -102,12 +62,12 @@ impl World {
 
     /// Adds a body that is seen and labelled but that nothing collides with.
     pub fn add_ghost(&mut self, look: Look, body: RigidBodyBuilder) -> RigidBodyHandle {
-        let body = self.physics.insert_body(body);
+        let body = self.physics.insert_body(body.user_data(self.bodies.len() as u128 + 1));
         self.bodies.push(body);
         self.scene.instances.push(Instance {
             id: self.bodies.len() as u16,
             semantic: look.semantic,
-            name: look.name.to_owned(),
+            name: look.name.into_owned(),
             shape: look.shape,
             color_linear: look.color_linear,
             surface: look.surface,
@@ -134,7 +94,14 @@ impl World {
 
     /// Advances one physics step (a substep of the control step).
     pub fn substep(&mut self) {
+        let Some(mut recorder) = self.recorder.take() else {
+            self.physics.step();
+            return;
+        };
+        recorder.before_substep(&self.physics, &self.bodies, self.substeps);
         self.physics.step();
+        recorder.after_substep(&self.physics, &self.bodies, self.substeps);
+        self.recorder = Some(recorder);
     }
 
     /// Advances one control step.
@@ -142,6 +109,47 @@ impl World {
         for _ in 0..self.substeps {
             self.substep();
         }
+        self.release();
+    }
+
+    /// Turns recording of contacts and forces on or off; it changes nothing that happens. Off unless asked for.
+    pub fn record(&mut self, on: bool) {
+        self.recorder = on.then(Default::default);
+    }
+
+    /// What bodies did to each other in the last control step, by ids; empty unless [`record`](Self::record) is on.
+    ///
+    /// The impulses on a body with those of gravity and of applied forces make up its change of momentum. Normal
+    /// impulses are the solver's. Friction is recovered from the momentum that bodies gained: exact where a body has
+    /// one contact, shared by load where it has several, estimated between bodies that joints hold. A body that falls
+    /// asleep loses its last slow motion to nobody; build bodies with `can_sleep(false)` where that matters.
+    pub fn contacts(&self) -> &[Contact] {
+        self.recorder.as_ref().map_or(&[], |recorder| &recorder.contacts)
+    }
+
+    /// Forces of scripts, tasks and joint motors in the last control step, by id; empty unless
+    /// [`record`](Self::record) is on.
+    pub fn forces(&self) -> &[AppliedForce] {
+        self.recorder.as_ref().map_or(&[], |recorder| &recorder.forces)
+    }
+
+    /// Everything that the future depends on, as bytes.
+    ///
+    /// # Errors
+    /// [`EnvError::State`] if the world cannot be encoded.
+    pub fn save(&self) -> Result<Vec<u8>, EnvError> {
+        encode(self)
+    }
+
+    /// Restores what [`save`](Self::save) gave; whether it records stays as it is.
+    ///
+    /// # Errors
+    /// [`EnvError::State`] if the bytes are no world; nothing has changed then.
+    pub fn load(&mut self, bytes: &[u8]) -> Result<(), EnvError> {
+        let recording = self.recorder.is_some();
+        *self = decode(bytes)?;
+        self.record(recording);
+        Ok(())
     }
 
     /// The scene as built.

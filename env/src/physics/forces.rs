@@ -1,0 +1,56 @@
+use rapier3d::prelude::*;
+
+use super::World;
+
+impl World {
+    /// Pushes a body with `force` (N) at `point` (world frame, metres) throughout the coming control step.
+    pub fn apply_force(&mut self, body: RigidBodyHandle, force: [f32; 3], point: [f32; 3]) {
+        self.physics.bodies[body].add_force_at_point(Vector::from(force), Vector::from(point), true);
+        self.note_pushed(body);
+    }
+
+    /// Turns a body with `torque` (N·m, world frame) throughout the coming control step.
+    pub fn apply_torque(&mut self, body: RigidBodyHandle, torque: [f32; 3]) {
+        self.physics.bodies[body].add_torque(Vector::from(torque), true);
+        self.note_pushed(body);
+    }
+
+    fn note_pushed(&mut self, body: RigidBodyHandle) {
+        if !self.pushed.contains(&body) {
+            self.pushed.push(body);
+        }
+    }
+
+    /// Lets go of what was pushed for this control step.
+    pub(super) fn release(&mut self) {
+        for body in self.pushed.drain(..) {
+            let body = &mut self.physics.bodies[body];
+            body.reset_forces(false);
+            body.reset_torques(false);
+        }
+    }
+
+    /// World gravity, m/s².
+    pub fn gravity(&self) -> [f32; 3] {
+        self.physics.gravity.to_array()
+    }
+
+    /// Sets world gravity, m/s².
+    pub fn set_gravity(&mut self, gravity: [f32; 3]) {
+        self.physics.gravity = Vector::from(gravity);
+    }
+
+    /// Mass (kg, infinite for what no force moves), friction and restitution of each instance, in the scene's order.
+    ///
+    /// Friction and restitution are those of its first collider, 0 if it has none.
+    pub fn physical(&self, out: &mut Vec<[f32; 3]>) {
+        out.clear();
+        out.extend(self.bodies.iter().map(|handle| {
+            let body = self.body(*handle);
+            let mass = if body.is_dynamic() { body.mass() } else { f32::INFINITY };
+            let collider = body.colliders().first().and_then(|first| self.physics.colliders.get(*first));
+            let [friction, restitution] = collider.map_or([0.0; 2], |c| [c.friction(), c.restitution()]);
+            [mass, friction, restitution]
+        }));
+    }
+}
