@@ -2,7 +2,7 @@
 
 use rapier3d::prelude::*;
 use worldstep_env::physics::{Look, World, capsule_collider, hull_collider, mesh_collider};
-use worldstep_env::record::Contact;
+use worldstep_env::record::{Contact, JointKind};
 use worldstep_env::{
     AutoresetMode, Buffer, Camera, Mesh, Pose, Shape, TruthSource as _, VectorEnv as _, Velocity, make_truth,
 };
@@ -208,7 +208,7 @@ fn a_loaded_world_goes_on_as_the_saved_one() {
         .local_anchor2(Vector::new(-0.25, 0.0, 0.0))
         .limits([-0.5, 0.5])
         .motor_position(0.3, 20.0, 2.0);
-    world.join(a, b, hinge.build());
+    let hinge = world.join(a, b, hinge.build());
     world.record(true);
     (0..20).for_each(|_| world.control_step());
     world.apply_force(a, [0.0, 3.0, 0.0], [-1.0, -1.5, 1.0]);
@@ -229,6 +229,57 @@ fn a_loaded_world_goes_on_as_the_saved_one() {
         assert_eq!(world.contacts(), other.contacts());
         assert_eq!(world.forces(), other.forces());
     }
+    assert_eq!(world.joint_position(hinge), other.joint_position(hinge));
+}
+
+#[test]
+fn motors_drive_joints_within_their_limits() {
+    let mut world = world();
+    world.set_gravity([0.0; 3]);
+    let base = world.add_ghost(
+        Look::fixed("base", Shape::Cuboid { half_extents: [0.1; 3] }, [0.3; 3]),
+        RigidBodyBuilder::fixed(),
+    );
+    let body = RigidBodyBuilder::dynamic;
+    let arm = block(&mut world, [1.0, 0.0, 0.0], 1.0, body());
+    let hinge = RevoluteJointBuilder::new(Vector::Z).local_anchor2(Vector::new(-1.0, 0.0, 0.0));
+    let hinge = world.join(
+        base,
+        arm,
+        hinge.limits([-0.4, 1.2]).motor_model(MotorModel::ForceBased).motor_velocity(2.0, 40.0).build(),
+    );
+    let cart = block(&mut world, [0.0, 3.0, 0.0], 1.0, body());
+    let slide = PrismaticJointBuilder::new(Vector::Y).local_anchor1(Vector::new(0.0, 3.0, 0.0));
+    let slide = world.join(base, cart, slide.motor_position(0.5, 60.0, 15.0).build());
+    let weight = block(&mut world, [-1.0, 0.0, 9.0], 1.0, body().linvel(Vector::new(-2.0, 0.0, 0.0)));
+    let rope = world.join(
+        base,
+        weight,
+        RopeJointBuilder::new(1.5).local_anchor1(Vector::new(0.0, 0.0, 9.0)).build(),
+    );
+    (0..10).for_each(|_| world.control_step());
+    let turned = world.joint_position(hinge);
+    assert!(turned > 0.5 && turned < 2.0 * 10.0 / FPS as f32, "spun up to 2 rad/s: {turned}");
+    (0..50).for_each(|_| world.control_step());
+    let [turned, slid, hung] = [hinge, slide, rope].map(|joint| world.joint_position(joint));
+    assert!((turned - 1.2).abs() < 0.02, "the limit holds: {turned}");
+    assert!((slid - 0.5).abs() < 0.01, "the target is reached: {slid}");
+    assert!(hung < 1.52 && hung > 0.5, "the rope is 1.5 m long: {hung}");
+    // The other way.
+    if let Some(joint) = world.joint_mut(hinge) {
+        joint.set_motor_velocity(JointAxis::AngX, -2.0, 40.0);
+    }
+    (0..60).for_each(|_| world.control_step());
+    assert!((world.joint_position(hinge) + 0.4).abs() < 0.02, "{}", world.joint_position(hinge));
+    let mut joints = Vec::new();
+    world.joints(&mut joints);
+    let kinds: Vec<_> = joints.iter().map(|joint| (joint.a, joint.b, joint.kind, joint.limits)).collect();
+    let expected = [
+        (1, 2, JointKind::Hinge, Some([-0.4, 1.2])),
+        (1, 3, JointKind::Slider, None),
+        (1, 4, JointKind::Distance, Some([0.0, 1.5])),
+    ];
+    assert_eq!(kinds, expected);
 }
 
 #[test]

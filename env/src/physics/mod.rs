@@ -3,6 +3,7 @@
 mod contact_recorder;
 mod forces;
 mod friction_balance;
+mod joints;
 mod look;
 mod motor_recorder;
 mod shapes;
@@ -14,6 +15,7 @@ use self::contact_recorder::Recorder;
 use crate::record::{AppliedForce, Contact};
 use crate::{Camera, CameraMotion, EnvError, Instance, Scene, scene};
 
+pub use joints::JointId;
 pub use look::Look;
 pub use shapes::{capsule_collider, cylinder_collider, hull_collider, mesh_collider};
 
@@ -75,11 +77,6 @@ impl World {
             actuated: look.actuated,
         });
         body
-    }
-
-    /// Joins two bodies.
-    pub fn join(&mut self, a: RigidBodyHandle, b: RigidBodyHandle, joint: impl Into<GenericJoint>) {
-        self.physics.insert_impulse_joint(a, b, joint);
     }
 
     /// Adds a collider that is neither seen nor labelled.

@@ -47,6 +47,9 @@ impl Trajectory {
         fps: u32,
         world: &World,
     ) -> Self {
+        let (mut physical, mut joints) = (Vec::new(), Vec::new());
+        world.physical(&mut physical);
+        world.joints(&mut joints);
         Self {
             scenario: scenario.to_owned(),
             seed: request.seed,
@@ -71,9 +74,9 @@ impl Trajectory {
             caption: String::new(),
             outcome: String::new(),
             parameters: std::collections::BTreeMap::new(),
-            physical: Vec::new(),
-            gravity: [0.0, 0.0, -9.81],
-            joints: Vec::new(),
+            physical,
+            gravity: world.gravity(),
+            joints,
             sensor: Sensor::default(),
             link: Link::Single,
         }
@@ -101,6 +104,7 @@ pub(super) fn record(
         trajectory.terminated.push(stepped.terminated);
         trajectory.truncated.push(stepped.truncated);
         trajectory.success.push(stepped.success);
+        push_doings(simulation.world(), trajectory);
         trajectory.len += 1;
         push_world(simulation.world(), trajectory);
     }
@@ -121,6 +125,13 @@ fn push_world(world: &World, trajectory: &mut Trajectory) {
     trajectory.poses.extend(poses);
     trajectory.velocities.extend(velocities);
     trajectory.cameras.extend(cameras);
+}
+
+/// What the step under way did: contacts and forces.
+fn push_doings(world: &World, trajectory: &mut Trajectory) {
+    let frame = trajectory.len as u32;
+    trajectory.contacts.extend(world.contacts().iter().map(|contact| (frame, *contact)));
+    trajectory.forces.extend(world.forces().iter().map(|force| (frame, *force)));
 }
 
 fn push_action(action: &Buffer, out: &mut Vec<f32>) {

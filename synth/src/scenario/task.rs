@@ -36,6 +36,7 @@ struct TaskSource<'a> {
 impl Source for TaskSource<'_> {
     fn start(&self, policy: PolicyKind) -> Result<(Box<dyn Simulation>, Trajectory), SynthError> {
         let mut env = TruthVectorEnv::new(self.entry, 1, AutoresetMode::Disabled)?;
+        env.record(0, true);
         env.reset(&[Some(self.request.seed)], &[true])?;
         let fps = self.entry.fps;
         let trajectory = Trajectory::begin(self.entry.id, &self.request, policy, fps, env.world(0));
