@@ -31,7 +31,8 @@ pub use error::EnvError;
 pub use registry::{TaskEntry, make_task, make_truth};
 pub use returns::{Returns, measure_returns};
 pub use scene::{
-    Camera, CameraMotion, CameraRig, Instance, Light, Mesh, Pose, Scene, Shape, Surface, Texture, Velocity,
+    Camera, CameraMotion, CameraRig, Instance, Light, Mesh, Pose, SEMANTIC_CLASSES, Scene, Shape, Surface,
+    Texture, Velocity, semantic_class,
 };
 pub use single_env::{Env, SingleEnv, Step};
 pub use space::{BoxSpace, DType, Space};

@@ -15,20 +15,21 @@ fn shade(
     @builtin(sample_index) sample: u32,
     thing: Thing,
 ) -> Shaded {
-    let pixel = pixel_in_tile(position, thing);
-    let hit = trace(thing, pixel + sample_place(sample));
+    let pixel = pixel_in_tile(position, thing.corner);
+    let solid = solid_of(thing);
+    let hit = trace(solid, ray_through(solid, pixel + sample_place(sample)));
     if is_outside(pixel) || hit.depth <= NEAR {
         discard;
     }
     let ambient = mix(0.30, 0.55, 0.5 + 0.5 * dot(hit.normal, thing.up));
     let diffuse = 0.65 * max(dot(hit.normal, thing.light), 0.0);
-    return Shaded(vec4(thing.color_id.rgb * (ambient + diffuse), 1.0), NEAR / hit.depth);
+    return Shaded(vec4(thing.color * (ambient + diffuse), 1.0), NEAR / hit.depth);
 }
 
 @fragment
 fn shade_sky(@builtin(position) position: vec4<f32>, thing: Thing) -> @location(0) vec4<f32> {
-    if is_outside(pixel_in_tile(position, thing)) {
+    if is_outside(pixel_in_tile(position, thing.corner)) {
         discard;
     }
-    return vec4(thing.color_id.rgb, 1.0);
+    return vec4(thing.color, 1.0);
 }

@@ -32,7 +32,8 @@ struct Instance {
     half_extents: vec3<f32>,
     tile: u32,
     color: vec3<f32>,
-    id: u32,
+    // Instance id, and semantic class in the upper half.
+    ids: u32,
 }
 
 const SHAPE_SKY: u32 = 0u;
@@ -62,7 +63,7 @@ struct Thing {
     // The camera's place in the object's frame.
     @location(3) @interpolate(flat) origin: vec3<f32>,
     @location(4) @interpolate(flat) half_extents: vec3<f32>,
-    @location(5) @interpolate(flat) color_id: vec4<f32>,
+    @location(5) @interpolate(flat) color: vec3<f32>,
     // Towards the light, and up; object frame.
     @location(6) @interpolate(flat) light: vec3<f32>,
     @location(7) @interpolate(flat) up: vec3<f32>,
@@ -79,7 +80,7 @@ struct Vertex {
     @location(2) @interpolate(flat) ray_0: vec3<f32>,
     @location(3) @interpolate(flat) origin: vec3<f32>,
     @location(4) @interpolate(flat) half_extents: vec3<f32>,
-    @location(5) @interpolate(flat) color_id: vec4<f32>,
+    @location(5) @interpolate(flat) color: vec3<f32>,
     @location(6) @interpolate(flat) light: vec3<f32>,
     @location(7) @interpolate(flat) up: vec3<f32>,
     @location(8) @interpolate(flat) corner: vec2<f32>,
@@ -101,33 +102,53 @@ fn describe(instance: Instance, tile: Tile, cell: vec2<f32>) -> Vertex {
     thing.ray_0 = m[2].xyz - tile.lens.y * thing.ray_x - tile.lens.z * thing.ray_y;
     thing.origin = -(m[0].w * m[0].xyz + m[1].w * m[1].xyz + m[2].w * m[2].xyz);
     thing.half_extents = instance.half_extents;
-    thing.color_id = vec4(instance.color, f32(instance.id));
+    thing.color = instance.color;
     thing.light = tile.light.x * m[0].xyz + tile.light.y * m[1].xyz + tile.light.z * m[2].xyz;
     thing.up = tile.up.x * m[0].xyz + tile.up.y * m[1].xyz + tile.up.z * m[2].xyz;
     thing.corner = cell * vec2(f32(atlas.tile_width), f32(atlas.tile_height));
     return thing;
 }
 
+// Clip position, within its tile, of a corner of the proxy of an instance.
+fn proxy_corner(corner: vec3<f32>, instance: Instance, tile: Tile) -> vec4<f32> {
+    if SHAPE == SHAPE_SKY {
+        return vec4(corner.xy, 0.0, 1.0);
+    }
+    let m = instance.camera_from_object;
+    let center = vec3(m[0].w, m[1].w, m[2].w);
+    let reach = length(center) + length(instance.half_extents);
+    let margin = PROXY_MARGIN * reach / tile.lens.x;
+    let at = vec4(corner * (instance.half_extents + margin), 1.0);
+    return project(tile, vec3(dot(m[0], at), dot(m[1], at), dot(m[2], at)));
+}
+
+// Column and row of a tile.
+fn cell_of(tile: u32) -> vec2<f32> {
+    return vec2(f32(tile % atlas.columns), f32(tile / atlas.columns));
+}
+
+// Clip position within the atlas of a clip position within the tile at `cell`.
+fn place_in_atlas(clip: vec4<f32>, cell: vec2<f32>) -> vec4<f32> {
+    let grid = vec2(f32(atlas.columns), f32(atlas.rows));
+    let offset = vec2(2.0 * cell.x + 1.0 - grid.x, grid.y - 2.0 * cell.y - 1.0) / grid;
+    return vec4(clip.xy / grid + offset * clip.w, clip.zw);
+}
+
+//CLIP // Distances from the sides of the tile, a pixel of slack included.
+//CLIP fn inside_tile(clip: vec4<f32>) -> array<f32, 4> {
+//CLIP     let slack = clip.w * (1.0 + 2.0 / f32(min(atlas.tile_width, atlas.tile_height)));
+//CLIP     return array(slack - clip.x, slack + clip.x, slack - clip.y, slack + clip.y);
+//CLIP }
+
 @vertex
 fn vertex(@location(0) corner: vec3<f32>, @builtin(instance_index) index: u32) -> Vertex {
     let instance = instances[index];
     let tile = tiles[instance.tile];
-    let m = instance.camera_from_object;
-    var clip = vec4(corner.xy, 0.0, 1.0);
-    if SHAPE != SHAPE_SKY {
-        let center = vec3(m[0].w, m[1].w, m[2].w);
-        let reach = length(center) + length(instance.half_extents);
-        let margin = PROXY_MARGIN * reach / tile.lens.x;
-        let at = vec4(corner * (instance.half_extents + margin), 1.0);
-        clip = project(tile, vec3(dot(m[0], at), dot(m[1], at), dot(m[2], at)));
-    }
-    let grid = vec2(f32(atlas.columns), f32(atlas.rows));
-    let cell = vec2(f32(instance.tile % atlas.columns), f32(instance.tile / atlas.columns));
-    let offset = vec2(2.0 * cell.x + 1.0 - grid.x, grid.y - 2.0 * cell.y - 1.0) / grid;
+    let cell = cell_of(instance.tile);
+    let clip = proxy_corner(corner, instance, tile);
     var out = describe(instance, tile, cell);
-    out.position = vec4(clip.xy / grid + offset * clip.w, clip.zw);
-    //CLIP let slack = clip.w * (1.0 + 2.0 / f32(min(atlas.tile_width, atlas.tile_height)));
-    //CLIP out.clip = array(slack - clip.x, slack + clip.x, slack - clip.y, slack + clip.y);
+    out.position = place_in_atlas(clip, cell);
+    //CLIP out.clip = inside_tile(clip);
     return out;
 }
 
@@ -194,26 +215,42 @@ fn hit_capsule(origin: vec3<f32>, ray: vec3<f32>, radius: f32, half_height: f32)
     return Hit(select(-1.0, depth, chord >= 0.0), normal);
 }
 
-// What is seen of `thing` at a place in the tile, in pixels.
-fn trace(thing: Thing, pixel: vec2<f32>) -> Hit {
-    var ray = pixel.x * thing.ray_x + pixel.y * thing.ray_y + thing.ray_0;
-    // No component is zero, so that no quotient is 0/0.
-    ray = select(ray, vec3(1e-7), abs(ray) < vec3(1e-7));
+// A shape and the rays that look at it, as in `Thing`.
+struct Solid {
+    ray_x: vec3<f32>,
+    ray_y: vec3<f32>,
+    ray_0: vec3<f32>,
+    origin: vec3<f32>,
+    half_extents: vec3<f32>,
+}
+
+fn solid_of(thing: Thing) -> Solid {
+    return Solid(thing.ray_x, thing.ray_y, thing.ray_0, thing.origin, thing.half_extents);
+}
+
+// The ray through a place in the tile, in pixels; no component is zero, so that no quotient is 0/0.
+fn ray_through(solid: Solid, pixel: vec2<f32>) -> vec3<f32> {
+    let ray = pixel.x * solid.ray_x + pixel.y * solid.ray_y + solid.ray_0;
+    return select(ray, vec3(1e-7), abs(ray) < vec3(1e-7));
+}
+
+// What is seen of `solid` along `ray`.
+fn trace(solid: Solid, ray: vec3<f32>) -> Hit {
+    let half = solid.half_extents;
     if SHAPE == SHAPE_BOX {
-        return hit_box(thing.origin, ray, thing.half_extents);
+        return hit_box(solid.origin, ray, half);
     } else if SHAPE == SHAPE_SPHERE {
-        return hit_sphere(thing.origin, ray, thing.half_extents.x);
+        return hit_sphere(solid.origin, ray, half.x);
     } else if SHAPE == SHAPE_CYLINDER {
-        return hit_cylinder(thing.origin, ray, thing.half_extents.x, thing.half_extents.z);
+        return hit_cylinder(solid.origin, ray, half.x, half.z);
     } else {
-        let half = thing.half_extents;
-        return hit_capsule(thing.origin, ray, half.x, half.z - half.x);
+        return hit_capsule(solid.origin, ray, half.x, half.z - half.x);
     }
 }
 
-// The pixel's first corner within its tile.
-fn pixel_in_tile(position: vec4<f32>, thing: Thing) -> vec2<f32> {
-    return floor(position.xy) - thing.corner;
+// The pixel's first corner within the tile whose own is at `corner`.
+fn pixel_in_tile(position: vec4<f32>, corner: vec2<f32>) -> vec2<f32> {
+    return floor(position.xy) - corner;
 }
 
 fn is_outside(pixel: vec2<f32>) -> bool {

@@ -17,9 +17,9 @@ use crossbeam::channel::bounded;
 
 use super::device::open_device;
 use super::pass::{TilePass, TilePlugin};
-use super::targets::Channel;
+use super::targets::Image;
 use super::tile_batch::TileBatch;
-use super::{Atlas, Frames, RenderConfig, RenderError};
+use super::{Atlas, Channels, Frames, RenderConfig, RenderError};
 
 /// What the driver complained of, set by Bevy's error handler.
 #[derive(Resource)]
@@ -82,7 +82,7 @@ impl Headless {
 
     /// Draws `batch` and appends its tiles to `frames`. The batch comes back with old content, to be filled again.
     pub fn draw(&mut self, batch: &mut TileBatch, frames: &mut Frames) -> Result<(), RenderError> {
-        let (tiles, labels) = (batch.tiles.len(), batch.labels);
+        let (tiles, channels) = (batch.tiles.len(), batch.channels);
         std::mem::swap(&mut *self.apps.main.world_mut().resource_mut::<TileBatch>(), batch);
         self.update()?;
         let render_app = self.apps.sub_apps.get(&bevy::app::AppLabel::intern(&RenderApp));
@@ -90,9 +90,14 @@ impl Headless {
             return Err(RenderError::Device { reason: "the render world is gone".to_owned() });
         };
         let pass = render_app.world().resource::<TilePass>();
-        self.read(&pass.targets.color, tiles, |bytes| frames.push_color(&self.atlas, bytes, tiles))?;
-        if labels {
-            self.read(&pass.targets.label, tiles, |bytes| frames.push_label(&self.atlas, bytes, tiles))?;
+        self.read(&pass.color.image, tiles, |bytes| frames.push_color(&self.atlas, bytes, tiles))?;
+        for (part, image) in pass.label.images(channels).iter().enumerate() {
+            self.read(image, tiles, |bytes| match (channels, part) {
+                (Channels::Labels, _) => frames.push_labels(&self.atlas, bytes, tiles),
+                (_, 0) => frames.push_ids_depth_normal(&self.atlas, bytes, tiles),
+                (_, 1) => frames.push_flow(&self.atlas, bytes, tiles),
+                (_, _) => frames.push_coordinates_normal(&self.atlas, bytes, tiles),
+            })?;
         }
         Ok(())
     }
@@ -106,14 +111,9 @@ impl Headless {
         }
     }
 
-    fn read(
-        &self,
-        channel: &Channel,
-        tiles: usize,
-        use_bytes: impl FnOnce(&[u8]),
-    ) -> Result<(), RenderError> {
+    fn read(&self, image: &Image, tiles: usize, use_bytes: impl FnOnce(&[u8])) -> Result<(), RenderError> {
         let failed = |reason: String| RenderError::Device { reason };
-        let slice = channel.readback.slice(..channel.readback_bytes(&self.atlas, tiles));
+        let slice = image.readback.slice(..image.readback_bytes(&self.atlas, tiles));
         let (sender, receiver) = bounded(1);
         slice.map_async(MapMode::Read, move |result| {
             let _ = sender.try_send(result);
@@ -124,7 +124,7 @@ impl Headless {
             Ok(Err(error)) => return Err(failed(error.to_string())),
             Err(error) => return Err(failed(error.to_string())),
         }
-        channel.readback.unmap();
+        image.readback.unmap();
         Ok(())
     }
 }

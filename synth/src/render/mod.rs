@@ -5,13 +5,17 @@
 //! shows never depends on the other views of its batch, bit for bit.
 
 mod atlas;
+mod camera_frame;
 mod device;
 mod error;
 mod frames;
 mod headless;
+mod label_pass;
+mod motion;
 mod pass;
 mod pipelines;
 mod renderer;
+mod storage;
 mod style;
 mod targets;
 mod tile_batch;

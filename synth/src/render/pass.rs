@@ -1,9 +1,9 @@
 use bevy::app::{App, Plugin};
 use bevy::ecs::prelude::{IntoScheduleConfigs, Res, ResMut, Resource};
 use bevy::render::render_resource::{
-    BindGroup, BindGroupEntries, Buffer, BufferDescriptor, BufferInitDescriptor, BufferUsages,
-    CommandEncoder, IndexFormat, LoadOp, Operations, RenderPassColorAttachment,
-    RenderPassDepthStencilAttachment, RenderPassDescriptor, RenderPipeline, StoreOp,
+    BindGroup, BindGroupEntries, Buffer, BufferInitDescriptor, BufferUsages, CommandEncoder, IndexFormat,
+    LoadOp, Operations, RenderPassColorAttachment, RenderPassDepthStencilAttachment, RenderPassDescriptor,
+    RenderPipeline, StoreOp,
 };
 use bevy::render::renderer::{
     FlushCommands, RenderContext, RenderDevice, RenderGraph, RenderGraphSystems, RenderQueue,
@@ -11,13 +11,15 @@ use bevy::render::renderer::{
 use bevy::render::{ExtractSchedule, MainWorld, RenderApp};
 
 use super::Atlas;
-use super::pipelines::Pipelines;
+use super::label_pass::LabelPass;
+use super::pipelines::{Pipelines, Shader};
+use super::storage::Storage;
 use super::style::Style;
-use super::targets::Targets;
+use super::targets::ColorTargets;
 use super::tile_batch::{InstanceData, Kind, TileBatch, TileData};
 
 /// Instances that the GPU has room for at first; the buffer doubles when they don't fit.
-const INSTANCES_AT_FIRST: usize = 1024;
+pub const INSTANCES_AT_FIRST: usize = 1024;
 
 /// Draws the main world's [`TileBatch`] into [`TilePass::targets`] once an update.
 pub struct TilePlugin {
@@ -28,12 +30,12 @@ pub struct TilePlugin {
 #[derive(Resource)]
 pub struct TilePass {
     pub atlas: Atlas,
-    pub targets: Targets,
+    pub color: ColorTargets,
+    pub label: LabelPass,
     pipelines: Pipelines,
     atlas_uniform: Buffer,
-    tiles: Buffer,
-    instances: Buffer,
-    instance_capacity: usize,
+    tiles: Storage<TileData>,
+    instances: Storage<InstanceData>,
     bind_group: BindGroup,
 }
 
@@ -84,28 +86,29 @@ fn draw_tiles(
     let encoder = context.command_encoder();
     let tiles = batch.tiles.len();
     pass.draw_color(encoder, &batch);
-    pass.targets.color.copy_to_readback(encoder, &pass.atlas, tiles);
-    if batch.labels {
-        pass.draw_label(encoder, &batch);
-        pass.targets.label.copy_to_readback(encoder, &pass.atlas, tiles);
+    pass.color.image.copy_to_readback(encoder, &pass.atlas, tiles);
+    pass.label.draw(encoder, batch.channels, |label, pipeline| pass.draw_kinds(label, &batch, pipeline));
+    for image in pass.label.images(batch.channels) {
+        image.copy_to_readback(encoder, &pass.atlas, tiles);
     }
 }
 
 impl TilePass {
     fn new(device: &RenderDevice, atlas: Atlas) -> Self {
-        let pipelines = Pipelines::new(device);
+        let shader = Shader::new(device);
+        let pipelines = Pipelines::new(device, &shader);
         let layout = [atlas.columns, atlas.rows, atlas.tile_width, atlas.tile_height];
         let atlas_uniform = device.create_buffer_with_data(&BufferInitDescriptor {
             label: Some("atlas"),
             contents: bytemuck::bytes_of(&layout),
             usage: BufferUsages::UNIFORM,
         });
-        let tiles = storage(device, atlas.tiles * size_of::<TileData>());
-        let instances = storage(device, INSTANCES_AT_FIRST * size_of::<InstanceData>());
-        let bind_group = bind(device, &pipelines, [&atlas_uniform, &tiles, &instances]);
+        let tiles = Storage::new(device, "tiles", atlas.tiles);
+        let instances = Storage::new(device, "instances", INSTANCES_AT_FIRST);
+        let bind_group = bind(device, &pipelines, [&atlas_uniform, &tiles.buffer, &instances.buffer]);
         Self {
-            targets: Targets::new(device, &atlas),
-            instance_capacity: INSTANCES_AT_FIRST,
+            color: ColorTargets::new(device, &atlas),
+            label: LabelPass::new(device, &shader, &pipelines.bindings),
             atlas,
             pipelines,
             atlas_uniform,
@@ -116,56 +119,35 @@ impl TilePass {
     }
 
     fn upload(&mut self, device: &RenderDevice, queue: &RenderQueue, batch: &TileBatch) {
-        let count = batch.instance_count();
-        if count > self.instance_capacity {
-            self.instance_capacity = count.next_power_of_two();
-            self.instances = storage(device, self.instance_capacity * size_of::<InstanceData>());
-            let buffers = [&self.atlas_uniform, &self.tiles, &self.instances];
+        if self.instances.reserve(device, batch.instance_count()) {
+            let buffers = [&self.atlas_uniform, &self.tiles.buffer, &self.instances.buffer];
             self.bind_group = bind(device, &self.pipelines, buffers);
         }
-        queue.write_buffer(&self.tiles, 0, bytemuck::cast_slice(&batch.tiles));
-        let mut offset = 0;
-        for instances in &batch.instances {
-            queue.write_buffer(&self.instances, offset, bytemuck::cast_slice(instances));
-            offset += size_of_val(instances.as_slice()) as u64;
-        }
+        self.tiles.write(queue, std::slice::from_ref(&batch.tiles));
+        self.instances.write(queue, &batch.instances);
+        self.label.prepare(device, queue, &self.atlas, batch);
     }
 
     fn draw_color(&self, encoder: &mut CommandEncoder, batch: &TileBatch) {
         let mut pass = encoder.begin_render_pass(&RenderPassDescriptor {
             label: Some("color"),
             color_attachments: &[Some(RenderPassColorAttachment {
-                view: &self.targets.color_samples,
+                view: &self.color.samples,
                 depth_slice: None,
-                resolve_target: Some(&self.targets.color.view),
+                resolve_target: Some(&self.color.image.view),
                 ops: Operations { load: LoadOp::Clear(Default::default()), store: StoreOp::Discard },
             })],
-            depth_stencil_attachment: Some(cleared_depth(&self.targets.color.depth)),
+            depth_stencil_attachment: Some(cleared_depth(&self.color.depth)),
             ..Default::default()
         });
-        self.draw_kinds(&mut pass, batch, |kind| Some(self.pipelines.color(kind)));
+        self.draw_kinds(&mut pass, batch, &|kind| Some(self.pipelines.color(kind)));
     }
 
-    fn draw_label(&self, encoder: &mut CommandEncoder, batch: &TileBatch) {
-        let mut pass = encoder.begin_render_pass(&RenderPassDescriptor {
-            label: Some("label"),
-            color_attachments: &[Some(RenderPassColorAttachment {
-                view: &self.targets.label.view,
-                depth_slice: None,
-                resolve_target: None,
-                ops: Operations { load: LoadOp::Clear(Default::default()), store: StoreOp::Store },
-            })],
-            depth_stencil_attachment: Some(cleared_depth(&self.targets.label.depth)),
-            ..Default::default()
-        });
-        self.draw_kinds(&mut pass, batch, |kind| self.pipelines.label(kind));
-    }
-
-    fn draw_kinds<'a>(
+    fn draw_kinds(
         &self,
         pass: &mut wgpu::RenderPass<'_>,
         batch: &TileBatch,
-        pipeline: impl Fn(Kind) -> Option<&'a RenderPipeline>,
+        pipeline: &dyn Fn(Kind) -> Option<RenderPipeline>,
     ) {
         let proxy = &self.pipelines.proxy;
         pass.set_bind_group(0, &*self.bind_group, &[]);
@@ -179,7 +161,7 @@ impl TilePass {
             if let Some(pipeline) = pipeline(kind)
                 && start < end
             {
-                pass.set_pipeline(pipeline);
+                pass.set_pipeline(&pipeline);
                 pass.draw_indexed(0..proxy.index_count, 0, start..end);
             }
             start = end;
@@ -187,21 +169,12 @@ impl TilePass {
     }
 }
 
-fn cleared_depth(view: &wgpu::TextureView) -> RenderPassDepthStencilAttachment<'_> {
+pub fn cleared_depth(view: &wgpu::TextureView) -> RenderPassDepthStencilAttachment<'_> {
     RenderPassDepthStencilAttachment {
         view,
         depth_ops: Some(Operations { load: LoadOp::Clear(0.0), store: StoreOp::Discard }),
         stencil_ops: None,
     }
-}
-
-fn storage(device: &RenderDevice, bytes: usize) -> Buffer {
-    device.create_buffer(&BufferDescriptor {
-        label: Some("tiles"),
-        size: bytes as u64,
-        usage: BufferUsages::STORAGE | BufferUsages::COPY_DST,
-        mapped_at_creation: false,
-    })
 }
 
 fn bind(device: &RenderDevice, pipelines: &Pipelines, buffers: [&Buffer; 3]) -> BindGroup {

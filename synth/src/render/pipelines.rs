@@ -3,7 +3,7 @@ use bevy::mesh::{Indices, Mesh, MeshBuilder, Meshable};
 use bevy::render::render_resource::{
     BindGroupLayout, BindGroupLayoutEntries, Buffer, BufferInitDescriptor, BufferUsages, ColorTargetState,
     ColorWrites, CompareFunction, DepthBiasState, DepthStencilState, Face, MultisampleState,
-    PipelineCompilationOptions, PipelineLayout, PipelineLayoutDescriptor, PrimitiveState, RawFragmentState,
+    PipelineCompilationOptions, PipelineLayoutDescriptor, PrimitiveState, RawFragmentState,
     RawRenderPipelineDescriptor, RawVertexBufferLayout, RawVertexState, RenderPipeline, ShaderModule,
     ShaderModuleDescriptor, ShaderSource, ShaderStages, StencilState, TextureFormat, VertexAttribute,
     VertexFormat, VertexStepMode, WgpuFeatures,
@@ -11,14 +11,13 @@ use bevy::render::render_resource::{
 };
 use bevy::render::renderer::RenderDevice;
 
-use super::targets::{COLOR_FORMAT, DEPTH_FORMAT, LABEL_FORMAT, SAMPLE_COUNT};
+use super::targets::{COLOR_FORMAT, DEPTH_FORMAT, SAMPLE_COUNT};
 use super::tile_batch::Kind;
 
-/// How tiles are drawn: the proxy mesh and a pipeline for each channel.
+/// How colours are drawn; the proxy mesh and the bindings are those of labels too.
 pub struct Pipelines {
     pub bindings: BindGroupLayout,
     color: [RenderPipeline; Kind::ALL.len()],
-    label: [RenderPipeline; Kind::ALL.len()],
     pub proxy: ProxyMesh,
 }
 
@@ -29,12 +28,26 @@ pub struct ProxyMesh {
     pub index_count: u32,
 }
 
-impl Pipelines {
+/// The compiled shader, and the device's buffers that its entry points take.
+pub struct Shader(ShaderModule);
+
+/// Names of functions of the shader.
+pub struct Entries {
+    pub vertex: &'static str,
+    pub fragment: &'static str,
+}
+
+impl Shader {
     pub fn new(device: &RenderDevice) -> Self {
-        let shader = device.create_and_validate_shader_module(ShaderModuleDescriptor {
+        Self(device.create_and_validate_shader_module(ShaderModuleDescriptor {
             label: Some("tiles"),
             source: ShaderSource::Wgsl(shader_source(device.features()).into()),
-        });
+        }))
+    }
+}
+
+impl Pipelines {
+    pub fn new(device: &RenderDevice, shader: &Shader) -> Self {
         let bindings = device.create_bind_group_layout(
             "tiles",
             &BindGroupLayoutEntries::sequential(
@@ -46,32 +59,17 @@ impl Pipelines {
                 ),
             ),
         );
-        let layout = device.create_pipeline_layout(&PipelineLayoutDescriptor {
-            label: Some("tiles"),
-            bind_group_layouts: &[Some(&bindings)],
-            immediate_size: 0,
-        });
         let color = |kind| {
-            let entry = if kind == Kind::Sky { "shade_sky" } else { "shade" };
-            pipeline(device, (&shader, &layout), (entry, kind), (COLOR_FORMAT, SAMPLE_COUNT))
+            let fragment = if kind == Kind::Sky { "shade_sky" } else { "shade" };
+            let entries = Entries { vertex: "vertex", fragment };
+            pipeline(device, shader, (&entries, &[&bindings]), kind, (&[COLOR_FORMAT], SAMPLE_COUNT))
         };
-        let label = |kind| pipeline(device, (&shader, &layout), ("label", kind), (LABEL_FORMAT, 1));
-        Self {
-            color: Kind::ALL.map(color),
-            label: Kind::ALL.map(label),
-            proxy: ProxyMesh::new(device),
-            bindings,
-        }
+        Self { color: Kind::ALL.map(color), proxy: ProxyMesh::new(device), bindings }
     }
 
     /// What draws the colour of instances of `kind`.
-    pub fn color(&self, kind: Kind) -> &RenderPipeline {
-        &self.color[kind as usize]
-    }
-
-    /// What draws id and depth of instances of `kind`; the sky has neither.
-    pub fn label(&self, kind: Kind) -> Option<&RenderPipeline> {
-        (kind != Kind::Sky).then(|| &self.label[kind as usize])
+    pub fn color(&self, kind: Kind) -> RenderPipeline {
+        self.color[kind as usize].clone()
     }
 }
 
@@ -112,21 +110,35 @@ fn shader_source(features: WgpuFeatures) -> String {
     }
 }
 
-fn pipeline(
+/// A pipeline that draws instances of `kind`, from the buffers of `layouts`, to targets of `formats`.
+pub fn pipeline(
     device: &RenderDevice,
-    (shader, layout): (&ShaderModule, &PipelineLayout),
-    (entry, kind): (&str, Kind),
-    (format, samples): (TextureFormat, u32),
+    shader: &Shader,
+    (entries, layouts): (&Entries, &[&BindGroupLayout]),
+    kind: Kind,
+    (formats, samples): (&[TextureFormat], u32),
 ) -> RenderPipeline {
+    let layouts: Vec<_> = layouts.iter().map(|layout| Some(&***layout)).collect();
+    let layout = device.create_pipeline_layout(&PipelineLayoutDescriptor {
+        label: Some(entries.fragment),
+        bind_group_layouts: &layouts,
+        immediate_size: 0,
+    });
     let position = VertexAttribute { format: VertexFormat::Float32x3, offset: 0, shader_location: 0 };
     let constants = [("SHAPE", f64::from(kind as u32))];
     let options = PipelineCompilationOptions { constants: &constants, ..Default::default() };
+    let target = |format: &TextureFormat| ColorTargetState {
+        format: *format,
+        blend: None,
+        write_mask: ColorWrites::ALL,
+    };
+    let targets: Vec<_> = formats.iter().map(|format| Some(target(format))).collect();
     device.create_render_pipeline(&RawRenderPipelineDescriptor {
-        label: Some(entry),
-        layout: Some(layout),
+        label: Some(entries.fragment),
+        layout: Some(&layout),
         vertex: RawVertexState {
-            module: shader,
-            entry_point: Some("vertex"),
+            module: &shader.0,
+            entry_point: Some(entries.vertex),
             compilation_options: options.clone(),
             buffers: &[RawVertexBufferLayout {
                 array_stride: position.format.size(),
@@ -145,10 +157,10 @@ fn pipeline(
         }),
         multisample: MultisampleState { count: samples, ..Default::default() },
         fragment: Some(RawFragmentState {
-            module: shader,
-            entry_point: Some(entry),
-            compilation_options: options.clone(),
-            targets: &[Some(ColorTargetState { format, blend: None, write_mask: ColorWrites::ALL })],
+            module: &shader.0,
+            entry_point: Some(entries.fragment),
+            compilation_options: options,
+            targets: &targets,
         }),
         multiview_mask: None,
         cache: None,

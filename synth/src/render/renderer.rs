@@ -24,7 +24,7 @@ pub enum Channels {
     Rgb,
     /// Colour, metric depth, instance and semantic ids.
     Labels,
-    /// All that there is: normals, flow and object coordinates too.
+    /// All that there is: normals, flow both ways and object coordinates too.
     All,
 }
 
@@ -98,7 +98,7 @@ impl Renderer {
         frames.clear();
         let size = (self.config.width, self.config.height);
         for chunk in views.chunks(self.config.tiles) {
-            self.batch.fill(chunk, size, channels != Channels::Rgb)?;
+            self.batch.fill(chunk, size, channels)?;
             let pass = Pass { batch: std::mem::take(&mut self.batch), frames: std::mem::take(frames) };
             let requests = self.requests.as_ref().ok_or_else(thread_died)?;
             requests.send(pass).map_err(|_| thread_died())?;

@@ -9,69 +9,69 @@ use super::Atlas;
 
 /// Colour with antialiasing; linear in the shader, sRGB in memory.
 pub const COLOR_FORMAT: TextureFormat = TextureFormat::Rgba8UnormSrgb;
-/// Instance id and metric depth.
-pub const LABEL_FORMAT: TextureFormat = TextureFormat::Rg32Float;
 /// Reversed depth for the depth test.
 pub const DEPTH_FORMAT: TextureFormat = TextureFormat::Depth32Float;
 /// Samples of the colour pass.
 pub const SAMPLE_COUNT: u32 = 4;
-/// Bytes of a pixel of [`COLOR_FORMAT`].
-pub const COLOR_BYTES: u32 = 4;
-/// Bytes of a pixel of [`LABEL_FORMAT`].
-pub const LABEL_BYTES: u32 = 8;
+/// Ids and metric depth, as bits.
+pub const LABEL_FORMATS: [TextureFormat; 1] = [TextureFormat::Rg32Uint];
+/// `Known` of `label.wgsl`, as bits.
+pub const KNOWN_FORMATS: [TextureFormat; 3] = [TextureFormat::Rgba32Uint; 3];
 
 /// A texture that is drawn to, and the buffer that it is read through.
-pub struct Channel {
+pub struct Image {
     pub view: TextureView,
-    pub depth: TextureView,
     pub readback: Buffer,
     texture: Texture,
     pixel_bytes: u32,
 }
 
-/// Everything that a pass writes to.
-pub struct Targets {
-    pub color: Channel,
-    /// What `color` is resolved from.
-    pub color_samples: TextureView,
-    pub label: Channel,
+/// What the colour pass writes to.
+pub struct ColorTargets {
+    pub image: Image,
+    /// What `image` is resolved from.
+    pub samples: TextureView,
+    pub depth: TextureView,
 }
 
-impl Targets {
+/// What a label pass writes to.
+pub struct LabelTargets {
+    pub images: Vec<Image>,
+    pub depth: TextureView,
+}
+
+impl ColorTargets {
     pub fn new(device: &RenderDevice, atlas: &Atlas) -> Self {
-        let render = TextureUsages::RENDER_ATTACHMENT;
-        let samples = texture_on(device, atlas, (COLOR_FORMAT, SAMPLE_COUNT), render);
         Self {
-            color: Channel::new(device, atlas, (COLOR_FORMAT, SAMPLE_COUNT), COLOR_BYTES),
-            color_samples: samples.create_view(&TextureViewDescriptor::default()),
-            label: Channel::new(device, atlas, (LABEL_FORMAT, 1), LABEL_BYTES),
+            image: Image::new(device, atlas, COLOR_FORMAT),
+            samples: attachment(device, atlas, COLOR_FORMAT, SAMPLE_COUNT),
+            depth: attachment(device, atlas, DEPTH_FORMAT, SAMPLE_COUNT),
         }
     }
 }
 
-impl Channel {
-    fn new(
-        device: &RenderDevice,
-        atlas: &Atlas,
-        (format, depth_samples): (TextureFormat, u32),
-        pixel_bytes: u32,
-    ) -> Self {
-        let render = TextureUsages::RENDER_ATTACHMENT;
-        let texture = texture_on(device, atlas, (format, 1), render | TextureUsages::COPY_SRC);
-        let depth = texture_on(device, atlas, (DEPTH_FORMAT, depth_samples), render);
+impl LabelTargets {
+    pub fn new(device: &RenderDevice, atlas: &Atlas, formats: &[TextureFormat]) -> Self {
+        Self {
+            images: formats.iter().map(|format| Image::new(device, atlas, *format)).collect(),
+            depth: attachment(device, atlas, DEPTH_FORMAT, 1),
+        }
+    }
+}
+
+impl Image {
+    fn new(device: &RenderDevice, atlas: &Atlas, format: TextureFormat) -> Self {
+        let usage = TextureUsages::RENDER_ATTACHMENT | TextureUsages::COPY_SRC;
+        let texture = texture(device, atlas, (format, 1), usage);
+        let pixel_bytes = format.block_copy_size(None).unwrap_or(0);
         let readback = device.create_buffer(&BufferDescriptor {
             label: Some("readback"),
             size: u64::from(atlas.padded_row_bytes(pixel_bytes)) * u64::from(atlas.height()),
             usage: BufferUsages::COPY_DST | BufferUsages::MAP_READ,
             mapped_at_creation: false,
         });
-        Self {
-            view: texture.create_view(&TextureViewDescriptor::default()),
-            depth: depth.create_view(&TextureViewDescriptor::default()),
-            readback,
-            texture,
-            pixel_bytes,
-        }
+        let view = texture.create_view(&TextureViewDescriptor::default());
+        Self { view, readback, texture, pixel_bytes }
     }
 
     /// Records the copy of the first `tiles` tiles to the readback buffer.
@@ -94,7 +94,13 @@ impl Channel {
     }
 }
 
-fn texture_on(
+/// A texture that is drawn to and never read.
+fn attachment(device: &RenderDevice, atlas: &Atlas, format: TextureFormat, samples: u32) -> TextureView {
+    texture(device, atlas, (format, samples), TextureUsages::RENDER_ATTACHMENT)
+        .create_view(&TextureViewDescriptor::default())
+}
+
+fn texture(
     device: &RenderDevice,
     atlas: &Atlas,
     (format, sample_count): (TextureFormat, u32),

@@ -1,10 +1,12 @@
-use bevy::math::{Mat3, Quat, Vec3};
+use bevy::math::Vec3;
 use bevy::prelude::Resource;
 use bytemuck::{Pod, Zeroable};
 use worldstep_env::{Camera, Instance, Pose, Scene, Shape};
 
-use super::RenderError;
+use super::camera_frame::CameraFrame;
+use super::motion::{MotionData, Motions};
 use super::style::Style;
+use super::{Channels, RenderError};
 
 /// One view to draw: a scene, the camera, and the world as it is; for flow, as it was and will be.
 #[derive(Clone, Copy, Debug)]
@@ -55,7 +57,7 @@ pub(super) struct InstanceData {
     half_extents: [f32; 3],
     tile: u32,
     color: [f32; 3],
-    id: u32,
+    ids: u32,
 }
 
 /// Kinds of instances, each drawn by a pipeline of its own; the value is `SHAPE` of `geometry.wgsl`.
@@ -88,35 +90,64 @@ pub(super) struct TileBatch {
     pub tiles: Vec<TileData>,
     /// Instances by [`bucket`], in each in the order of the tiles and their scenes.
     pub instances: [Vec<InstanceData>; BUCKETS],
-    /// Whether ids and depth are drawn too.
-    pub labels: bool,
+    /// How each of those moves; empty unless everything is drawn.
+    pub motions: [Vec<MotionData>; BUCKETS],
+    /// What is drawn.
+    pub channels: Channels,
 }
 
 impl Default for TileBatch {
     fn default() -> Self {
-        Self { tiles: Vec::new(), instances: [const { Vec::new() }; BUCKETS], labels: false }
+        Self {
+            tiles: Vec::new(),
+            instances: [const { Vec::new() }; BUCKETS],
+            motions: [const { Vec::new() }; BUCKETS],
+            channels: Channels::Rgb,
+        }
     }
 }
 
 impl TileBatch {
     /// Replaces the content by `views`, drawn in tiles of `size` (width, height) pixels.
-    pub fn fill(&mut self, views: &[View<'_>], size: (u32, u32), labels: bool) -> Result<(), RenderError> {
+    pub fn fill(
+        &mut self,
+        views: &[View<'_>],
+        size: (u32, u32),
+        channels: Channels,
+    ) -> Result<(), RenderError> {
         self.tiles.clear();
         self.instances.iter_mut().for_each(Vec::clear);
-        self.labels = labels;
+        self.motions.iter_mut().for_each(Vec::clear);
+        self.channels = channels;
         for (tile, view) in views.iter().enumerate() {
-            let (poses, instances) = (view.now.poses.len(), view.scene.instances.len());
+            self.push(tile, view, size)?;
+        }
+        Ok(())
+    }
+
+    fn push(&mut self, tile: usize, view: &View<'_>, size: (u32, u32)) -> Result<(), RenderError> {
+        let instances = view.scene.instances.len();
+        for moment in [Some(view.now), view.next, view.previous].into_iter().flatten() {
+            let poses = moment.poses.len();
             if poses != instances {
                 return Err(RenderError::PoseCount { view: tile, poses, instances });
             }
-            let camera = CameraFrame::new(&view.now.camera);
-            self.tiles.push(tile_data(view.scene, &camera, size));
-            self.instances[bucket(Kind::Sky, Style::Plain)].push(sky_data(view.scene, tile as u32));
-            for (instance, pose) in view.scene.instances.iter().zip(view.now.poses) {
-                if let Some((kind, data)) = instance_data(instance, pose, &camera, tile as u32) {
-                    let style = Style::of(None, instance);
-                    self.instances[bucket(kind, style)].push(data);
+        }
+        let camera = CameraFrame::new(&view.now.camera);
+        self.tiles.push(tile_data(view, &camera, size));
+        let sky = bucket(Kind::Sky, Style::Plain);
+        self.instances[sky].push(sky_data(view.scene, tile as u32));
+        let mut motions = (self.channels == Channels::All).then(|| Motions::new(view, size));
+        if motions.is_some() {
+            self.motions[sky].push(MotionData::zeroed());
+        }
+        for (i, (instance, pose)) in view.scene.instances.iter().zip(view.now.poses).enumerate() {
+            if let Some((kind, data)) = instance_data(instance, pose, &camera, tile as u32) {
+                let bucket = bucket(kind, Style::of(None, instance));
+                if let Some(motions) = &mut motions {
+                    self.motions[bucket].push(motions.of(i, &data.camera_from_object));
                 }
+                self.instances[bucket].push(data);
             }
         }
         Ok(())
@@ -128,26 +159,9 @@ impl TileBatch {
     }
 }
 
-/// Where a camera stands; the pose sync. World (z up) goes straight to the OpenCV camera frame, so that no y-up frame
-/// comes in between; the vertex stage alone flips the image's y.
-struct CameraFrame {
-    camera_from_world: Mat3,
-    position: Vec3,
-}
-
-impl CameraFrame {
-    fn new(camera: &Camera) -> Self {
-        let m = camera.world_from_camera();
-        let columns =
-            [Vec3::new(m[0], m[4], m[8]), Vec3::new(m[1], m[5], m[9]), Vec3::new(m[2], m[6], m[10])];
-        let world_from_camera = Mat3::from_cols(columns[0], columns[1], columns[2]);
-        Self { camera_from_world: world_from_camera.transpose(), position: Vec3::new(m[3], m[7], m[11]) }
-    }
-}
-
-fn tile_data(scene: &Scene, camera: &CameraFrame, size: (u32, u32)) -> TileData {
-    let k = scene.camera.intrinsics(size.0, size.1);
-    let light = camera.camera_from_world * Vec3::from(scene.light_direction);
+fn tile_data(view: &View<'_>, camera: &CameraFrame, size: (u32, u32)) -> TileData {
+    let k = view.now.camera.intrinsics(size.0, size.1);
+    let light = camera.camera_from_world * Vec3::from(view.scene.light_direction);
     let up = camera.camera_from_world * Vec3::Z;
     TileData {
         lens: [k[0], k[2], k[5], 0.0],
@@ -166,9 +180,6 @@ fn instance_data(
     camera: &CameraFrame,
     tile: u32,
 ) -> Option<(Kind, InstanceData)> {
-    let world_from_object = Mat3::from_quat(Quat::from_array(pose.quat_xyzw).normalize());
-    let rotation = (camera.camera_from_world * world_from_object).transpose();
-    let translation = camera.camera_from_world * (Vec3::from(pose.position) - camera.position);
     let (half_extents, kind) = match instance.shape {
         Shape::Cuboid { half_extents } => (half_extents, Kind::Box),
         Shape::Sphere { radius } => ([radius; 3], Kind::Sphere),
@@ -177,15 +188,11 @@ fn instance_data(
         Shape::Mesh { .. } | Shape::Soft { .. } => return None,
     };
     let data = InstanceData {
-        camera_from_object: [
-            rotation.x_axis.extend(translation.x).to_array(),
-            rotation.y_axis.extend(translation.y).to_array(),
-            rotation.z_axis.extend(translation.z).to_array(),
-        ],
+        camera_from_object: camera.from_object(pose),
         half_extents,
         tile,
         color: instance.color_linear,
-        id: u32::from(instance.id),
+        ids: u32::from(instance.id) | u32::from(instance.semantic) << 16,
     };
     Some((kind, data))
 }
