@@ -45,9 +45,10 @@ impl World {
     /// Friction and restitution are those of its first collider, 0 if it has none.
     pub fn physical(&self, out: &mut Vec<[f32; 3]>) {
         out.clear();
-        out.extend(self.bodies.iter().map(|handle| {
+        out.extend(self.bodies.iter().enumerate().map(|(i, handle)| {
             let body = self.body(*handle);
-            let mass = if body.is_dynamic() { body.mass() } else { f32::INFINITY };
+            let soft = self.scope().soft_at(i).map(SoftBody::mass);
+            let mass = soft.unwrap_or(if body.is_dynamic() { body.mass() } else { f32::INFINITY });
             let collider = body.colliders().first().and_then(|first| self.physics.colliders.get(*first));
             let [friction, restitution] = collider.map_or([0.0; 2], |c| [c.friction(), c.restitution()]);
             [mass, friction, restitution]

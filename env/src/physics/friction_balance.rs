@@ -1,5 +1,8 @@
 use rapier3d::prelude::*;
 
+use super::contact_recorder::Scope;
+use super::soft::mean_velocity;
+
 /// Sweeps over the bodies; a pair that rests on the ground alone needs one, a stack a few.
 const SWEEPS: u32 = 24;
 
@@ -20,57 +23,73 @@ pub(super) struct Touch {
     pub point: Vector,
     /// Deepest overlap, metres.
     pub penetration: f32,
+    /// Whether one of the two is soft: Rapier then tells some of the impulses only.
+    pub soft: bool,
+}
+
+/// A body whose momentum tells what its contacts gave it.
+struct Free {
+    id: u16,
+    /// Momentum from contacts, N·s.
+    gained: Vector,
+    /// 1 along the axes that it can move along, 0 along others.
+    movable: Vector,
 }
 
 /// Makes friction account for the momentum that each free body gained in a substep.
 ///
-/// What gravity, applied forces and normal impulses leave unexplained is friction, as long as no joint or damping acts
-/// on the body; it is shared among the body's touches by their loads, in their tangent planes (projections onto one
-/// body's balance after the other, Kaczmarz 1937).
-pub(super) fn balance_friction(
-    physics: &PhysicsWorld,
-    bodies: &[RigidBodyHandle],
-    before: &[Vector],
-    touches: &mut [Touch],
-) {
-    let free: Vec<(u16, Vector, Vector)> = bodies
-        .iter()
-        .zip(before)
-        .enumerate()
-        .filter_map(|(i, (handle, before))| {
-            let id = i as u16 + 1;
-            touches.iter().any(|touch| touch.a == id || touch.b == id).then_some(())?;
-            let gained = momentum_from_contacts(physics, *handle, *before)?;
-            let mask = physics.bodies[*handle].mass_properties().effective_inv_mass;
-            Some((id, gained, mask.map(|value| if value > 0.0 { 1.0 } else { 0.0 })))
-        })
+/// What gravity, applied forces, drag and normal impulses leave unexplained is friction, as long as no joint acts on
+/// the body; it is shared among the body's touches by their loads, in their tangent planes (projections onto one
+/// body's balance after the other, Kaczmarz 1937). Touches of soft bodies take up all that is unexplained.
+pub(super) fn balance_friction(scope: &Scope<'_>, before: &[Vector], touches: &mut [Touch]) {
+    let touched = |id: u16| touches.iter().any(|touch| touch.a == id || touch.b == id);
+    let free: Vec<Free> = (0..scope.bodies.len())
+        .filter(|i| touched(*i as u16 + 1))
+        .filter_map(|i| free_body(scope, i, before[i]))
         .collect();
     for _ in 0..SWEEPS {
-        for (id, gained, movable) in &free {
-            settle(*id, *gained, *movable, touches);
+        for body in &free {
+            settle(body, touches);
         }
     }
 }
 
 /// Momentum that a body can only have from its contacts, if that can be told.
-fn momentum_from_contacts(physics: &PhysicsWorld, handle: RigidBodyHandle, before: Vector) -> Option<Vector> {
-    let body = &physics.bodies[handle];
-    let jointed = physics.impulse_joints.attached_joints(handle).next().is_some();
-    if !body.is_dynamic() || body.is_sleeping() || jointed || body.linear_damping() != 0.0 {
+fn free_body(scope: &Scope<'_>, instance: usize, before: Vector) -> Option<Free> {
+    let physics = scope.physics;
+    let body = &physics.bodies[scope.bodies[instance]];
+    let jointed = physics.impulse_joints.attached_joints(scope.bodies[instance]).next().is_some();
+    let soft = scope.soft_at(instance);
+    let held = soft.is_some_and(|soft| {
+        soft.particles().iter().any(SoftBodyParticle::is_pinned) || !soft.particle_attachments().is_empty()
+    });
+    if (soft.is_none() && !body.is_dynamic()) || body.is_sleeping() || jointed || held {
         return None;
     }
-    let given = physics.gravity * (body.mass() * body.gravity_scale()) + body.user_force();
-    Some((body.linvel() - before) * body.mass() - given * physics.integration_parameters.dt)
+    let (mass, after, drag, force) = match soft {
+        Some(soft) => {
+            (soft.mass(), mean_velocity(soft), soft.particle_settings().linear_damping, Vector::ZERO)
+        }
+        None => (body.mass(), body.linvel(), body.linear_damping(), body.user_force()),
+    };
+    let scale = if soft.is_some() { 1.0 } else { body.gravity_scale() };
+    let pull = physics.gravity * (mass * scale) + force - (before + after) * (0.5 * mass * drag);
+    let inverse = if soft.is_some() { Vector::ONE } else { body.mass_properties().effective_inv_mass };
+    Some(Free {
+        id: instance as u16 + 1,
+        gained: (after - before) * mass - pull * physics.integration_parameters.dt,
+        movable: inverse.map(|value| if value > 0.0 { 1.0 } else { 0.0 }),
+    })
 }
 
 /// Shares what one body's balance lacks among its touches.
-fn settle(id: u16, gained: Vector, movable: Vector, touches: &mut [Touch]) {
-    let sign = |touch: &Touch| match (touch.a == id, touch.b == id) {
+fn settle(body: &Free, touches: &mut [Touch]) {
+    let sign = |touch: &Touch| match (touch.a == body.id, touch.b == body.id) {
         (true, _) => -1.0,
         (_, true) => 1.0,
         _ => 0.0,
     };
-    let (mut lack, mut load) = (gained, 0.0);
+    let (mut lack, mut load) = (body.gained, 0.0);
     for touch in touches.iter() {
         lack -= (touch.normal * touch.load + touch.friction) * sign(touch);
         load += touch.load * f32::abs(sign(touch));
@@ -79,7 +98,7 @@ fn settle(id: u16, gained: Vector, movable: Vector, touches: &mut [Touch]) {
         return;
     }
     for touch in touches.iter_mut() {
-        let tangential = lack - touch.normal * lack.dot(touch.normal);
-        touch.friction += tangential * movable * (sign(touch) * touch.load / load);
+        let along = if touch.soft { Vector::ZERO } else { touch.normal * lack.dot(touch.normal) };
+        touch.friction += (lack - along) * body.movable * (sign(touch) * touch.load / load);
     }
 }

@@ -7,23 +7,28 @@ mod joints;
 mod look;
 mod motor_recorder;
 mod shapes;
+mod soft;
+mod soft_skin;
 
 use rapier3d::prelude::*;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use self::contact_recorder::Recorder;
+use self::contact_recorder::{Recorder, Scope};
+use self::soft::SoftBodySlot;
 use crate::record::{AppliedForce, Contact};
 use crate::{Camera, CameraMotion, EnvError, Instance, Scene, scene};
 
 pub use joints::JointId;
 pub use look::Look;
 pub use shapes::{capsule_collider, cylinder_collider, hull_collider, mesh_collider};
+pub use soft::{SoftId, SoftMaterial, SoftShape};
 
 /// A Rapier world with the scene that shows it; body `i` is instance `i`.
 #[derive(Serialize, Deserialize)]
 pub struct World {
     pub(crate) physics: PhysicsWorld,
     bodies: Vec<RigidBodyHandle>,
+    soft: Vec<SoftBodySlot>,
     scene: Scene,
     substeps: u32,
     /// Bodies that a force of [`apply_force`](Self::apply_force) acts on until the control step ends.
@@ -48,7 +53,15 @@ impl World {
             light_direction: light.into(),
             light: None,
         };
-        Self { physics, bodies: Vec::new(), scene, substeps, pushed: Vec::new(), recorder: None }
+        Self {
+            physics,
+            bodies: Vec::new(),
+            soft: Vec::new(),
+            scene,
+            substeps,
+            pushed: Vec::new(),
+            recorder: None,
+        }
     }
 
     /// Adds a solid body that is seen and labelled; ids count from 1 in the order of the calls.
@@ -65,6 +78,12 @@ impl World {
     /// Adds a body that is seen and labelled but that nothing collides with.
     pub fn add_ghost(&mut self, look: Look, body: RigidBodyBuilder) -> RigidBodyHandle {
         let body = self.physics.insert_body(body.user_data(self.bodies.len() as u128 + 1));
+        self.show(look, body);
+        body
+    }
+
+    /// Makes a body the next instance of the scene.
+    fn show(&mut self, look: Look, body: RigidBodyHandle) {
         self.bodies.push(body);
         self.scene.instances.push(Instance {
             id: self.bodies.len() as u16,
@@ -76,7 +95,6 @@ impl World {
             moving: look.moving,
             actuated: look.actuated,
         });
-        body
     }
 
     /// Adds a collider that is neither seen nor labelled.
@@ -95,10 +113,14 @@ impl World {
             self.physics.step();
             return;
         };
-        recorder.before_substep(&self.physics, &self.bodies, self.substeps);
+        recorder.before_substep(&self.scope());
         self.physics.step();
-        recorder.after_substep(&self.physics, &self.bodies, self.substeps);
+        recorder.after_substep(&self.scope());
         self.recorder = Some(recorder);
+    }
+
+    fn scope(&self) -> Scope<'_> {
+        Scope { physics: &self.physics, bodies: &self.bodies, soft: &self.soft, substeps: self.substeps }
     }
 
     /// Advances one control step.
@@ -177,25 +199,32 @@ impl World {
                 && body.rotation().is_finite()
                 && body.linvel().is_finite()
                 && body.angvel().is_finite()
-        })
+        }) && self.soft_is_finite()
     }
 
-    /// Writes the pose of each instance, in the scene's order.
+    /// Writes the pose of each instance, in the scene's order; of a soft one, its centre of mass and no turn.
     pub fn poses(&self, out: &mut Vec<scene::Pose>) {
         out.clear();
         out.extend(self.bodies.iter().map(|handle| {
             let body = self.body(*handle);
             scene::Pose { position: body.translation().to_array(), quat_xyzw: body.rotation().to_array() }
         }));
+        for (instance, position, _) in self.soft_motion() {
+            let quat_xyzw = Rotation::IDENTITY.to_array();
+            out[instance] = scene::Pose { position: position.to_array(), quat_xyzw };
+        }
     }
 
-    /// Writes the velocity of each instance, in the scene's order.
+    /// Writes the velocity of each instance, in the scene's order; of a soft one, that of its centre of mass.
     pub fn velocities(&self, out: &mut Vec<scene::Velocity>) {
         out.clear();
         out.extend(self.bodies.iter().map(|handle| {
             let body = self.body(*handle);
             scene::Velocity { linear: body.linvel().to_array(), angular: body.angvel().to_array() }
         }));
+        for (instance, _, velocity) in self.soft_motion() {
+            out[instance] = scene::Velocity { linear: velocity.to_array(), angular: [0.0; 3] };
+        }
     }
 }
 

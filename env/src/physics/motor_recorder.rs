@@ -1,27 +1,23 @@
 use rapier3d::prelude::*;
 
-use super::contact_recorder::Recorder;
+use super::contact_recorder::{Recorder, Scope};
 use crate::record::AppliedForce;
 
 impl Recorder {
     /// Adds the forces that scripts and tasks put on bodies, as the coming substep will apply them.
-    pub(super) fn record_body_forces(
-        &mut self,
-        physics: &PhysicsWorld,
-        bodies: &[RigidBodyHandle],
-        substeps: u32,
-    ) {
-        for (i, handle) in bodies.iter().enumerate() {
-            let body = &physics.bodies[*handle];
+    pub(super) fn record_body_forces(&mut self, scope: &Scope<'_>) {
+        for (i, handle) in scope.bodies.iter().enumerate() {
+            let body = &scope.physics.bodies[*handle];
             let (force, torque) = (body.user_force(), body.user_torque());
             if body.is_dynamic() && (force != Vector::ZERO || torque != Vector::ZERO) {
-                self.add_force(i as u16 + 1, body.center_of_mass(), [force, torque], substeps);
+                self.add_force(i as u16 + 1, body.center_of_mass(), [force, torque], scope.substeps);
             }
         }
     }
 
     /// Adds what joint motors did. Rapier tells the impulse of its last solver iteration, which stands for the substep.
-    pub(super) fn record_motors(&mut self, physics: &PhysicsWorld, substeps: u32) {
+    pub(super) fn record_motors(&mut self, scope: &Scope<'_>) {
+        let physics = scope.physics;
         let parameters = &physics.integration_parameters;
         let iteration = parameters.dt / parameters.num_solver_iterations as f32;
         for (_, joint) in physics.impulse_joints.iter() {
@@ -47,7 +43,7 @@ impl Recorder {
             let at = child.position() * joint.data.local_frame2.translation;
             for (body, sign) in [(child, 1.0), (parent, -1.0)] {
                 if body.user_data != 0 && body.is_dynamic() {
-                    self.add_force(body.user_data as u16, at, [force * sign, torque * sign], substeps);
+                    self.add_force(body.user_data as u16, at, [force * sign, torque * sign], scope.substeps);
                 }
             }
         }
