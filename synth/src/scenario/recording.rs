@@ -119,11 +119,14 @@ fn push_world(world: &World, trajectory: &mut Trajectory) {
     let (mut poses, mut velocities): (Vec<Pose>, Vec<Velocity>) = Default::default();
     world.poses(&mut poses);
     world.velocities(&mut velocities);
+    let mut corners = Vec::new();
+    world.soft_vertices(&mut corners);
     let mut cameras: Vec<Camera> = Vec::new();
     let time_s = trajectory.len as f32 / trajectory.fps as f32;
     trajectory.scene.cameras_at(time_s, &poses, &mut cameras);
     trajectory.poses.extend(poses);
     trajectory.velocities.extend(velocities);
+    trajectory.soft_vertices.extend(corners);
     trajectory.cameras.extend(cameras);
 }
 
