@@ -1,3 +1,5 @@
+use std::path::PathBuf;
+
 use thiserror::Error;
 
 /// What can go wrong between a scene and its pixels.
@@ -44,6 +46,14 @@ pub enum RenderError {
         poses: usize,
         /// Instances in the scene.
         instances: usize,
+    },
+    /// A folder of pictures, or one of them, that cannot be read.
+    #[error("{path:?} gives no pictures: {reason}; give a folder of PNG or JPEG files")]
+    Pictures {
+        /// The folder or the file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
     },
     /// The driver failed while drawing.
     #[error("the graphics driver failed while drawing: {reason}; start the program again")]

@@ -17,6 +17,7 @@ use crossbeam::channel::bounded;
 
 use super::device::open_device;
 use super::pass::{TilePass, TilePlugin};
+use super::pictures::Pictures;
 use super::targets::Image;
 use super::tile_batch::TileBatch;
 use super::{Atlas, Channels, Frames, RenderConfig, RenderError};
@@ -33,7 +34,7 @@ pub struct Headless {
 }
 
 impl Headless {
-    pub fn new(config: &RenderConfig) -> Result<Self, RenderError> {
+    pub fn new(config: &RenderConfig, pictures: Pictures) -> Result<Self, RenderError> {
         let resources = open_device()?;
         let device = resources.0.clone();
         let limit = device.limits().max_texture_dimension_2d;
@@ -58,7 +59,7 @@ impl Headless {
             ImagePlugin::default(),
             MeshPlugin,
             CameraPlugin,
-            TilePlugin { atlas },
+            TilePlugin { atlas, pictures },
         ));
         app.insert_resource(RenderErrorHandler(|error, main_world, _| {
             main_world.insert_resource(DeviceFault(format!("{:?} {}", error.ty, error.description)));

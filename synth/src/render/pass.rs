@@ -11,7 +11,9 @@ use bevy::render::renderer::{
 use bevy::render::{ExtractSchedule, MainWorld, RenderApp};
 
 use super::Atlas;
+use super::full_pass::FullPass;
 use super::label_pass::LabelPass;
+use super::pictures::Pictures;
 use super::pipelines::{Pipelines, Shader};
 use super::storage::Storage;
 use super::style::Style;
@@ -24,6 +26,7 @@ pub const INSTANCES_AT_FIRST: usize = 1024;
 /// Draws the main world's [`TileBatch`] into [`TilePass::targets`] once an update.
 pub struct TilePlugin {
     pub atlas: Atlas,
+    pub pictures: Pictures,
 }
 
 /// The pass and all that it owns on the GPU, in the render world.
@@ -37,6 +40,9 @@ pub struct TilePass {
     tiles: Storage<TileData>,
     instances: Storage<InstanceData>,
     bind_group: BindGroup,
+    pictures: Pictures,
+    /// What scenes with a light need; none before the first one.
+    full: Option<FullPass>,
 }
 
 impl Plugin for TilePlugin {
@@ -56,7 +62,7 @@ impl Plugin for TilePlugin {
     fn finish(&self, app: &mut App) {
         if let Some(render_app) = app.get_sub_app_mut(RenderApp) {
             let device = render_app.world().resource::<RenderDevice>();
-            let pass = TilePass::new(device, self.atlas);
+            let pass = TilePass::new(device, self.atlas, self.pictures.clone());
             render_app.insert_resource(pass);
         }
     }
@@ -85,16 +91,21 @@ fn draw_tiles(
     pass.upload(&device, &queue, &batch);
     let encoder = context.command_encoder();
     let tiles = batch.tiles.len();
+    if let Some(full) = pass.full(&batch) {
+        full.draw_shadows(encoder, &pass.bind_group, &batch);
+    }
     pass.draw_color(encoder, &batch);
     pass.color.image.copy_to_readback(encoder, &pass.atlas, tiles);
-    pass.label.draw(encoder, batch.channels, |label, pipeline| pass.draw_kinds(label, &batch, pipeline));
+    pass.label.draw(encoder, batch.channels, |label, pipeline| {
+        pass.draw_instances(label, &batch, &|kind, _| pipeline(kind))
+    });
     for image in pass.label.images(batch.channels) {
         image.copy_to_readback(encoder, &pass.atlas, tiles);
     }
 }
 
 impl TilePass {
-    fn new(device: &RenderDevice, atlas: Atlas) -> Self {
+    fn new(device: &RenderDevice, atlas: Atlas, pictures: Pictures) -> Self {
         let shader = Shader::new(device);
         let pipelines = Pipelines::new(device, &shader);
         let layout = [atlas.columns, atlas.rows, atlas.tile_width, atlas.tile_height];
@@ -115,6 +126,8 @@ impl TilePass {
             tiles,
             instances,
             bind_group,
+            pictures,
+            full: None,
         }
     }
 
@@ -126,6 +139,16 @@ impl TilePass {
         self.tiles.write(queue, std::slice::from_ref(&batch.tiles));
         self.instances.write(queue, &batch.instances);
         self.label.prepare(device, queue, &self.atlas, batch);
+        if !batch.lights.is_empty() {
+            let tiles = (&self.atlas, &self.pipelines.bindings);
+            let full = self.full.get_or_insert_with(|| FullPass::new(device, queue, tiles, &self.pictures));
+            full.prepare(device, queue, batch);
+        }
+    }
+
+    /// What is drawn in full in `batch`, if anything is.
+    fn full(&self, batch: &TileBatch) -> Option<&FullPass> {
+        self.full.as_ref().filter(|_| !batch.lights.is_empty())
     }
 
     fn draw_color(&self, encoder: &mut CommandEncoder, batch: &TileBatch) {
@@ -140,31 +163,31 @@ impl TilePass {
             depth_stencil_attachment: Some(cleared_depth(&self.color.depth)),
             ..Default::default()
         });
-        self.draw_kinds(&mut pass, batch, &|kind| Some(self.pipelines.color(kind)));
+        let full = self.full(batch);
+        if let Some(full) = full {
+            full.bind(&mut pass);
+        }
+        self.draw_instances(&mut pass, batch, &|kind, style| match style {
+            Style::Plain => Some(self.pipelines.color(kind)),
+            Style::Full { .. } => full?.pipeline(kind, style),
+        });
     }
 
-    fn draw_kinds(
+    fn draw_instances(
         &self,
         pass: &mut wgpu::RenderPass<'_>,
         batch: &TileBatch,
-        pipeline: &dyn Fn(Kind) -> Option<RenderPipeline>,
+        pipeline: &dyn Fn(Kind, Style) -> Option<RenderPipeline>,
     ) {
         let proxy = &self.pipelines.proxy;
         pass.set_bind_group(0, &*self.bind_group, &[]);
         pass.set_vertex_buffer(0, *proxy.positions.slice(..));
         pass.set_index_buffer(*proxy.indices.slice(..), IndexFormat::Uint32);
-        let mut start = 0;
-        for kind in Kind::ALL {
-            let first = kind as usize * Style::COUNT;
-            let buckets = &batch.instances[first..first + Style::COUNT];
-            let end = start + buckets.iter().map(Vec::len).sum::<usize>() as u32;
-            if let Some(pipeline) = pipeline(kind)
-                && start < end
-            {
+        for draw in batch.draws() {
+            if let Some(pipeline) = pipeline(draw.kind, draw.style) {
                 pass.set_pipeline(&pipeline);
-                pass.draw_indexed(0..proxy.index_count, 0, start..end);
+                pass.draw_indexed(0..proxy.index_count, 0, draw.instances);
             }
-            start = end;
         }
     }
 }

@@ -103,6 +103,11 @@ fn shader_source(features: WgpuFeatures) -> String {
         "\n",
         include_str!("label.wgsl")
     );
+    with_clip_planes(source, features)
+}
+
+/// `source` with its clip planes, where the driver has them.
+pub fn with_clip_planes(source: &str, features: WgpuFeatures) -> String {
     if features.contains(WgpuFeatures::CLIP_DISTANCES) {
         format!("enable clip_distances;\n{}", source.replace("//CLIP ", ""))
     } else {

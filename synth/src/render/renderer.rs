@@ -1,8 +1,10 @@
+use std::path::Path;
 use std::thread::JoinHandle;
 
 use crossbeam::channel::{Receiver, Sender, bounded};
 
 use super::headless::Headless;
+use super::pictures::Pictures;
 use super::tile_batch::{TileBatch, View};
 use super::{Frames, RenderError};
 
@@ -51,12 +53,25 @@ impl Renderer {
     /// [`RenderError::NoDriver`] where there is nothing to draw with, [`RenderError::AtlasTooLarge`] if the tiles
     /// don't fit a texture.
     pub fn new(config: RenderConfig) -> Result<Self, RenderError> {
+        Self::start(config, Pictures::default())
+    }
+
+    /// As [`new`](Self::new), with the PNG and JPEG files of `folder`, by name, as the pictures of
+    /// [`Texture::Image`](worldstep_env::Texture::Image).
+    ///
+    /// # Errors
+    /// Also [`RenderError::Pictures`] if there are none, or one can't be read.
+    pub fn with_pictures(config: RenderConfig, folder: &Path) -> Result<Self, RenderError> {
+        Self::start(config, Pictures::read(folder)?)
+    }
+
+    fn start(config: RenderConfig, pictures: Pictures) -> Result<Self, RenderError> {
         let (requests, request_receiver) = bounded(1);
         let (reply_sender, replies) = bounded(1);
         let (started_sender, started) = bounded(1);
         let thread = std::thread::Builder::new()
             .name("worldstep-render".to_owned())
-            .spawn(move || match Headless::new(&config) {
+            .spawn(move || match Headless::new(&config, pictures) {
                 Ok(headless) => {
                     let _ = started_sender.send(Ok(headless.adapter_name()));
                     draw_until_closed(headless, &request_receiver, &reply_sender);

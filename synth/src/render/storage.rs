@@ -32,6 +32,11 @@ impl<T: Pod> Storage<T> {
         grows
     }
 
+    /// Writes `values` from position `first` on.
+    pub fn write_at(&self, queue: &RenderQueue, first: usize, values: &[T]) {
+        queue.write_buffer(&self.buffer, (first * size_of::<T>()) as u64, bytemuck::cast_slice(values));
+    }
+
     /// Writes `parts`, one after the other.
     pub fn write(&self, queue: &RenderQueue, parts: &[Vec<T>]) {
         let mut offset = 0;

@@ -27,12 +27,12 @@ pub(super) enum Pattern {
 }
 
 impl Pattern {
-    const COUNT: usize = 6;
+    const ALL: [Self; 6] = [Self::None, Self::Checker, Self::Stripes, Self::Dots, Self::Noise, Self::Image];
 }
 
 impl Style {
     /// Styles that there are.
-    pub const COUNT: usize = 1 + 2 * Pattern::COUNT;
+    pub const COUNT: usize = 1 + 2 * Pattern::ALL.len();
 
     /// How `instance` is coloured in a scene with this light.
     pub fn of(light: Option<&Light>, instance: &Instance) -> Self {
@@ -49,6 +49,19 @@ impl Style {
             Texture::Image { .. } => Pattern::Image,
         };
         Self::Full { pattern, gloss: specular > 0.0 }
+    }
+
+    /// How the sky over a scene with this light is coloured.
+    pub fn of_sky(light: Option<&Light>) -> Self {
+        light.map_or(Self::Plain, |_| Self::Full { pattern: Pattern::None, gloss: false })
+    }
+
+    /// All styles, by [`index`](Self::index).
+    pub fn all() -> impl Iterator<Item = Self> {
+        let full = Pattern::ALL
+            .into_iter()
+            .flat_map(|pattern| [false, true].map(|gloss| Self::Full { pattern, gloss }));
+        std::iter::once(Self::Plain).chain(full)
     }
 
     /// Position among all styles.

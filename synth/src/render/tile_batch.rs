@@ -1,9 +1,12 @@
+use std::ops::Range;
+
 use bevy::math::Vec3;
 use bevy::prelude::Resource;
 use bytemuck::{Pod, Zeroable};
 use worldstep_env::{Camera, Instance, Pose, Scene, Shape};
 
 use super::camera_frame::CameraFrame;
+use super::light::{LightData, LookData};
 use super::motion::{MotionData, Motions};
 use super::style::Style;
 use super::{Channels, RenderError};
@@ -84,6 +87,14 @@ pub(super) fn bucket(kind: Kind, style: Style) -> usize {
     kind as usize * Style::COUNT + style.index()
 }
 
+/// Instances that one pipeline draws.
+pub(super) struct Draw {
+    pub kind: Kind,
+    pub style: Style,
+    /// Positions in the instance buffer.
+    pub instances: Range<u32>,
+}
+
 /// What one pass draws, ready for the GPU.
 #[derive(Resource, Clone, Debug)]
 pub(super) struct TileBatch {
@@ -92,6 +103,10 @@ pub(super) struct TileBatch {
     pub instances: [Vec<InstanceData>; BUCKETS],
     /// How each of those moves; empty unless everything is drawn.
     pub motions: [Vec<MotionData>; BUCKETS],
+    /// One a tile, zeros for a scene without light; empty if no scene has one.
+    pub lights: Vec<LightData>,
+    /// What the instances look like that are not plain.
+    looks: [Vec<LookData>; BUCKETS],
     /// What is drawn.
     pub channels: Channels,
 }
@@ -102,6 +117,8 @@ impl Default for TileBatch {
             tiles: Vec::new(),
             instances: [const { Vec::new() }; BUCKETS],
             motions: [const { Vec::new() }; BUCKETS],
+            lights: Vec::new(),
+            looks: [const { Vec::new() }; BUCKETS],
             channels: Channels::Rgb,
         }
     }
@@ -117,6 +134,8 @@ impl TileBatch {
     ) -> Result<(), RenderError> {
         self.tiles.clear();
         self.instances.iter_mut().for_each(Vec::clear);
+        self.lights.clear();
+        self.looks.iter_mut().for_each(Vec::clear);
         self.motions.iter_mut().for_each(Vec::clear);
         self.channels = channels;
         for (tile, view) in views.iter().enumerate() {
@@ -135,7 +154,13 @@ impl TileBatch {
         }
         let camera = CameraFrame::new(&view.now.camera);
         self.tiles.push(tile_data(view, &camera, size));
-        let sky = bucket(Kind::Sky, Style::Plain);
+        let light = view.scene.light.as_ref();
+        if let Some(light) = light {
+            self.lights.resize_with(tile, LightData::zeroed);
+            self.lights.push(LightData::new(view.scene, light, &camera));
+        }
+        let sky = bucket(Kind::Sky, Style::of_sky(light));
+        self.looks[sky].extend(light.map(|_| LookData::zeroed()));
         self.instances[sky].push(sky_data(view.scene, tile as u32));
         let mut motions = (self.channels == Channels::All).then(|| Motions::new(view, size));
         if motions.is_some() {
@@ -143,7 +168,8 @@ impl TileBatch {
         }
         for (i, (instance, pose)) in view.scene.instances.iter().zip(view.now.poses).enumerate() {
             if let Some((kind, data)) = instance_data(instance, pose, &camera, tile as u32) {
-                let bucket = bucket(kind, Style::of(None, instance));
+                let bucket = bucket(kind, Style::of(light, instance));
+                self.looks[bucket].extend(light.map(|light| LookData::new(instance, light)));
                 if let Some(motions) = &mut motions {
                     self.motions[bucket].push(motions.of(i, &data.camera_from_object));
                 }
@@ -151,6 +177,24 @@ impl TileBatch {
             }
         }
         Ok(())
+    }
+
+    /// What is to be drawn, in the order of the instance buffer.
+    pub fn draws(&self) -> impl Iterator<Item = Draw> {
+        let pairs = Kind::ALL.into_iter().flat_map(|kind| Style::all().map(move |style| (kind, style)));
+        let mut start = 0;
+        let draws = pairs.map(move |(kind, style)| {
+            let end = start + self.instances[bucket(kind, style)].len() as u32;
+            let instances = start..end;
+            start = end;
+            Draw { kind, style, instances }
+        });
+        draws.filter(|draw| !draw.instances.is_empty())
+    }
+
+    /// Looks of the instances of a kind and a style that is not plain, in the order of the instance buffer.
+    pub fn looks(&self, kind: Kind, style: Style) -> &[LookData] {
+        &self.looks[bucket(kind, style)]
     }
 
     /// Instances of all kinds.
@@ -170,8 +214,10 @@ fn tile_data(view: &View<'_>, camera: &CameraFrame, size: (u32, u32)) -> TileDat
     }
 }
 
+/// The sky's frame is the camera's.
 fn sky_data(scene: &Scene, tile: u32) -> InstanceData {
-    InstanceData { color: scene.sky_linear, tile, ..InstanceData::zeroed() }
+    let camera_from_object = [[1.0, 0.0, 0.0, 0.0], [0.0, 1.0, 0.0, 0.0], [0.0, 0.0, 1.0, 0.0]];
+    InstanceData { camera_from_object, color: scene.sky_linear, tile, ..InstanceData::zeroed() }
 }
 
 fn instance_data(

@@ -1,0 +1,173 @@
+// The colour pass of scenes with a light. Compiled after `full.wgsl` and `pattern.wgsl`.
+
+@group(2) @binding(0) var shadow_map: texture_depth_2d;
+@group(2) @binding(1) var shadow_sampler: sampler;
+
+struct Lit {
+    @location(0) @interpolate(flat) ray_x: vec3<f32>,
+    @location(1) @interpolate(flat) ray_y: vec3<f32>,
+    @location(2) @interpolate(flat) ray_0: vec3<f32>,
+    @location(3) @interpolate(flat) origin: vec3<f32>,
+    @location(4) @interpolate(flat) half_extents: vec3<f32>,
+    // Base colour, then the highlight's strength.
+    @location(5) @interpolate(flat) color: vec4<f32>,
+    // Towards the sun, then the highlight's exponent.
+    @location(6) @interpolate(flat) light: vec4<f32>,
+    // Where the sky's light comes from, then the metres that a point is lifted before it asks for its shadow.
+    @location(7) @interpolate(flat) up: vec4<f32>,
+    // The tile's first pixel in the atlas, and its first texel in the shadow map.
+    @location(8) @interpolate(flat) corner: vec4<f32>,
+    @location(9) @interpolate(flat) sun: vec4<f32>,
+    @location(10) @interpolate(flat) ambient: vec3<f32>,
+    @location(11) @interpolate(flat) tilt: vec3<f32>,
+    @location(12) @interpolate(flat) shadow_x: vec4<f32>,
+    @location(13) @interpolate(flat) shadow_y: vec4<f32>,
+    @location(14) @interpolate(flat) shadow_z: vec4<f32>,
+    // Second colour, then repetitions in a metre.
+    @location(15) @interpolate(flat) pattern: vec4<f32>,
+    // Layer of the image, then the size of a pixel one metre away.
+    @location(16) @interpolate(flat) image: vec2<f32>,
+}
+
+struct LitVertex {
+    @builtin(position) position: vec4<f32>,
+    //CLIP @builtin(clip_distances) clip: array<f32, 4>,
+    @location(0) @interpolate(flat) ray_x: vec3<f32>,
+    @location(1) @interpolate(flat) ray_y: vec3<f32>,
+    @location(2) @interpolate(flat) ray_0: vec3<f32>,
+    @location(3) @interpolate(flat) origin: vec3<f32>,
+    @location(4) @interpolate(flat) half_extents: vec3<f32>,
+    @location(5) @interpolate(flat) color: vec4<f32>,
+    @location(6) @interpolate(flat) light: vec4<f32>,
+    @location(7) @interpolate(flat) up: vec4<f32>,
+    @location(8) @interpolate(flat) corner: vec4<f32>,
+    @location(9) @interpolate(flat) sun: vec4<f32>,
+    @location(10) @interpolate(flat) ambient: vec3<f32>,
+    @location(11) @interpolate(flat) tilt: vec3<f32>,
+    @location(12) @interpolate(flat) shadow_x: vec4<f32>,
+    @location(13) @interpolate(flat) shadow_y: vec4<f32>,
+    @location(14) @interpolate(flat) shadow_z: vec4<f32>,
+    @location(15) @interpolate(flat) pattern: vec4<f32>,
+    @location(16) @interpolate(flat) image: vec2<f32>,
+}
+
+@vertex
+fn vertex_full(@location(0) corner: vec3<f32>, @builtin(instance_index) index: u32) -> LitVertex {
+    let instance = instances[index];
+    let tile = tiles[instance.tile];
+    let look = looks[index];
+    let light = lights[instance.tile];
+    let cell = cell_of(instance.tile);
+    let clip = proxy_corner(corner, instance, tile);
+    let plain = describe(instance, tile, cell);
+    let rows = shadow_rows(light, instance.camera_from_object);
+    var out: LitVertex;
+    out.position = place_in_atlas(clip, cell);
+    //CLIP out.clip = inside_tile(clip);
+    out.ray_x = plain.ray_x;
+    out.ray_y = plain.ray_y;
+    out.ray_0 = plain.ray_0;
+    out.origin = plain.origin;
+    out.half_extents = plain.half_extents;
+    out.color = vec4(plain.color, look.specular);
+    out.light = vec4(plain.light, look.sharpness);
+    // Shade has shape too: light from above comes rather from the sun's side.
+    out.up = vec4(normalize(plain.up + 0.5 * plain.light), LIFT * light.ambient.w / (0.5 * SHADOW_SIDE - 1.0));
+    out.corner = vec4(plain.corner, shadow_corner(instance.tile));
+    out.sun = light.sun;
+    out.ambient = light.ambient.rgb;
+    out.tilt = light.tilt.rgb;
+    if SHAPE == SHAPE_SKY {
+        out.up = vec4(plain.up, 0.0);
+        out.ambient = light.horizon.rgb;
+    }
+    out.shadow_x = rows.x;
+    out.shadow_y = rows.y;
+    out.shadow_z = rows.z;
+    out.pattern = look.color;
+    out.image = vec2(look.layer, length(plain.ray_x));
+    return out;
+}
+
+// Light above `SHOULDER` bends gently towards 1.
+fn tone(color: vec3<f32>) -> vec3<f32> {
+    let room = 1.0 - SHOULDER;
+    let over = clamp(color - SHOULDER, vec3(0.0), vec3(2.0 * room));
+    return min(color, vec3(SHOULDER)) + over - over * over / (4.0 * room);
+}
+
+// Share of the sun that reaches a point, 0 to 1: the mean of the four nearest texels, weighted by nearness.
+fn sunlit(lit: Lit, point: vec3<f32>) -> f32 {
+    let p = vec4(point, 1.0);
+    let place = vec2(dot(lit.shadow_x, p), dot(lit.shadow_y, p)) - 0.5;
+    let depth = min(dot(lit.shadow_z, p), 1.0);
+    let bounded = clamp(place, vec2(0.0), vec2(SHADOW_SIDE - 1.001));
+    let first = floor(bounded);
+    let part = bounded - first;
+    // The corner that the four texels share: half a texel from where others would be gathered.
+    let at = (lit.corner.zw + first + 1.0) / vec2<f32>(textureDimensions(shadow_map));
+    let open = select(vec4(0.0), vec4(1.0), textureGather(shadow_map, shadow_sampler, at) >= vec4(depth));
+    let sides = mix(open.wx, open.zy, part.x);
+    return mix(sides.x, sides.y, part.y);
+}
+
+// What a point of a thing looks like from where a ray comes.
+fn shine(lit: Lit, point: vec3<f32>, normal: vec3<f32>, ray: vec3<f32>, base: vec3<f32>) -> vec3<f32> {
+    let facing = max(dot(normal, lit.light.xyz), 0.0);
+    let open = mix(1.0, sunlit(lit, point + lit.up.w * normal), lit.sun.w);
+    let ambient = lit.ambient + lit.tilt * dot(normal, lit.up.xyz);
+    var color = base * (ambient + facing * open * lit.sun.rgb);
+    if GLOSS {
+        let mirrored = reflect(ray, normal);
+        let aligned = max(dot(mirrored, lit.light.xyz) * inverseSqrt(dot(ray, ray)), 0.0);
+        // Schlick's quotient in place of a power.
+        let glint = aligned / (lit.light.w - lit.light.w * aligned + aligned);
+        color += lit.color.a * glint * open * select(0.0, 1.0, facing > 0.0) * lit.sun.rgb;
+    }
+    return tone(color);
+}
+
+@fragment
+fn shade_full(
+    @builtin(position) position: vec4<f32>,
+    @builtin(sample_index) sample: u32,
+    lit: Lit,
+) -> Shaded {
+    let pixel = pixel_in_tile(position, lit.corner.xy);
+    let place = pixel + sample_place(sample);
+    let solid = Solid(lit.ray_x, lit.ray_y, lit.ray_0, lit.origin, lit.half_extents);
+    let ray = ray_through(solid, place);
+    let hit = trace(solid, ray);
+    if is_outside(pixel) || hit.depth <= NEAR {
+        discard;
+    }
+    let point = lit.origin + hit.depth * ray;
+    var base = lit.color.rgb;
+    if PATTERN != PATTERN_NONE {
+        let lean = max(abs(dot(hit.normal, ray)) * inverseSqrt(dot(ray, ray)), 0.2);
+        let spot = Spot(point, hit.normal, 0.7 * hit.depth * lit.image.y / lean);
+        base = cover(spot, base, lit.pattern, lit.image.x);
+    }
+    return Shaded(vec4(shine(lit, point, hit.normal, ray, base), 1.0), NEAR / hit.depth);
+}
+
+// The sky: its instance's frame is the camera's, its colour the zenith's.
+@fragment
+fn shade_sky_full(@builtin(position) position: vec4<f32>, lit: Lit) -> @location(0) vec4<f32> {
+    let pixel = pixel_in_tile(position, lit.corner.xy);
+    if is_outside(pixel) {
+        discard;
+    }
+    let place = pixel + 0.5;
+    let ray = place.x * lit.ray_x + place.y * lit.ray_y + lit.ray_0;
+    let unit = inverseSqrt(dot(ray, ray));
+    let height = unit * dot(ray, lit.up.xyz);
+    let rest = 1.0 - clamp(height, 0.0, 1.0);
+    let horizon = lit.ambient;
+    var color = mix(lit.color.rgb, horizon, rest * rest * rest);
+    // Below the horizon: a dim ground, far away.
+    color = mix(color, 0.6 * horizon, clamp(-3.0 * height, 0.0, 1.0));
+    let near_sun = max(unit * dot(ray, lit.light.xyz), 0.0);
+    let glow = 0.12 * pow(near_sun, 8.0) + 0.5 * pow(near_sun, 256.0);
+    return vec4(tone(color + select(0.0, glow, height > 0.0) * lit.sun.rgb), 1.0);
+}
