@@ -202,19 +202,45 @@ impl Outline {
 }
 
 impl Silhouette {
-    /// Replaces the rays by those of a grid over `outline` that meet the instance.
+    /// Replaces the rays by those of a grid over `outline`, as far as it lies in the picture, that meet the instance.
     fn sample(&mut self, caster: &RayCaster, index: usize, eye: &Eye, outline: &Outline, grid: u32) {
         self.rays.clear();
-        self.total = 0;
-        let step = (outline.high - outline.low) / f64::from(grid);
-        for (x, y) in (0..grid).flat_map(|y| (0..grid).map(move |x| (x, y))) {
-            let place = outline.low + step * DVec2::new(f64::from(x) + 0.5, f64::from(y) + 0.5);
+        let picture = DVec2::splat(eye.half);
+        let part = Grid::new(outline.low.max(-picture), outline.high.min(picture), grid);
+        for place in part.places() {
             let ray = eye.ray(place);
-            let Some(hit) = caster.cast_one(index, &ray) else { continue };
-            self.total += 1;
-            if eye.sees(place) {
+            if let Some(hit) = caster.cast_one(index, &ray) {
                 self.rays.push((ray, hit.depth));
             }
         }
+        self.total = self.rays.len() as u32;
+        let whole = Grid::new(outline.low, outline.high, grid);
+        if part.step != whole.step {
+            let beside =
+                |place: &DVec2| !eye.sees(*place) && caster.cast_one(index, &eye.ray(*place)).is_some();
+            let count = whole.places().filter(beside).count() as f64;
+            let cells = whole.step.element_product() / part.step.element_product();
+            self.total += (count * cells).round() as u32;
+        }
+    }
+}
+
+/// Places in the middle of a rectangle's cells.
+struct Grid {
+    low: DVec2,
+    step: DVec2,
+    side: u32,
+}
+
+impl Grid {
+    fn new(low: DVec2, high: DVec2, side: u32) -> Self {
+        Self { low, step: (high - low) / f64::from(side), side }
+    }
+
+    fn places(&self) -> impl Iterator<Item = DVec2> {
+        (0..self.side * self.side).map(|cell| {
+            let cell = DVec2::new(f64::from(cell % self.side), f64::from(cell / self.side));
+            self.low + self.step * (cell + 0.5)
+        })
     }
 }

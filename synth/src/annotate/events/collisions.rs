@@ -29,7 +29,7 @@ pub fn detect(trajectory: &Trajectory, bodies: &Bodies, rules: &EventRules) -> V
     for (frame, contact) in &trajectory.contacts {
         let pair = ordered(contact.a, contact.b);
         let impact = Impact::new(trajectory, bodies, contact);
-        if joined.contains(&pair) || impact.impulse < TOUCH_SHARE * impact.bearing {
+        if joined.contains(&pair) || impact.impulse <= TOUCH_SHARE * impact.bearing {
             continue;
         }
         let before = touches.get(&pair).copied();

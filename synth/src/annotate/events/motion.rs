@@ -4,12 +4,15 @@ use worldstep_env::{Instance, Shape};
 use super::latch::Latch;
 use super::{EventRules, rows_of};
 use crate::annotate::bodies::{Bodies, is_of_class, turn, up_in_body};
+use crate::annotate::ray_cast::vector;
 use crate::clips::Trajectory;
 
 /// A thing stands upright if one of its axes that can is so near to the vertical (cosine, 10°).
 const UPRIGHT_COSINE: f64 = 0.984_8;
 /// Rows within which something that stands is borne by a contact.
 const SUPPORT_S: f64 = 0.15;
+/// What stands at first is no faster, m/s.
+const STANDING_SPEED: f64 = 0.5;
 /// Rows that a lean has to last.
 const TOPPLE_ROWS: usize = 3;
 /// Rows of speed that make a motion.
@@ -101,7 +104,8 @@ fn stands(instance: &Instance, [x, y, z]: [f64; 3]) -> bool {
 /// Whether something touches the body soon after the start, when it is slow.
 fn is_borne(trajectory: &Trajectory, id: u16, bodies: &Bodies) -> bool {
     let rows = rows_of(SUPPORT_S, trajectory.fps) as u32;
-    let slow = bodies.index(id).is_some_and(|index| bodies.speed(0, index) < 0.5);
+    let linear = |index: usize| vector(trajectory.velocities_at(0)[index].linear).length();
+    let slow = bodies.index(id).is_some_and(|index| linear(index) < STANDING_SPEED);
     let touched = |(frame, contact): &(u32, worldstep_env::record::Contact)| {
         *frame < rows && (contact.a == id || contact.b == id)
     };
