@@ -161,6 +161,23 @@ fn a_loaded_world_with_soft_bodies_goes_on_as_the_saved_one() {
 }
 
 #[test]
+fn a_push_moves_the_whole_of_a_soft_body_for_one_control_step() {
+    let mut world = world();
+    let cube = jelly(&mut world, 1.0, 20.0);
+    let root = world.soft_body(cube).root_body();
+    world.record(true);
+    let mut velocities = Vec::new();
+    for (push, expected) in [(6.0, 6.0 / FPS as f32), (0.0, 6.0 / FPS as f32)] {
+        world.apply_force(root, [push, 0.0, 0.0], [0.0; 3]);
+        world.control_step();
+        world.velocities(&mut velocities);
+        assert!((velocities[1].linear[0] - expected).abs() < 1e-3, "{velocities:?}");
+        let recorded = world.forces().first().map_or(0.0, |force| force.force[0]);
+        assert!((recorded - push).abs() < 1e-3, "{:?}", world.forces());
+    }
+}
+
+#[test]
 fn meshes_at_rest_are_closed_and_face_outwards() {
     let mut world = world();
     jelly(&mut world, 0.5, 20.0);

@@ -4,9 +4,29 @@ use super::World;
 
 impl World {
     /// Pushes a body with `force` (N) at `point` (world frame, metres) throughout the coming control step.
+    ///
+    /// The force on a soft body's stand-in ([`World::soft_body`]'s root) is shared by all of its mass, wherever `point`
+    /// is.
     pub fn apply_force(&mut self, body: RigidBodyHandle, force: [f32; 3], point: [f32; 3]) {
-        self.physics.bodies[body].add_force_at_point(Vector::from(force), Vector::from(point), true);
+        match self.soft_of(body) {
+            None => {
+                self.physics.bodies[body].add_force_at_point(Vector::from(force), Vector::from(point), true);
+            }
+            Some(soft) => {
+                let soft = &mut self.physics.soft_bodies[soft];
+                let per_mass = Vector::from(force) / soft.mass().max(f32::MIN_POSITIVE);
+                for i in 0..soft.num_particles() {
+                    let share = per_mass * soft.particles()[i].mass();
+                    soft.add_particle_force(i, share, true);
+                }
+            }
+        }
         self.note_pushed(body);
+    }
+
+    fn soft_of(&self, body: RigidBodyHandle) -> Option<SoftBodyHandle> {
+        let slot = self.soft.iter().find(|slot| self.bodies[slot.instance] == body)?;
+        Some(slot.handle)
     }
 
     /// Turns a body with `torque` (N·m, world frame) throughout the coming control step.
@@ -23,8 +43,11 @@ impl World {
 
     /// Lets go of what was pushed for this control step.
     pub(super) fn release(&mut self) {
-        for body in self.pushed.drain(..) {
-            let body = &mut self.physics.bodies[body];
+        for handle in std::mem::take(&mut self.pushed) {
+            if let Some(soft) = self.soft_of(handle) {
+                self.physics.soft_bodies[soft].reset_forces(false);
+            }
+            let body = &mut self.physics.bodies[handle];
             body.reset_forces(false);
             body.reset_torques(false);
         }

@@ -68,7 +68,8 @@ fn free_body(scope: &Scope<'_>, instance: usize, before: Vector) -> Option<Free>
     }
     let (mass, after, drag, force) = match soft {
         Some(soft) => {
-            (soft.mass(), mean_velocity(soft), soft.particle_settings().linear_damping, Vector::ZERO)
+            let force = soft.particles().iter().map(SoftBodyParticle::force).sum();
+            (soft.mass(), mean_velocity(soft), soft.particle_settings().linear_damping, force)
         }
         None => (body.mass(), body.linvel(), body.linear_damping(), body.user_force()),
     };

@@ -8,8 +8,12 @@ impl Recorder {
     pub(super) fn record_body_forces(&mut self, scope: &Scope<'_>) {
         for (i, handle) in scope.bodies.iter().enumerate() {
             let body = &scope.physics.bodies[*handle];
-            let (force, torque) = (body.user_force(), body.user_torque());
-            if body.is_dynamic() && (force != Vector::ZERO || torque != Vector::ZERO) {
+            let (force, torque) = match scope.soft_at(i) {
+                Some(soft) => (soft.particles().iter().map(SoftBodyParticle::force).sum(), Vector::ZERO),
+                None => (body.user_force(), body.user_torque()),
+            };
+            let movable = body.is_dynamic() || scope.soft_at(i).is_some();
+            if movable && (force != Vector::ZERO || torque != Vector::ZERO) {
                 self.add_force(i as u16 + 1, body.center_of_mass(), [force, torque], scope.substeps);
             }
         }
