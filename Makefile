@@ -53,7 +53,8 @@ lint: setup
 
 ## make nano     trains the shipped weights anew (MODEL_MINUTES=36) into out/nano
 nano: build
-	$(VENV)/bin/worldstep synth --scenario CatchBehindScreen-v0 --clips 1500 --seed 100000 --out out/nano-data --resume
+	$(VENV)/bin/worldstep synth --scenario CatchBehindScreen-v0 --clips 1500 --seed 100000 \
+	    --channels rgb,depth,instance --out out/nano-data --resume
 	$(VENV)/bin/worldstep train --data out/nano-data --out out/nano --preset nano --minutes $(MODEL_MINUTES) --resume
 
 ## make cuda     the `worldstep` command with CUDA (fetches LLVM from PyPI where GitHub is out of reach)

@@ -39,7 +39,7 @@
 //! all little-endian. First, by name, every feature but LeRobot's own five (`timestamp`, `frame_index`,
 //! `episode_index`, `index`, `task_index`): the name, then its raw values (images decoded: u8, u16 or f32; else f32, i64,
 //! or one byte a truth value). Then the rows of the three tables, then the facts of `meta/episodes` but `split`,
-//! `rejected` and `unit`, with other episodes counted from this one. The hash of a whole set is BLAKE3 over its episodes'
+//! `rejected` and `unit`, with other episodes counted from this one (exactly how: `content_hash` in synth). The hash of a whole set is BLAKE3 over its episodes'
 //! hashes (as text) in order. Neither depends on workers, shards or encoders.
 
 use std::collections::BTreeMap;
@@ -142,6 +142,11 @@ pub mod episode {
     pub const CAPTION: &str = "caption";
     /// String: JSON object of every sampled value.
     pub const PARAMETERS: &str = "parameters";
+    /// String: JSON of the clip's [`Scene`](crate::Scene): shapes, looks, light, cameras. With the poses (and, for soft
+    /// things, their corners, which are not stored), it is all that the renderer was given.
+    pub const SCENE: &str = "scene";
+    /// String: JSON list of [`Joint`](crate::record::Joint)s.
+    pub const JOINTS: &str = "joints";
     /// List of float32: world gravity, m/s².
     pub const GRAVITY: &str = "gravity";
     /// List of float32, K: mass of each slot's instance, kg; infinite for what is fixed.

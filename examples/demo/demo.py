@@ -112,7 +112,8 @@ def main() -> None:
         shutil.rmtree(folder, ignore_errors=True)
 
     made = worldstep_json(
-        "synth", "--scenario", TASK, "--clips", arguments.clips, "--seed", arguments.seed, "--out", data
+        *("synth", "--scenario", TASK, "--clips", arguments.clips, "--seed", arguments.seed),
+        *("--channels", "rgb,depth,instance", "--out", data),
     )
     trained = worldstep_json(
         "train", "--data", data, "--out", fresh_dir, "--preset", "nano", "--minutes", arguments.minutes

@@ -45,10 +45,10 @@ fn assert_same_dataset(a: &Path, b: &Path) {
 }
 
 #[test]
-fn lanes_do_not_change_what_is_recorded_and_the_seed_does() {
+fn workers_do_not_change_what_is_recorded_and_the_seed_does() {
     let folder = tempfile::tempdir().unwrap();
-    let run = |name: &str, lanes, seed| {
-        let options = SynthOptions { lanes, seed, ..options(6, &folder.path().join(name)) };
+    let run = |name: &str, workers, seed| {
+        let options = SynthOptions { workers, seed, ..options(6, &folder.path().join(name)) };
         write(&options).datasets[0].hash.clone()
     };
     let hash = run("a", 1, 7);

@@ -33,7 +33,7 @@ enum Command {
     Doctor(Json),
     /// The registry of tasks, with returns of a random and of the expert policy, measured now.
     Envs(Json),
-    /// Renders clips of a task into a LeRobotDataset v3.0.
+    /// Records clips of a family or task as a LeRobotDataset v3.0.
     Synth(SynthArgs),
     /// Trains a world model on such a dataset.
     Train(TrainArgs),
@@ -54,23 +54,60 @@ struct Json {
 
 #[derive(Args)]
 struct SynthArgs {
-    /// Task id or name (`catch-behind-screen`), or `all` for a dataset of each in subfolders.
+    /// Family (`toss`), task id or name (`catch-behind-screen`), path of a family's file, several with commas between,
+    /// or `all`; more than one make a dataset each, in subfolders.
     #[arg(long)]
     scenario: String,
-    /// Clips (episodes) in all.
+    /// Accepted clips (episodes) in all.
     #[arg(long)]
     clips: u64,
     /// Folder of the dataset.
     #[arg(long)]
     out: PathBuf,
-    /// Seed of the first clip; clip i has seed + i.
+    /// Seed of the first clip; unit i has seed + i.
     #[arg(long, default_value_t = 0)]
     seed: u64,
     /// Goes on where an interrupted run stopped.
     #[arg(long)]
     resume: bool,
+    /// Threads that simulate and encode; the clips are the same with any number. As many as cores by default.
+    #[arg(long)]
+    workers: Option<usize>,
+    /// Records one part `i/N` of the job, i from 0; `worldstep data merge` makes one dataset of all parts.
+    #[arg(long, value_name = "I/N", value_parser = parse_shard)]
+    shard: Option<(usize, usize)>,
+    /// Images to store: `all`, or some of rgb,depth,instance,semantic,normal,flow_forward,flow_backward,coordinates;
+    /// rgb and instance always are.
+    #[arg(long, default_value = "all")]
+    channels: String,
+    /// Side of the square frames in pixels.
+    #[arg(long, default_value_t = 64)]
+    size: u32,
+    /// Groups of this many clips (2, 4, 8, …) that begin alike and go on with different actions.
+    #[arg(long, value_name = "B", conflicts_with = "pairs")]
+    branches: Option<usize>,
+    /// Pairs of a possible clip and an impossible twin; never in a training split.
+    #[arg(long)]
+    pairs: bool,
+    /// Length of clips as a multiple of the family's own; longer ones are a test split.
+    #[arg(long, default_value_t = 1.0)]
+    horizon: f32,
+    /// TOML file with ranges for what is randomised.
+    #[arg(long, value_name = "FILE")]
+    randomisation: Option<PathBuf>,
+    /// How often clips are random, scripted, noisy_expert and noop, for instance `random=0.5,scripted=0.5`.
+    #[arg(long, value_name = "MIX")]
+    policy: Option<String>,
     #[command(flatten)]
     json: Json,
+}
+
+/// `i/N` as a pair.
+fn parse_shard(text: &str) -> Result<(usize, usize), String> {
+    let wrong = || format!("{text:?} is no shard, expected I/N with I from 0 to N - 1, for instance 0/4");
+    let (index, of) = text.split_once('/').ok_or_else(wrong)?;
+    let (index, of) = (index.parse().map_err(|_| wrong())?, of.parse().map_err(|_| wrong())?);
+    if index < of { Ok((index, of)) } else { Err(wrong()) }
 }
 
 #[derive(Args)]

@@ -38,6 +38,56 @@ pub enum SynthError {
         /// What the system said.
         message: String,
     },
+    /// What is still to be recorded does not fit the disk.
+    #[error(
+        "{clips} more clips need about {needed_mb} MB and {free_mb} MB are free on the disk of {path:?}; make room there \
+         and run again with --resume, finished files are kept"
+    )]
+    DiskFull {
+        /// The dataset.
+        path: PathBuf,
+        /// Clips to come.
+        clips: usize,
+        /// Estimate from clips that were recorded, 2²⁰ bytes.
+        needed_mb: u64,
+        /// What the system allows, 2²⁰ bytes.
+        free_mb: u64,
+    },
+    /// No attempt at a unit was accepted.
+    #[error(
+        "{scenario}: none of {attempts} attempts at unit {unit} was accepted, most often ({count} times) because of \
+         {reason:?}; widen the family's ranges or give other thresholds with --curation"
+    )]
+    Rejected {
+        /// Task or family.
+        scenario: String,
+        /// Position of the unit in the job.
+        unit: usize,
+        /// Attempts made.
+        attempts: u32,
+        /// Code of the most frequent reason.
+        reason: String,
+        /// How often it was the reason.
+        count: u64,
+    },
+    /// A scenario gave a clip that does not fit its own description.
+    #[error("{scenario}, seed {seed}: {message}")]
+    Scenario {
+        /// Task or family.
+        scenario: String,
+        /// Seed of the clip.
+        seed: u64,
+        /// What does not fit.
+        message: String,
+    },
+    /// Shards that cannot be merged.
+    #[error("{path:?} cannot be merged: {message}")]
+    Merge {
+        /// The shard, or the output folder.
+        path: PathBuf,
+        /// Why not.
+        message: String,
+    },
     /// Reading a dataset back failed.
     #[error("cannot read {path:?}: {message}; the dataset is damaged, record it again into another folder")]
     Read {

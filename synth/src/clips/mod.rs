@@ -1,15 +1,23 @@
-//! Clips: episodes of random, scripted and noisy behaviour, recorded in parallel and written in order.
+//! Clips: units of trajectories, simulated ahead by workers, drawn and written in order.
+//!
+//! Unit → **trajectories** (pure functions of scenario, seed and options) → annotated → curated → pixels → files.
 
-mod episode;
+mod disk;
+mod draw;
 mod error;
 mod options;
-mod recorder;
+mod pipeline;
+mod plan;
+mod sensor;
+mod sequence;
+mod stages;
 mod trajectory;
+mod unit;
 mod write;
 
-pub use episode::Episode;
 pub use error::SynthError;
 pub use options::{DatasetSummary, SynthOptions, SynthProgress, SynthSummary};
-pub use recorder::Recorder;
+pub use stages::Stage;
 pub use trajectory::{Link, Sensor, Trajectory};
+pub use unit::{ATTEMPTS_MAX, BALANCE_ATTEMPTS, UNBALANCED};
 pub use write::write_dataset;

@@ -1,34 +1,47 @@
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
-use worldstep_env::policy::PolicyMix;
+use super::stages::Stage;
+use crate::lerobot::ImageChannel;
+use crate::scenario::{ScenarioOptions, UnitKind};
 
 /// What is to be recorded, and where.
 #[derive(Clone, Debug)]
 pub struct SynthOptions {
-    /// Task id, its kebab-case name, or `all`: one dataset a task, in subfolders.
+    /// Family name, task id or name, path of a family's file, several of them with commas between, or `all`. More than
+    /// one makes one dataset each, in subfolders.
     pub scenario: String,
-    /// Clips in all.
+    /// Accepted clips in all.
     pub clips: usize,
     /// The dataset's folder.
     pub out: PathBuf,
-    /// Episode `e` has seed `seed + e`.
+    /// Unit `u` has seed `seed + u` at the first attempt.
     pub seed: u64,
     /// Side of the square frames in pixels.
     pub frame_size: u32,
-    /// How often each behaviour is chosen.
-    pub mix: PolicyMix,
+    /// How clips hang together.
+    pub unit: UnitKind,
+    /// How scenarios are drawn: randomisation, behaviours, length.
+    pub scenarios: ScenarioOptions,
+    /// Images that are stored.
+    pub channels: Vec<ImageChannel>,
+    /// Record only this shard `i` of `n`.
+    pub shard: Option<(usize, usize)>,
     /// Go on with what is in `out`.
     pub resume: bool,
-    /// Episodes recorded at once. What is recorded does not depend on it.
-    pub lanes: usize,
+    /// Threads that simulate and encode. What is recorded does not depend on it.
+    pub workers: usize,
     /// Set by someone else to end early, with a valid dataset.
     pub stop: Arc<AtomicBool>,
+    /// Time since whenever, for the breakdown in the summary; stands still by default.
+    pub clock: fn() -> Duration,
 }
 
 impl SynthOptions {
-    /// Options with defaults: seed 0, frames of 64 pixels, 16 lanes.
+    /// Options with defaults: seed 0, single clips, frames of 64 pixels with every channel, as many workers as cores.
     pub fn new(scenario: impl Into<String>, clips: usize, out: impl Into<PathBuf>) -> Self {
         Self {
             scenario: scenario.into(),
@@ -36,10 +49,14 @@ impl SynthOptions {
             out: out.into(),
             seed: 0,
             frame_size: 64,
-            mix: PolicyMix::default(),
+            unit: UnitKind::Single,
+            scenarios: ScenarioOptions::default(),
+            channels: ImageChannel::ALL.to_vec(),
+            shard: None,
             resume: false,
-            lanes: 16,
+            workers: std::thread::available_parallelism().map_or(1, usize::from),
             stop: Arc::default(),
+            clock: || Duration::ZERO,
         }
     }
 
@@ -52,9 +69,9 @@ impl SynthOptions {
 /// How far recording is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SynthProgress {
-    /// Task that is being recorded.
-    pub scenario: &'static str,
-    /// Clips recorded, those found by `resume` included.
+    /// What is being recorded.
+    pub scenario: String,
+    /// Clips written, those found by `resume` included.
     pub clips_done: usize,
     /// Clips wanted.
     pub clips_total: usize,
@@ -63,18 +80,18 @@ pub struct SynthProgress {
 }
 
 /// What is in the folder at the end.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct SynthSummary {
-    /// One entry a task.
+    /// One entry a scenario.
     pub datasets: Vec<DatasetSummary>,
     /// Ended early because it was asked to.
     pub interrupted: bool,
 }
 
 /// One dataset that was written.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct DatasetSummary {
-    /// Task id.
+    /// Task id or family name.
     pub scenario: String,
     /// Its folder.
     pub path: PathBuf,
@@ -84,6 +101,22 @@ pub struct DatasetSummary {
     pub frames: usize,
     /// BLAKE3 over the clips' content hashes, hexadecimal.
     pub hash: String,
+    /// Units in it.
+    pub units: usize,
+    /// Clips by outcome; empty for a task.
+    pub outcomes: BTreeMap<String, usize>,
+    /// Attempts that were rejected on the way, by reason.
+    pub rejected: BTreeMap<String, u64>,
+    /// Seconds of this run in each of [`Stage::ALL`], summed over threads.
+    pub stage_seconds: [f64; Stage::ALL.len()],
+}
+
+impl DatasetSummary {
+    /// Share of attempts that were accepted.
+    pub fn accept_rate(&self) -> f64 {
+        let rejected: u64 = self.rejected.values().sum();
+        self.units as f64 / (self.units as u64 + rejected).max(1) as f64
+    }
 }
 
 impl SynthSummary {

@@ -1,19 +1,22 @@
-use std::path::Path;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 
-use crossbeam::channel::{Receiver, bounded};
-use worldstep_env::policy::ClipPolicy;
-use worldstep_env::registry::{TASKS, TaskEntry, find};
+use serde_json::json;
+use worldstep_env::dataset::{DatasetInfo, FORMAT_VERSION, ScenarioInfo};
 
+use super::draw::clip_renderer;
 use super::options::DatasetSummary;
-use super::{Episode, Recorder, SynthError, SynthOptions, SynthProgress, SynthSummary};
-use crate::lerobot::DatasetWriter;
+use super::pipeline::Job;
+use super::plan::{Plan, unit_clips, unit_name};
+use super::stages::Stages;
+use super::{SynthError, SynthOptions, SynthProgress, SynthSummary};
+use crate::lerobot::{DatasetWriter, Names};
+use crate::scenario::Scenario;
 
-/// Episodes that may wait for the writer before recording pauses.
-const QUEUE_EPISODES: usize = 4;
 /// Largest side of a frame in pixels.
 const FRAME_SIZE_MAX: u32 = 1024;
 
-/// Records clips and writes them as a dataset: physics → pixels → (another thread) encoding → files.
+/// Records clips and writes them as datasets: simulation → pixels → encoding → files, each on threads of its own.
 ///
 /// # Errors
 /// [`SynthError`]; files that were finished before stay, and `resume` goes on from them.
@@ -22,18 +25,16 @@ pub fn write_dataset(
     progress: &mut dyn FnMut(&SynthProgress),
 ) -> Result<SynthSummary, SynthError> {
     check(options)?;
+    let parts = parts(options)?;
     let mut datasets = Vec::new();
-    if options.scenario == "all" {
-        let share = |i: usize| options.clips / TASKS.len() + usize::from(i < options.clips % TASKS.len());
-        for (i, task) in TASKS.iter().enumerate() {
-            datasets.push(write_task(options, task, (&options.out.join(task.scenario), share(i)), progress)?);
-        }
-    } else {
-        let task = find(&options.scenario)?;
-        datasets.push(write_task(options, task, (&options.out, options.clips), progress)?);
+    let mut interrupted = false;
+    for (scenario, dir, clips) in &parts {
+        let plan = Plan::new(options.unit, *clips, options.shard)?;
+        let dataset = write_scenario(options, scenario, (dir, plan), progress)?;
+        interrupted |= dataset.clips < plan.clips;
+        datasets.push(dataset);
     }
-    let summary = SynthSummary { datasets, interrupted: false };
-    Ok(SynthSummary { interrupted: summary.clips() < options.clips, ..summary })
+    Ok(SynthSummary { datasets, interrupted })
 }
 
 fn check(options: &SynthOptions) -> Result<(), SynthError> {
@@ -51,93 +52,98 @@ fn check(options: &SynthOptions) -> Result<(), SynthError> {
     Ok(())
 }
 
-fn write_task(
+/// Each scenario with its folder and its share of the clips, in whole units.
+fn parts(options: &SynthOptions) -> Result<Vec<(Scenario, PathBuf, usize)>, SynthError> {
+    let scenarios = match options.scenario.as_str() {
+        "all" => Scenario::all(),
+        names => names.split(',').map(|name| Scenario::find(name.trim())).collect::<Result<_, _>>()?,
+    };
+    if let [one] = scenarios.as_slice() {
+        return Ok(vec![(one.clone(), options.out.clone(), options.clips)]);
+    }
+    // Checked for the whole, so that the message names the number that was given.
+    Plan::new(options.unit, options.clips, options.shard)?;
+    let units = options.clips / unit_clips(options.unit);
+    let share = |i: usize| units / scenarios.len() + usize::from(i < units % scenarios.len());
+    let mut parts: Vec<(Scenario, PathBuf, usize)> = Vec::new();
+    for (i, scenario) in scenarios.iter().enumerate() {
+        let dir = options.out.join(scenario.folder());
+        if parts.iter().any(|(_, other, _)| *other == dir) {
+            let message = format!("the scenario {:?} is there twice", scenario.folder());
+            return Err(SynthError::Options { message });
+        }
+        parts.push((scenario.clone(), dir, share(i) * unit_clips(options.unit)));
+    }
+    parts.retain(|(_, _, clips)| *clips > 0);
+    Ok(parts)
+}
+
+fn write_scenario(
     options: &SynthOptions,
-    task: &'static TaskEntry,
-    (dir, clips): (&Path, usize),
+    scenario: &Scenario,
+    (dir, plan): (&Path, Plan),
     progress: &mut dyn FnMut(&SynthProgress),
 ) -> Result<DatasetSummary, SynthError> {
-    let scene = (task.make)().scene().clone();
-    let mut writer = DatasetWriter::new(dir, task, &scene, (options.seed, options.frame_size));
+    let renderer = clip_renderer(options.frame_size)?;
+    let info = dataset_info(options, scenario, plan, renderer.adapter_name());
+    let slots = scenario.slots();
+    let names = Names {
+        task: scenario.summary().to_owned(),
+        robot: scenario.folder().to_owned(),
+        fps: scenario.fps(),
+    };
+    let mut writer = DatasetWriter::new(dir, info, names)?;
     if options.resume {
-        writer.resume(clips)?;
-        check_policies(options, &writer, dir)?;
+        writer.resume(plan.clips)?;
     }
-    let found = writer.entries().len();
-    if found < clips && !options.stopped() {
-        record(options, task, found..clips, &mut writer, progress)?;
+    let stages = Stages::new(options.clock);
+    if writer.next_index() < plan.clips && !options.stopped() {
+        let job = Job { scenario, options, plan, slots: &slots, stages: &stages };
+        job.record(renderer, &mut writer, progress)?;
     }
     writer.finish()?;
-    let entries = writer.entries();
-    let mut hasher = blake3::Hasher::new();
-    for entry in entries {
-        hasher.update(entry.hash.as_bytes());
-    }
+    let totals = writer.totals();
     Ok(DatasetSummary {
-        scenario: task.id.to_owned(),
+        scenario: scenario.name().to_owned(),
         path: dir.to_owned(),
-        clips: entries.len(),
-        frames: entries.iter().map(|entry| entry.length).sum(),
-        hash: hasher.finalize().to_hex().to_string(),
+        clips: totals.episodes,
+        frames: totals.frames,
+        hash: totals.hash(),
+        units: totals.units,
+        outcomes: totals.outcomes.clone(),
+        rejected: totals.rejected.clone(),
+        stage_seconds: stages.seconds(),
     })
 }
 
-/// The mix of behaviours is not written down, but what it chose is.
-fn check_policies(options: &SynthOptions, writer: &DatasetWriter, dir: &Path) -> Result<(), SynthError> {
-    for entry in writer.entries() {
-        let policy = ClipPolicy::new(&options.mix, entry.seed).kind().name();
-        if policy != entry.policy {
-            let message = format!(
-                "episode {} there is {}, but with this mix of behaviours it is {policy}",
-                entry.index, entry.policy
-            );
-            return Err(SynthError::Mismatch { path: dir.to_owned(), message });
-        }
+/// What the dataset says of itself: everything that decides what is recorded.
+fn dataset_info(options: &SynthOptions, scenario: &Scenario, plan: Plan, driver: &str) -> DatasetInfo {
+    let settings = [
+        ("unit", unit_name(options.unit)),
+        ("policy", json!(options.scenarios.mix).to_string()),
+        ("horizon", json!(options.scenarios.horizon).to_string()),
+        ("randomisation", json!(options.scenarios.randomisation).to_string()),
+    ];
+    DatasetInfo {
+        format: FORMAT_VERSION,
+        writer: env!("CARGO_PKG_VERSION").to_owned(),
+        frame_size: options.frame_size,
+        seed: options.seed,
+        scenarios: vec![ScenarioInfo {
+            id: scenario.name().to_owned(),
+            action_space: scenario.action_space(),
+            state_space: scenario.state_space(),
+            max_episode_steps: (scenario.max_len() as f32 * options.scenarios.horizon).ceil() as u32,
+            instances: scenario.slots(),
+            outcomes: scenario.outcomes().to_vec(),
+        }],
+        channels: options.channels.iter().map(|channel| channel.name().to_owned()).collect(),
+        cameras: scenario.camera_names(),
+        driver: driver.to_owned(),
+        settings: settings
+            .map(|(name, value)| (name.to_owned(), value))
+            .into_iter()
+            .collect::<BTreeMap<_, _>>(),
+        shard: plan.shard,
     }
-    Ok(())
-}
-
-fn record(
-    options: &SynthOptions,
-    task: &'static TaskEntry,
-    range: std::ops::Range<usize>,
-    writer: &mut DatasetWriter,
-    progress: &mut dyn FnMut(&SynthProgress),
-) -> Result<(), SynthError> {
-    let clips_total = range.end;
-    let mut report = SynthProgress { scenario: task.id, clips_done: range.start, clips_total, frames: 0 };
-    let how = (options.seed, options.mix);
-    let mut recorder = Recorder::new(task, range, options.lanes, options.frame_size, how)?;
-    progress(&report);
-    std::thread::scope(|scope| {
-        let (sender, receiver) = bounded::<Episode>(QUEUE_EPISODES);
-        let written = scope.spawn(move || write_all(writer, &receiver));
-        let mut deliver = |episode: Episode| {
-            report.clips_done += 1;
-            report.frames += episode.len;
-            // A writer that has failed hangs up; its own error says why.
-            let open = sender.send(episode).is_ok();
-            progress(&report);
-            open
-        };
-        let mut recorded = Ok(true);
-        while !options.stopped() && matches!(recorded, Ok(true)) {
-            recorded = recorder.step(&mut deliver);
-        }
-        drop(sender);
-        let written = written.join().unwrap_or_else(|_| {
-            let message = "the writing thread panicked".to_owned();
-            Err(SynthError::Write { path: options.out.clone(), message })
-        });
-        recorded?;
-        written
-    })
-}
-
-/// Until the recorder hangs up or a file fails; what came before is then finished or dropped.
-fn write_all(writer: &mut DatasetWriter, episodes: &Receiver<Episode>) -> Result<(), SynthError> {
-    for episode in episodes {
-        writer.push(&episode)?;
-    }
-    writer.finish()
 }

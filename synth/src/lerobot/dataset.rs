@@ -1,19 +1,17 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use arrow_schema::Schema;
-use worldstep_env::Scene;
-use worldstep_env::dataset::{
-    DatasetInfo, EPISODES_PER_FILE, FORMAT_VERSION, INFO_KEY, ScenarioInfo, labels,
-};
-use worldstep_env::registry::TaskEntry;
+use worldstep_env::dataset::{DatasetInfo, EPISODES_PER_FILE, INFO_KEY, file_path};
 
+use super::episode_reader::read_episodes;
 use super::episodes::{self, EpisodeEntry};
-use super::features::{Feature, Sizes, features, hugging_face_schema};
+use super::features::{Feature, features, hugging_face_schema, schema};
 use super::meta;
-use super::parquet_file::ParquetFile;
-use super::rows::{arrow_field, encode_rows};
-use crate::clips::{Episode, SynthError};
+use super::parquet_file::{ParquetFile, remove_parts};
+use super::rows::{EncodedEpisode, Place};
+use super::tables::{self, TABLES};
+use super::totals::Totals;
+use crate::clips::SynthError;
 
 /// Writes episodes, in order, as a LeRobotDataset v3.0.
 ///
@@ -21,49 +19,73 @@ use crate::clips::{Episode, SynthError};
 /// dataset after every file.
 pub struct DatasetWriter {
     dir: PathBuf,
-    task: &'static TaskEntry,
     info: DatasetInfo,
+    names: Names,
     features: Vec<Feature>,
-    /// Episodes of finished files, then those of the file under way.
+    /// Episodes of finished files.
+    totals: Totals,
+    /// What [`resume`](Self::resume) found, episodes that are recorded again included.
+    found: Totals,
+    file: Option<FileUnderWay>,
+}
+
+/// What `meta` says of the scenario that [`DatasetInfo`] does not.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Names {
+    /// LeRobot's task: one line on what is to be seen or done.
+    pub task: String,
+    /// LeRobot's robot type.
+    pub robot: String,
+    /// Rows in a second.
+    pub fps: u32,
+}
+
+/// The file of episodes that is not whole yet.
+struct FileUnderWay {
+    data: ParquetFile,
+    tables: [ParquetFile; 3],
     entries: Vec<EpisodeEntry>,
-    /// Episodes that [`resume`](Self::resume) found, those that are recorded again included.
-    found: Vec<EpisodeEntry>,
-    file: Option<ParquetFile>,
 }
 
 impl DatasetWriter {
-    /// A writer into `dir` of clips of `task` whose instances are those of `scene`.
-    pub fn new(dir: &Path, task: &'static TaskEntry, scene: &Scene, (seed, frame_size): (u64, u32)) -> Self {
-        let (state_space, action_space) = ((task.state_space)(), (task.action_space)());
-        let sizes = Sizes {
-            frame: frame_size as usize,
-            state: state_space.flat_len(),
-            action: action_space.flat_len(),
-            objects: scene.instances.len(),
-        };
-        let scenario = ScenarioInfo {
-            id: task.id.to_owned(),
-            action_space,
-            state_space,
-            max_episode_steps: task.max_episode_steps,
-            instances: labels(scene),
-            outcomes: Vec::new(),
-        };
-        let info = DatasetInfo {
-            format: FORMAT_VERSION,
-            writer: env!("CARGO_PKG_VERSION").to_owned(),
-            frame_size,
-            seed,
-            scenarios: vec![scenario],
-            ..DatasetInfo::default()
-        };
-        let features = features(&sizes);
-        Self { dir: dir.to_owned(), task, info, features, entries: Vec::new(), found: Vec::new(), file: None }
+    /// A writer into `dir`.
+    ///
+    /// # Errors
+    /// [`SynthError::Options`] if `info` asks for what cannot be written.
+    pub fn new(dir: &Path, info: DatasetInfo, names: Names) -> Result<Self, SynthError> {
+        let features = features(&info).map_err(|message| SynthError::Options { message })?;
+        let (totals, found) = (Totals::default(), Totals::default());
+        Ok(Self { dir: dir.to_owned(), info, names, features, totals, found, file: None })
     }
 
-    /// What has been written, or found by [`resume`](Self::resume).
-    pub fn entries(&self) -> &[EpisodeEntry] {
-        &self.entries
+    /// Its folder.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// The dataset's features, in the order of its columns.
+    pub fn features(&self) -> &[Feature] {
+        &self.features
+    }
+
+    /// What the dataset says of itself.
+    pub fn info(&self) -> &DatasetInfo {
+        &self.info
+    }
+
+    /// What is in finished files.
+    pub fn totals(&self) -> &Totals {
+        &self.totals
+    }
+
+    /// Position of the next episode.
+    pub fn next_index(&self) -> usize {
+        self.totals.episodes + self.file.as_ref().map_or(0, |file| file.entries.len())
+    }
+
+    /// Bytes of the file under way.
+    pub fn file_bytes(&self) -> u64 {
+        self.file.as_ref().map_or(0, |file| file.data.bytes_written())
     }
 
     /// Goes on with what is in the folder: all whole files are kept, a last one with fewer episodes is recorded again
@@ -72,71 +94,50 @@ impl DatasetWriter {
     /// # Errors
     /// [`SynthError::Mismatch`] if the dataset there is of another kind, [`SynthError::Read`] if it is damaged.
     pub fn resume(&mut self, clips: usize) -> Result<(), SynthError> {
-        let path = self.dir.join("meta/info.json");
-        let Ok(text) = std::fs::read_to_string(&path) else { return Ok(()) };
-        let wrong = |message: String| SynthError::Read { path: path.clone(), message };
-        let json: serde_json::Value =
-            serde_json::from_str(&text).map_err(|error| wrong(error.to_string()))?;
-        let found: DatasetInfo =
-            serde_json::from_value(json[INFO_KEY].clone()).map_err(|error| wrong(error.to_string()))?;
-        if found != self.info {
-            return Err(SynthError::Mismatch { path: self.dir.clone(), message: self.difference(&found) });
+        remove_parts(&self.dir)?;
+        let Some((found, total)) = read_info(&self.dir)? else { return Ok(()) };
+        if let Some(difference) = super::info::difference(&found, &self.info) {
+            return Err(SynthError::Mismatch { path: self.dir.clone(), message: difference });
         }
-        let total = json["total_episodes"].as_u64().unwrap_or(0) as usize;
-        let mut entries = Vec::new();
-        for index in 0..total.div_ceil(EPISODES_PER_FILE) {
-            entries.extend(episodes::read(&self.path("meta/episodes", index), &self.features)?);
+        for file in 0..total.div_ceil(EPISODES_PER_FILE) {
+            let entries = read_episodes(&self.path("meta/episodes", file), &self.features)?;
+            entries.iter().for_each(|entry| self.found.add(entry));
+            if entries.len() == EPISODES_PER_FILE || total >= clips {
+                entries.iter().for_each(|entry| self.totals.add(entry));
+            }
         }
-        self.found.clone_from(&entries);
-        if entries.len() < clips {
-            entries.truncate(entries.len() / EPISODES_PER_FILE * EPISODES_PER_FILE);
-        }
-        self.entries = entries;
         Ok(())
     }
 
-    fn difference(&self, found: &DatasetInfo) -> String {
-        let ids =
-            |info: &DatasetInfo| info.scenarios.iter().map(|s| s.id.clone()).collect::<Vec<_>>().join(", ");
-        format!(
-            "it holds clips of {} with seed {}, frames of {} pixels, written by version {}; asked for {} with seed \
-             {}, frames of {} pixels, version {}",
-            ids(found),
-            found.seed,
-            found.frame_size,
-            found.writer,
-            ids(&self.info),
-            self.info.seed,
-            self.info.frame_size,
-            self.info.writer,
-        )
+    /// Where the next episode goes, if it has `len` rows.
+    pub fn next_place(&self, len: usize) -> Place {
+        Place { index: self.next_index(), first_row: self.next_row(), len, fps: self.names.fps }
     }
 
-    /// Appends `episode`.
+    /// Appends an episode that was encoded for the place that is next.
     ///
     /// # Errors
     /// [`SynthError::Write`]; finished files stay as they are.
-    pub fn push(&mut self, episode: &Episode) -> Result<(), SynthError> {
-        let first_row = self.entries.last().map_or(0, |last| last.first_row + last.length);
-        let path = self.path("data", episode.index / EPISODES_PER_FILE);
-        let rows = encode_rows(episode, &self.features, (self.info.frame_size, self.task.fps, first_row))
-            .map_err(SynthError::write(&path))?;
+    pub fn append(&mut self, episode: EncodedEpisode) -> Result<(), SynthError> {
+        let (index, row) = (episode.entry.facts.index, episode.entry.first_row);
+        if (index, row) != (self.next_index(), self.next_row()) {
+            let message = format!("episode {index} came where {} was due", self.next_index());
+            return Err(SynthError::write(&self.dir)(message));
+        }
         let mut file = match self.file.take() {
             Some(file) => file,
-            None => self.start_file(&path)?,
+            None => self.start_file()?,
         };
-        file.write_row_group(&rows.batch)?;
+        file.data.write_row_group(&episode.rows)?;
+        for (table, rows) in file.tables.iter_mut().zip(&episode.tables) {
+            if rows.num_rows() > 0 {
+                table.write_row_group(rows)?;
+            }
+        }
+        file.entries.push(episode.entry);
+        let whole = file.entries.len() == EPISODES_PER_FILE;
         self.file = Some(file);
-        self.entries.push(EpisodeEntry {
-            index: episode.index,
-            length: episode.len,
-            first_row,
-            seed: episode.seed,
-            policy: episode.policy.name().to_owned(),
-            hash: episode.content_hash(),
-            stats: rows.stats,
-        });
-        if self.entries.len().is_multiple_of(EPISODES_PER_FILE) { self.finish_file() } else { Ok(()) }
+        if whole { self.finish_file() } else { Ok(()) }
     }
 
     /// Finishes the file under way, so that all episodes pushed are in the dataset; if the folder already has a longer
@@ -145,37 +146,81 @@ impl DatasetWriter {
     /// # Errors
     /// [`SynthError::Write`].
     pub fn finish(&mut self) -> Result<(), SynthError> {
-        if self.entries.len() < self.found.len() {
+        if self.next_index() < self.found.episodes {
             self.file = None;
-            self.entries.clone_from(&self.found);
+            self.totals.clone_from(&self.found);
         }
-        if self.file.is_some() { self.finish_file() } else { Ok(()) }
+        // A shard of no episodes says so; its neighbours can then be merged.
+        let empty = self.info.shard.is_some() && self.next_index() == 0;
+        if self.file.is_some() {
+            self.finish_file()
+        } else if empty {
+            self.write_meta()
+        } else {
+            Ok(())
+        }
     }
 
-    fn start_file(&self, path: &Path) -> Result<ParquetFile, SynthError> {
-        let schema = Schema::new(self.features.iter().map(arrow_field).collect::<Vec<_>>());
-        ParquetFile::create(path, Arc::new(schema), &[("huggingface", hugging_face_schema(&self.features))])
+    fn next_row(&self) -> usize {
+        let last = self.file.as_ref().and_then(|file| file.entries.last());
+        last.map_or(self.totals.frames, |last| last.first_row + last.length)
     }
 
-    /// Data first, then what says that it is there.
+    fn start_file(&self) -> Result<FileUnderWay, SynthError> {
+        let index = self.next_index() / EPISODES_PER_FILE;
+        let keys = [("huggingface", hugging_face_schema(&self.features))];
+        let data = ParquetFile::create(&self.path("data", index), Arc::new(schema(&self.features)), &keys)?;
+        let [a, b, c] = tables::schemas();
+        let table = |i: usize, schema| ParquetFile::create(&self.path(TABLES[i], index), schema, &[]);
+        Ok(FileUnderWay { data, tables: [table(0, a)?, table(1, b)?, table(2, c)?], entries: Vec::new() })
+    }
+
+    /// Data and tables first, then what says that they are there.
     fn finish_file(&mut self) -> Result<(), SynthError> {
         let Some(file) = self.file.take() else { return Ok(()) };
-        file.finish()?;
-        let index = (self.entries.len() - 1) / EPISODES_PER_FILE;
-        let path = self.path("meta/episodes", index);
-        let names = (self.task.id, self.task.summary);
-        let batch = episodes::batch(&self.entries[index * EPISODES_PER_FILE..], &self.features, names)
+        file.data.finish()?;
+        for table in file.tables {
+            table.finish()?;
+        }
+        let path = self.path("meta/episodes", self.totals.episodes / EPISODES_PER_FILE);
+        let batch = episodes::batch(&file.entries, &self.features, &self.names.task)
             .map_err(SynthError::write(&path))?;
-        let mut file = ParquetFile::create(&path, batch.schema(), &[])?;
-        file.write_row_group(&batch)?;
-        file.finish()?;
-        meta::write_tasks(&self.dir, self.task.summary)?;
-        meta::write_stats(&self.dir, &self.features, &self.entries)?;
-        let robot = (self.task.fps, self.task.scenario);
-        meta::write_info(&self.dir, &self.info, &self.features, &self.entries, robot)
+        let mut meta_file = ParquetFile::create(&path, batch.schema(), &[])?;
+        meta_file.write_row_group(&batch)?;
+        meta_file.finish()?;
+        file.entries.iter().for_each(|entry| self.totals.add(entry));
+        self.write_meta()
+    }
+
+    fn write_meta(&self) -> Result<(), SynthError> {
+        meta::write_tasks(&self.dir, &self.names.task)?;
+        meta::write_stats(&self.dir, &self.features, &self.totals.stats)?;
+        let (totals, names) =
+            ((self.totals.episodes, self.totals.frames), (self.names.fps, &*self.names.robot));
+        meta::write_info(&self.dir, &self.info, &self.features, totals, names)
     }
 
     fn path(&self, part: &str, file: usize) -> PathBuf {
-        self.dir.join(format!("{part}/chunk-000/file-{file:03}.parquet"))
+        self.dir.join(file_path(part, file))
     }
+}
+
+/// What `meta/info.json` in `dir` says of the dataset, and how many episodes it has; `None` if there is no such file.
+///
+/// # Errors
+/// [`SynthError::Read`] if it cannot be understood.
+pub fn read_info(dir: &Path) -> Result<Option<(DatasetInfo, usize)>, SynthError> {
+    let path = dir.join("meta/info.json");
+    let Ok(text) = std::fs::read_to_string(&path) else { return Ok(None) };
+    let wrong = |message: String| SynthError::Read { path: path.clone(), message };
+    let json: serde_json::Value = serde_json::from_str(&text).map_err(|error| wrong(error.to_string()))?;
+    let format = &json[INFO_KEY]["format"];
+    if *format != worldstep_env::dataset::FORMAT_VERSION {
+        let known = worldstep_env::dataset::FORMAT_VERSION;
+        return Err(wrong(format!("its format is version {format}, this build reads version {known}")));
+    }
+    let info: DatasetInfo =
+        serde_json::from_value(json[INFO_KEY].clone()).map_err(|error| wrong(error.to_string()))?;
+    let total = json["total_episodes"].as_u64().unwrap_or(0) as usize;
+    Ok(Some((info, total)))
 }

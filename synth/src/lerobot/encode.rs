@@ -10,16 +10,17 @@ pub fn rgb_png(pixels: &[u8], side: u32) -> Result<Vec<u8>, String> {
 }
 
 /// PNG of `side × side` 16-bit grey pixels.
-pub fn instance_png(pixels: &[u16], side: u32) -> Result<Vec<u8>, String> {
+pub fn gray_png(pixels: &[u16], side: u32) -> Result<Vec<u8>, String> {
     // The encoder takes native-endian samples and writes PNG's big-endian ones.
     png(bytemuck::cast_slice(pixels), side, ExtendedColorType::L16)
 }
 
-/// TIFF of `side × side` float32 values, exact.
-pub fn depth_tiff(pixels: &[f32], side: u32) -> Result<Vec<u8>, String> {
+/// TIFF of float32 values, `side` wide and as high as they go, exact.
+pub fn float_tiff(pixels: &[f32], side: u32) -> Result<Vec<u8>, String> {
     let mut bytes = Cursor::new(Vec::with_capacity(size_of_val(pixels) + 256));
+    let height = pixels.len() as u32 / side;
     TiffEncoder::new(&mut bytes)
-        .and_then(|mut encoder| encoder.write_image::<Gray32Float>(side, side, pixels))
+        .and_then(|mut encoder| encoder.write_image::<Gray32Float>(side, height, pixels))
         .map_err(|error| error.to_string())?;
     Ok(bytes.into_inner())
 }

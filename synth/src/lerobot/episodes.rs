@@ -1,93 +1,51 @@
-use std::fs::File;
-use std::path::Path;
 use std::sync::Arc;
 
 use arrow_array::builder::{ListBuilder, StringBuilder};
-use arrow_array::cast::AsArray as _;
-use arrow_array::types::{Float64Type, Int64Type};
-use arrow_array::{Array as _, ArrayRef, Float64Array, Int64Array, ListArray, RecordBatch, StringArray};
+use arrow_array::{
+    Array as _, ArrayRef, Float32Array, Float64Array, Int64Array, ListArray, RecordBatch, StringArray,
+};
 use arrow_buffer::OffsetBuffer;
 use arrow_schema::DataType;
-use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
-use worldstep_env::dataset::{EPISODES_PER_FILE, episode};
+use serde_json::json;
+use worldstep_env::dataset::{EPISODES_PER_FILE, FILES_PER_CHUNK, episode};
 
-use super::features::{Feature, FeatureKind, item};
+use super::clip::Facts;
+use super::features::{Feature, item};
 use super::stats::FeatureStats;
-use crate::clips::SynthError;
 
 /// What `meta/episodes` says of one episode.
 #[derive(Clone, Debug, PartialEq)]
 pub struct EpisodeEntry {
-    /// Position in the dataset.
-    pub index: usize,
+    /// What holds for the whole clip.
+    pub facts: Facts,
     /// Rows.
     pub length: usize,
     /// First row in the dataset.
     pub first_row: usize,
-    /// Seed of the reset.
-    pub seed: u64,
-    /// Name of the behaviour.
-    pub policy: String,
     /// BLAKE3 over everything recorded.
     pub hash: String,
     /// One entry a feature, in the features' order.
     pub stats: Vec<FeatureStats>,
 }
 
-impl EpisodeEntry {
-    /// `val` for every tenth episode.
-    pub fn split(&self) -> &'static str {
-        if self.index % 10 == 9 { "val" } else { "train" }
-    }
-
-    fn file_index(&self) -> i64 {
-        (self.index / EPISODES_PER_FILE) as i64
-    }
-}
-
 /// What of a statistic is a column of its own.
-type Moment = (&'static str, fn(&FeatureStats) -> &Vec<f64>);
-const MOMENTS: [Moment; 4] = [
+pub(super) type Moment = (&'static str, fn(&FeatureStats) -> &Vec<f64>);
+pub(super) const MOMENTS: [Moment; 4] = [
     ("min", |stats| &stats.min),
     ("max", |stats| &stats.max),
     ("mean", |stats| &stats.mean),
     ("std", |stats| &stats.std),
 ];
 
-/// `entries` as the rows of one file of `meta/episodes`.
-pub fn batch(
-    entries: &[EpisodeEntry],
-    features: &[Feature],
-    (scenario, task): (&str, &str),
-) -> Result<RecordBatch, String> {
-    let ints = |of: &dyn Fn(&EpisodeEntry) -> i64| -> ArrayRef {
-        Arc::new(Int64Array::from_iter_values(entries.iter().map(of)))
-    };
-    let texts = |of: &dyn Fn(&EpisodeEntry) -> String| -> ArrayRef {
-        Arc::new(StringArray::from_iter_values(entries.iter().map(of)))
-    };
-    let mut columns: Vec<(String, ArrayRef)> = vec![
-        ("episode_index".to_owned(), ints(&|e| e.index as i64)),
-        ("tasks".to_owned(), tasks(entries.len(), task)),
-        ("length".to_owned(), ints(&|e| e.length as i64)),
-        ("data/chunk_index".to_owned(), ints(&|_| 0)),
-        ("data/file_index".to_owned(), ints(&EpisodeEntry::file_index)),
-        ("dataset_from_index".to_owned(), ints(&|e| e.first_row as i64)),
-        ("dataset_to_index".to_owned(), ints(&|e| (e.first_row + e.length) as i64)),
-        ("meta/episodes/chunk_index".to_owned(), ints(&|_| 0)),
-        ("meta/episodes/file_index".to_owned(), ints(&EpisodeEntry::file_index)),
-        (episode::SEED.to_owned(), ints(&|e| e.seed as i64)),
-        (episode::SPLIT.to_owned(), texts(&|e| e.split().to_owned())),
-        (episode::SCENARIO.to_owned(), texts(&|_| scenario.to_owned())),
-        (episode::POLICY.to_owned(), texts(&|e| e.policy.clone())),
-        (episode::HASH.to_owned(), texts(&|e| e.hash.clone())),
-    ];
+/// `entries` as the rows of one file of `meta/episodes`, all of the task `task`.
+pub fn batch(entries: &[EpisodeEntry], features: &[Feature], task: &str) -> Result<RecordBatch, String> {
+    let mut columns = place_columns(entries, task);
+    columns.extend(fact_columns(entries)?);
     for (i, feature) in features.iter().enumerate() {
-        let is_image = matches!(feature.kind, FeatureKind::Image(_));
         for (name, of) in MOMENTS {
             let values = entries.iter().flat_map(|entry| of(&entry.stats[i]).iter().copied());
             let width = entries.first().map_or(0, |entry| of(&entry.stats[i]).len());
-            let array = moment_array(values.collect(), width, is_image)?;
+            let array = moment_array(values.collect(), width, feature.is_image())?;
             columns.push((format!("stats/{}/{name}", feature.name), array));
         }
         let counts = Int64Array::from_iter_values(entries.iter().map(|entry| entry.stats[i].count));
@@ -97,66 +55,64 @@ pub fn batch(
         .map_err(|error| error.to_string())
 }
 
-/// The entries of one file of `meta/episodes`.
-///
-/// # Errors
-/// [`SynthError::Read`] names the file and what is wrong with it.
-pub fn read(path: &Path, features: &[Feature]) -> Result<Vec<EpisodeEntry>, SynthError> {
-    let wrong = |message: String| SynthError::Read { path: path.to_owned(), message };
-    let file = File::open(path).map_err(|error| wrong(error.to_string()))?;
-    let reader = ParquetRecordBatchReaderBuilder::try_new(file)
-        .and_then(|builder| builder.build())
-        .map_err(|error| wrong(error.to_string()))?;
-    let mut entries = Vec::new();
-    for batch in reader {
-        let batch = batch.map_err(|error| wrong(error.to_string()))?;
-        for row in 0..batch.num_rows() {
-            let entry = read_entry(&batch, row, features);
-            entries.push(entry.ok_or_else(|| wrong("a column is missing or has another type".to_owned()))?);
-        }
-    }
-    Ok(entries)
+/// Columns that LeRobot has too.
+fn place_columns(entries: &[EpisodeEntry], task: &str) -> Vec<(String, ArrayRef)> {
+    let file = |e: &EpisodeEntry| e.facts.index / EPISODES_PER_FILE;
+    let (chunk_of, file_of) =
+        (|e: &EpisodeEntry| file(e) / FILES_PER_CHUNK, |e: &EpisodeEntry| file(e) % FILES_PER_CHUNK);
+    let columns: [(&str, ArrayRef); 9] = [
+        ("episode_index", ints(entries, |e| e.facts.index as i64)),
+        ("tasks", tasks(entries.len(), task)),
+        ("length", ints(entries, |e| e.length as i64)),
+        ("data/chunk_index", ints(entries, |e| chunk_of(e) as i64)),
+        ("data/file_index", ints(entries, |e| file_of(e) as i64)),
+        ("dataset_from_index", ints(entries, |e| e.first_row as i64)),
+        ("dataset_to_index", ints(entries, |e| (e.first_row + e.length) as i64)),
+        ("meta/episodes/chunk_index", ints(entries, |e| chunk_of(e) as i64)),
+        ("meta/episodes/file_index", ints(entries, |e| file_of(e) as i64)),
+    ];
+    columns.into_iter().map(|(name, array)| (name.to_owned(), array)).collect()
 }
 
-fn read_entry(batch: &RecordBatch, row: usize, features: &[Feature]) -> Option<EpisodeEntry> {
-    let int = |name: &str| {
-        let column = batch.column_by_name(name)?.as_primitive_opt::<Int64Type>()?;
-        Some(column.value(row))
+/// Columns of our own.
+fn fact_columns(entries: &[EpisodeEntry]) -> Result<Vec<(String, ArrayRef)>, String> {
+    let optional = |index: Option<usize>| index.map_or(-1, |index| index as i64);
+    let vectors = |of: fn(&Facts) -> &[f32]| -> Result<ArrayRef, String> {
+        let width = entries.first().map_or(0, |e| of(&e.facts).len());
+        let values = entries.iter().flat_map(|e| of(&e.facts).iter().copied());
+        nested(Arc::new(Float32Array::from_iter_values(values)), width)
     };
-    let text = |name: &str| Some(batch.column_by_name(name)?.as_string_opt::<i32>()?.value(row).to_owned());
-    let stats = features.iter().map(|feature| {
-        let moment = |name: &str| {
-            let column = batch.column_by_name(&format!("stats/{}/{name}", feature.name))?;
-            let mut values = column.as_list_opt::<i32>()?.value(row);
-            while let Some(list) = values.clone().as_list_opt::<i32>() {
-                values = list.values().slice(list.offsets().first() as usize, list_len(list));
-            }
-            Some(values.as_primitive_opt::<Float64Type>()?.values().to_vec())
-        };
-        let count = batch.column_by_name(&format!("stats/{}/count", feature.name))?;
-        let count = count.as_list_opt::<i32>()?.value(row);
-        Some(FeatureStats {
-            min: moment("min")?,
-            max: moment("max")?,
-            mean: moment("mean")?,
-            std: moment("std")?,
-            count: count.as_primitive_opt::<Int64Type>()?.values().first().copied()?,
-        })
-    });
-    Some(EpisodeEntry {
-        index: int("episode_index")? as usize,
-        length: int("length")? as usize,
-        first_row: int("dataset_from_index")? as usize,
-        seed: int(episode::SEED)? as u64,
-        policy: text(episode::POLICY)?,
-        hash: text(episode::HASH)?,
-        stats: stats.collect::<Option<_>>()?,
-    })
+    let columns: [(&str, ArrayRef); 20] = [
+        (episode::SEED, ints(entries, |e| e.facts.seed as i64)),
+        (episode::SPLIT, texts(entries, |e| e.facts.split.clone())),
+        (episode::SCENARIO, texts(entries, |e| e.facts.scenario.clone())),
+        (episode::POLICY, texts(entries, |e| e.facts.policy.clone())),
+        (episode::OUTCOME, texts(entries, |e| e.facts.outcome.clone())),
+        (episode::CAPTION, texts(entries, |e| e.facts.caption.clone())),
+        (episode::PARAMETERS, texts(entries, |e| e.facts.parameters.clone())),
+        (episode::SCENE, texts(entries, |e| e.facts.scene.clone())),
+        (episode::JOINTS, texts(entries, |e| e.facts.joints.clone())),
+        (episode::GRAVITY, vectors(|facts| &facts.gravity)?),
+        (episode::MASS, vectors(|facts| &facts.physical[0])?),
+        (episode::FRICTION, vectors(|facts| &facts.physical[1])?),
+        (episode::RESTITUTION, vectors(|facts| &facts.physical[2])?),
+        (episode::UNIT, ints(entries, |e| e.facts.unit as i64)),
+        (episode::REJECTED, texts(entries, |e| json!(e.facts.rejected).to_string())),
+        (episode::BRANCH_PARENT, ints(entries, |e| optional(e.facts.links.branch_parent))),
+        (episode::BRANCH_FRAME, ints(entries, |e| e.facts.links.branch_frame.map_or(-1, i64::from))),
+        (episode::VIOLATION, texts(entries, |e| e.facts.links.violation.clone())),
+        (episode::PAIR, ints(entries, |e| optional(e.facts.links.pair))),
+        (episode::HASH, texts(entries, |e| e.hash.clone())),
+    ];
+    Ok(columns.into_iter().map(|(name, array)| (name.to_owned(), array)).collect())
 }
 
-fn list_len(list: &ListArray) -> usize {
-    let offsets = list.offsets();
-    (offsets.last() - offsets.first()) as usize
+fn ints(entries: &[EpisodeEntry], of: impl Fn(&EpisodeEntry) -> i64) -> ArrayRef {
+    Arc::new(Int64Array::from_iter_values(entries.iter().map(of)))
+}
+
+fn texts(entries: &[EpisodeEntry], of: impl Fn(&EpisodeEntry) -> String) -> ArrayRef {
+    Arc::new(StringArray::from_iter_values(entries.iter().map(of)))
 }
 
 fn tasks(rows: usize, task: &str) -> ArrayRef {

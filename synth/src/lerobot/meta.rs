@@ -3,10 +3,9 @@ use std::sync::Arc;
 
 use arrow_array::{ArrayRef, Int64Array, RecordBatch, StringArray};
 use serde_json::{Map, Value, json};
-use worldstep_env::dataset::{DatasetInfo, INFO_KEY, LEROBOT_VERSION};
+use worldstep_env::dataset::{DatasetInfo, FILES_PER_CHUNK, INFO_KEY, LEROBOT_VERSION};
 
-use super::episodes::EpisodeEntry;
-use super::features::{Feature, FeatureKind, info_features};
+use super::features::{Feature, info_features};
 use super::parquet_file::{ParquetFile, write_text};
 use super::stats::FeatureStats;
 use crate::clips::SynthError;
@@ -16,24 +15,23 @@ pub fn write_info(
     dir: &Path,
     info: &DatasetInfo,
     features: &[Feature],
-    entries: &[EpisodeEntry],
+    (episodes, frames): (usize, usize),
     (fps, robot): (u32, &str),
 ) -> Result<(), SynthError> {
-    let frames: usize = entries.iter().map(|entry| entry.length).sum();
     let path = dir.join("meta/info.json");
     let ours = serde_json::to_value(info).map_err(|error| SynthError::write(&path)(error.to_string()))?;
     let value = json!({
         "codebase_version": LEROBOT_VERSION,
         "robot_type": robot,
-        "total_episodes": entries.len(),
+        "total_episodes": episodes,
         "total_frames": frames,
         "total_tasks": 1,
-        "chunks_size": 1000,
+        "chunks_size": FILES_PER_CHUNK,
         "data_files_size_in_mb": 100,
         "video_files_size_in_mb": 200,
         "fps": fps,
         // LeRobot knows contiguous splits only; ours is the column `split` of meta/episodes.
-        "splits": { "train": format!("0:{}", entries.len()) },
+        "splits": { "train": format!("0:{episodes}") },
         "data_path": "data/chunk-{chunk_index:03d}/file-{file_index:03d}.parquet",
         "video_path": null,
         "features": info_features(features, fps),
@@ -42,12 +40,12 @@ pub fn write_info(
     write_text(&path, &format!("{value:#}\n"))
 }
 
-/// Writes `meta/stats.json` over all episodes.
-pub fn write_stats(dir: &Path, features: &[Feature], entries: &[EpisodeEntry]) -> Result<(), SynthError> {
-    let merged = features.iter().enumerate().map(|(i, feature)| {
-        let stats = FeatureStats::merge(entries.iter().map(|entry| &entry.stats[i]));
-        (feature.name.to_owned(), stats.json(matches!(feature.kind, FeatureKind::Image(_))))
-    });
+/// Writes `meta/stats.json`: `stats` of each feature over all episodes.
+pub fn write_stats(dir: &Path, features: &[Feature], stats: &[FeatureStats]) -> Result<(), SynthError> {
+    let merged = features
+        .iter()
+        .zip(stats)
+        .map(|(feature, stats)| (feature.name.clone(), stats.json(feature.is_image())));
     let value = Value::Object(merged.collect::<Map<_, _>>());
     write_text(&dir.join("meta/stats.json"), &format!("{value:#}\n"))
 }

@@ -1,14 +1,29 @@
-//! A LeRobotDataset v3.0 on disk: rows → row groups → files, with the `meta` files that say what is in them.
+//! A LeRobotDataset v3.0 on disk: raw clips → rows → row groups → files, with the `meta` files that say what is in them.
 
+mod channel;
+mod clip;
+mod content_hash;
 mod dataset;
 mod encode;
+mod episode_reader;
 mod episodes;
 mod features;
+mod info;
 mod meta;
 mod parquet_file;
 mod rows;
 mod stats;
+mod tables;
+mod totals;
 
-pub use dataset::DatasetWriter;
+pub use channel::{ImageChannel, ImageCoding};
+pub use clip::{Clip, Column, Facts, Links};
+pub use content_hash::{content_hash, set_hash};
+pub use dataset::{DatasetWriter, Names, read_info};
+pub use episode_reader::read_episodes;
 pub use episodes::EpisodeEntry;
+pub use features::{Feature, FeatureKind, Source, features};
+pub use rows::{EncodedEpisode, Place, encode_episode};
 pub use stats::FeatureStats;
+pub use tables::TABLES;
+pub use totals::Totals;

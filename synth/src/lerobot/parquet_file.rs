@@ -4,11 +4,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arrow_array::RecordBatch;
-use arrow_schema::SchemaRef;
+use arrow_schema::{DataType, SchemaRef};
 use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::metadata::KeyValue;
-use parquet::file::properties::WriterProperties;
+use parquet::file::properties::{EnabledStatistics, WriterProperties};
+use parquet::schema::types::ColumnPath;
 
 use crate::clips::SynthError;
 
@@ -33,11 +34,18 @@ impl ParquetFile {
         let schema = Arc::new(schema.as_ref().clone().with_metadata(in_schema));
         let keys =
             metadata.iter().map(|(key, value)| KeyValue::new((*key).to_owned(), value.clone())).collect();
-        let properties = WriterProperties::builder()
+        let mut properties = WriterProperties::builder()
             .set_compression(Compression::ZSTD(ZstdLevel::default()))
             .set_created_by(concat!("worldstep ", env!("CARGO_PKG_VERSION")).to_owned())
-            .set_key_value_metadata(Some(keys))
-            .build();
+            .set_key_value_metadata(Some(keys));
+        // No two images are the same, so a dictionary of them would only be built to be thrown away.
+        for field in schema.fields().iter().filter(|field| matches!(field.data_type(), DataType::Struct(_))) {
+            let images = ColumnPath::from(vec![field.name().clone(), "bytes".to_owned()]);
+            properties = properties
+                .set_column_dictionary_enabled(images.clone(), false)
+                .set_column_statistics_enabled(images, EnabledStatistics::None);
+        }
+        let properties = properties.build();
         let file = File::create(&part).map_err(|error| fail(error.to_string()))?;
         let writer =
             ArrowWriter::try_new(file, schema, Some(properties)).map_err(|error| fail(error.to_string()))?;
@@ -51,6 +59,11 @@ impl ParquetFile {
             .write(batch)
             .and_then(|()| writer.flush())
             .map_err(|error| SynthError::write(&self.path)(error.to_string()))
+    }
+
+    /// Bytes in the row groups so far.
+    pub fn bytes_written(&self) -> u64 {
+        self.writer.as_ref().map_or(0, |writer| writer.bytes_written() as u64)
     }
 
     /// Writes the footer and gives the file its name.
@@ -83,6 +96,22 @@ pub fn write_text(path: &Path, text: &str) -> Result<(), SynthError> {
         let _ = std::fs::remove_file(&part);
         fail(error)
     })
+}
+
+/// Removes files that an interrupted run left unfinished, anywhere under `dir`.
+pub fn remove_parts(dir: &Path) -> Result<(), SynthError> {
+    let Ok(entries) = std::fs::read_dir(dir) else { return Ok(()) };
+    for path in entries.filter_map(|entry| entry.ok().map(|entry| entry.path())) {
+        if path.is_symlink() {
+            continue;
+        }
+        if path.is_dir() {
+            remove_parts(&path)?;
+        } else if path.extension().is_some_and(|extension| extension == "part") {
+            std::fs::remove_file(&path).map_err(|error| SynthError::write(&path)(error.to_string()))?;
+        }
+    }
+    Ok(())
 }
 
 fn part_path(path: &Path) -> PathBuf {

@@ -5,140 +5,157 @@ use arrow_array::{
     RecordBatch, StructArray, new_null_array,
 };
 use arrow_buffer::OffsetBuffer;
-use arrow_schema::{DataType, Schema};
+use arrow_schema::DataType;
 use rayon::prelude::*;
-use worldstep_env::dataset::feature;
 
+use super::channel::ImageCoding;
+use super::clip::{Clip, Column};
+use super::content_hash::content_hash;
 use super::encode;
-use super::features::{Feature, FeatureKind, image_fields, item};
+use super::episodes::EpisodeEntry;
+use super::features::{Feature, FeatureKind, Source, image_fields, item, schema};
 use super::stats::FeatureStats;
-use crate::clips::Episode;
+use super::tables;
 
-/// An episode as a row group of `data/`, with its statistics.
-pub struct EpisodeRows {
-    pub batch: RecordBatch,
-    /// One entry a feature, in the features' order.
-    pub stats: Vec<FeatureStats>,
+/// An episode as it goes to the files.
+pub struct EncodedEpisode {
+    /// Its row of `meta/episodes`.
+    pub entry: EpisodeEntry,
+    /// Its rows of `data`, one column a feature.
+    pub rows: RecordBatch,
+    /// Its rows of [`TABLES`](super::TABLES).
+    pub tables: [RecordBatch; 3],
 }
 
-/// One column's raw values.
-enum Column<'a> {
-    Image(ImageColumn<'a>),
-    Float(Vec<f32>),
-    Int(Vec<i64>),
-    Bool(Vec<bool>),
+/// Where an episode's rows are.
+#[derive(Clone, Copy, Debug)]
+pub struct Place {
+    /// Position of the episode in the dataset.
+    pub index: usize,
+    /// Its first row in the dataset.
+    pub first_row: usize,
+    /// Rows.
+    pub len: usize,
+    /// Rows in a second.
+    pub fps: u32,
 }
 
-enum ImageColumn<'a> {
-    Rgb(&'a [u8]),
-    Depth(&'a [f32]),
-    Instance(&'a [u16]),
+impl Place {
+    /// Where the episode after this one begins.
+    pub fn after(self) -> Self {
+        Self { index: self.index + 1, first_row: self.first_row + self.len, len: 0, ..self }
+    }
 }
 
-/// Encodes `episode`, whose first row is row `first_row` of the dataset.
-pub fn encode_rows(
-    episode: &Episode,
+/// `clip` as it will go to the files at `place`. Takes the cores of the thread pool that it is called in.
+///
+/// # Errors
+/// A sentence on what does not fit the dataset's features.
+pub fn encode_episode(clip: &Clip, features: &[Feature], place: Place) -> Result<EncodedEpisode, String> {
+    let (rows, hash) = rayon::join(|| encode_rows(clip, features, place), || content_hash(clip, features));
+    let (rows, stats) = rows?;
+    let facts = clip.facts.clone();
+    let entry = EpisodeEntry { facts, length: clip.len, first_row: place.first_row, hash, stats };
+    Ok(EncodedEpisode { entry, rows, tables: tables::batches(clip)? })
+}
+
+fn encode_rows(
+    clip: &Clip,
     features: &[Feature],
-    (side, fps, first_row): (u32, u32, usize),
-) -> Result<EpisodeRows, String> {
-    let schema = Schema::new(features.iter().map(arrow_field).collect::<Vec<_>>());
-    let mut columns = Vec::with_capacity(features.len());
-    let mut stats = Vec::with_capacity(features.len());
-    for feature in features {
-        let column = column(episode, feature.name, (side, fps, first_row));
-        // A sample is a row, also where a row has many pixels.
-        let samples = FeatureStats { count: episode.len as i64, ..column_stats(&column, &feature.kind) };
-        stats.push(samples);
-        columns.push(array(column, &feature.kind, (side, episode.len))?);
+    place: Place,
+) -> Result<(RecordBatch, Vec<FeatureStats>), String> {
+    let recorded = features.iter().filter(|feature| feature.source != Source::Position).count();
+    if clip.columns.len() != recorded {
+        return Err(format!("a clip of {} columns, expected {recorded}", clip.columns.len()));
     }
-    let batch = RecordBatch::try_new(Arc::new(schema), columns).map_err(|error| error.to_string())?;
-    Ok(EpisodeRows { batch, stats })
+    let encoded: Result<Vec<_>, String> = features
+        .par_iter()
+        .enumerate()
+        .map(|(i, feature)| match feature.source {
+            Source::Position => encode_column(&position(&feature.name, place), feature, place.len),
+            _ => encode_column(&clip.columns[i], feature, place.len),
+        })
+        .collect();
+    let (columns, stats) = encoded?.into_iter().unzip();
+    let rows =
+        RecordBatch::try_new(Arc::new(schema(features)), columns).map_err(|error| error.to_string())?;
+    Ok((rows, stats))
 }
 
-/// The Arrow field of a feature.
-pub fn arrow_field(feature: &Feature) -> arrow_schema::Field {
-    arrow_schema::Field::new(feature.name, feature.kind.arrow(), true)
+/// One column encoded, with its statistics.
+pub fn encode_column(
+    column: &Column,
+    feature: &Feature,
+    len: usize,
+) -> Result<(ArrayRef, FeatureStats), String> {
+    // A sample is a row, also where a row has many pixels.
+    let stats = || FeatureStats { count: len as i64, ..column_stats(column, feature.kind.elements()) };
+    let (array, stats) = rayon::join(|| array(column, &feature.kind, len), stats);
+    Ok((array.map_err(|message| format!("{}: {message}", feature.name))?, stats))
 }
 
-fn column<'a>(episode: &'a Episode, name: &str, (side, fps, first_row): (u32, u32, usize)) -> Column<'a> {
-    let len = episode.len;
-    let repeat = |values: &[f32]| Column::Float(values.repeat(len));
-    let camera = &episode.scene.camera;
+/// A column of LeRobot's own, which follows from the rows' position alone.
+pub fn position(name: &str, place: Place) -> Column {
+    let Place { index, first_row, len, fps } = place;
     match name {
-        feature::RGB => Column::Image(ImageColumn::Rgb(&episode.rgb)),
-        feature::DEPTH => Column::Image(ImageColumn::Depth(&episode.depth)),
-        feature::INSTANCE => Column::Image(ImageColumn::Instance(&episode.instance)),
-        feature::STATE => Column::Float(episode.state.clone()),
-        feature::ACTION => Column::Float(episode.action.clone()),
-        feature::REWARD => Column::Float(episode.reward.clone()),
-        feature::TERMINATED => Column::Bool(episode.terminated.clone()),
-        feature::TRUNCATED => Column::Bool(episode.truncated.clone()),
-        feature::DONE => {
-            Column::Bool(episode.terminated.iter().zip(&episode.truncated).map(|(a, b)| *a || *b).collect())
-        }
-        feature::SUCCESS => Column::Bool(episode.success.clone()),
-        feature::INTRINSICS => repeat(&camera.intrinsics(side, side)),
-        feature::WORLD_FROM_CAMERA => repeat(&camera.world_from_camera()),
-        feature::POSE => Column::Float(episode.pose.clone()),
-        feature::VELOCITY => Column::Float(episode.velocity.clone()),
-        feature::INSTANCE_ID => {
-            let ids: Vec<i64> =
-                episode.scene.instances.iter().map(|instance| i64::from(instance.id)).collect();
-            Column::Int(ids.repeat(len))
-        }
-        "timestamp" => Column::Float((0..len).map(|t| (t as f64 / f64::from(fps)) as f32).collect()),
-        "frame_index" => Column::Int((0..len as i64).collect()),
-        "episode_index" => Column::Int(vec![episode.index as i64; len]),
-        "index" => Column::Int((first_row as i64..(first_row + len) as i64).collect()),
-        _ => Column::Int(vec![0; len]),
+        "timestamp" => Column::F32((0..len).map(|t| (t as f64 / f64::from(fps)) as f32).collect()),
+        "frame_index" => Column::I64((0..len as i64).collect()),
+        "episode_index" => Column::I64(vec![index as i64; len]),
+        "index" => Column::I64((first_row as i64..(first_row + len) as i64).collect()),
+        _ => Column::I64(vec![0; len]),
     }
 }
 
-fn column_stats(column: &Column<'_>, kind: &FeatureKind) -> FeatureStats {
-    let width: usize = match kind {
-        FeatureKind::Image([_, _, channels]) => *channels,
-        _ => kind.shape().iter().product(),
-    };
+fn column_stats(column: &Column, width: usize) -> FeatureStats {
     match column {
         // As LeRobot has it: 8-bit images count from 0 to 1.
-        Column::Image(ImageColumn::Rgb(values)) => {
-            FeatureStats::of(values.iter().map(|v| f64::from(*v) / 255.0), width)
-        }
-        Column::Image(ImageColumn::Depth(values)) => {
-            FeatureStats::of(values.iter().map(|v| f64::from(*v)), width)
-        }
-        Column::Image(ImageColumn::Instance(values)) => {
-            FeatureStats::of(values.iter().map(|v| f64::from(*v)), width)
-        }
-        Column::Float(values) => FeatureStats::of(values.iter().map(|v| f64::from(*v)), width),
-        Column::Int(values) => FeatureStats::of(values.iter().map(|v| *v as f64), width),
+        Column::U8(values) => FeatureStats::of(values.iter().map(|v| f64::from(*v) / 255.0), width),
+        Column::U16(values) => FeatureStats::of(values.iter().map(|v| f64::from(*v)), width),
+        Column::F32(values) => FeatureStats::of(values.iter().map(|v| f64::from(*v)), width),
+        Column::I64(values) => FeatureStats::of(values.iter().map(|v| *v as f64), width),
         Column::Bool(values) => FeatureStats::of(values.iter().map(|v| f64::from(u8::from(*v))), width),
     }
 }
 
-fn array(column: Column<'_>, kind: &FeatureKind, (side, rows): (u32, usize)) -> Result<ArrayRef, String> {
-    match column {
-        Column::Image(images) => image_array(&images, side),
-        Column::Float(values) => shaped(Arc::new(Float32Array::from(values)), &kind.shape(), rows),
-        Column::Int(values) => shaped(Arc::new(Int64Array::from(values)), &kind.shape(), rows),
-        Column::Bool(values) => Ok(Arc::new(BooleanArray::from(values))),
+fn array(column: &Column, kind: &FeatureKind, rows: usize) -> Result<ArrayRef, String> {
+    match (column, kind) {
+        (_, FeatureKind::Image(coding, side)) => image_array(column, *coding, (*side, rows)),
+        (Column::F32(values), FeatureKind::Float(shape)) => {
+            shaped(Arc::new(Float32Array::from(values.clone())), shape, rows)
+        }
+        (Column::I64(values), FeatureKind::Int(shape)) => {
+            shaped(Arc::new(Int64Array::from(values.clone())), shape, rows)
+        }
+        (Column::Bool(values), FeatureKind::Bool) => {
+            shaped(Arc::new(BooleanArray::from(values.clone())), &[1], rows)
+        }
+        _ => Err(format!("values of another type than {}", kind.dtype())),
     }
 }
 
-fn image_array(images: &ImageColumn<'_>, side: u32) -> Result<ArrayRef, String> {
-    let pixels = (side * side) as usize;
-    let files: Result<Vec<Vec<u8>>, String> = match images {
-        ImageColumn::Rgb(values) => {
-            values.par_chunks_exact(pixels * 3).map(|image| encode::rgb_png(image, side)).collect()
+fn image_array(
+    column: &Column,
+    coding: ImageCoding,
+    (side, rows): (usize, usize),
+) -> Result<ArrayRef, String> {
+    let values = side * side * coding.values();
+    let side = side as u32;
+    let files: Result<Vec<Vec<u8>>, String> = match (column, coding) {
+        (Column::U8(all), ImageCoding::Rgb8) => {
+            all.par_chunks_exact(values).map(|image| encode::rgb_png(image, side)).collect()
         }
-        ImageColumn::Depth(values) => {
-            values.par_chunks_exact(pixels).map(|image| encode::depth_tiff(image, side)).collect()
+        (Column::U16(all), ImageCoding::Gray16) => {
+            all.par_chunks_exact(values).map(|image| encode::gray_png(image, side)).collect()
         }
-        ImageColumn::Instance(values) => {
-            values.par_chunks_exact(pixels).map(|image| encode::instance_png(image, side)).collect()
+        (Column::F32(all), ImageCoding::Float32(_)) => {
+            all.par_chunks_exact(values).map(|image| encode::float_tiff(image, side)).collect()
         }
+        _ => Err(format!("pixels of another type than {coding:?}")),
     };
     let files = files?;
+    if files.len() != rows {
+        return Err(format!("{} images for {rows} rows", files.len()));
+    }
     let bytes = BinaryArray::from_iter_values(files.iter().map(Vec::as_slice));
     let paths = new_null_array(&DataType::Utf8, files.len());
     let array = StructArray::try_new(image_fields(), vec![Arc::new(bytes), paths], None);

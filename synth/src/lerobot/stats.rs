@@ -21,43 +21,40 @@ impl FeatureStats {
         let mut min = vec![f64::INFINITY; width];
         let mut max = vec![f64::NEG_INFINITY; width];
         let (mut sum, mut squares) = (vec![0.0; width], vec![0.0; width]);
-        let mut total = 0;
-        for (i, value) in values.enumerate() {
-            let element = i % width;
+        let (mut total, mut element) = (0, 0);
+        for value in values {
             min[element] = value.min(min[element]);
             max[element] = value.max(max[element]);
             sum[element] += value;
             squares[element] += value * value;
-            total = i + 1;
+            total += 1;
+            element = if element + 1 == width { 0 } else { element + 1 };
         }
-        let count = (total / width).max(1) as f64;
+        let count = (total / width.max(1)).max(1) as f64;
         let mean: Vec<f64> = sum.iter().map(|sum| sum / count).collect();
         let std =
             squares.iter().zip(&mean).map(|(s, mean)| (s / count - mean * mean).max(0.0).sqrt()).collect();
-        Self { min, max, mean, std, count: (total / width) as i64 }
+        Self { min, max, mean, std, count: (total / width.max(1)) as i64 }
     }
 
-    /// Statistics of all samples behind `parts`, after the parallel variance formula.
-    pub fn merge<'a>(parts: impl Iterator<Item = &'a Self> + Clone) -> Self {
-        let width = parts.clone().next().map_or(0, |part| part.mean.len());
-        let count: i64 = parts.clone().map(|part| part.count).sum();
-        let weighted = |element: usize, value: &dyn Fn(&Self) -> f64| {
-            let sum: f64 = parts.clone().map(|part| part.count as f64 * value(part)).sum();
-            (element, sum / count.max(1) as f64).1
-        };
-        let fold = |element: usize, of: fn(&Self) -> &Vec<f64>, pick: fn(f64, f64) -> f64, start: f64| {
-            parts.clone().map(|part| of(part)[element]).fold(start, pick)
-        };
-        let elements = 0..width;
-        let mean: Vec<f64> = elements.clone().map(|i| weighted(i, &|part| part.mean[i])).collect();
-        let variance = |i: usize| weighted(i, &|part| part.std[i].powi(2) + (part.mean[i] - mean[i]).powi(2));
-        Self {
-            min: elements.clone().map(|i| fold(i, |part| &part.min, f64::min, f64::INFINITY)).collect(),
-            max: elements.clone().map(|i| fold(i, |part| &part.max, f64::max, f64::NEG_INFINITY)).collect(),
-            std: elements.map(|i| variance(i).sqrt()).collect(),
-            mean,
-            count,
+    /// Takes the samples behind `other` in, after the parallel variance formula (Chan et al.). The result depends on the
+    /// order that parts come in, to the last bit; datasets take theirs in by episode.
+    pub fn add(&mut self, other: &Self) {
+        if self.count == 0 {
+            *self = other.clone();
+            return;
         }
+        let (ours, theirs) = (self.count as f64, other.count as f64);
+        let total = (ours + theirs).max(1.0);
+        for i in 0..self.mean.len().min(other.mean.len()) {
+            self.min[i] = self.min[i].min(other.min[i]);
+            self.max[i] = self.max[i].max(other.max[i]);
+            let distance = other.mean[i] - self.mean[i];
+            let within = (ours * self.std[i].powi(2) + theirs * other.std[i].powi(2)) / total;
+            self.mean[i] += distance * theirs / total;
+            self.std[i] = (within + distance.powi(2) * ours * theirs / total.powi(2)).sqrt();
+        }
+        self.count += other.count;
     }
 
     /// The entry of `stats.json`. An image's numbers are nested as channels × 1 × 1.
@@ -83,11 +80,10 @@ mod tests {
     fn merged_parts_are_the_whole() {
         let values: Vec<f64> = (0..12).map(|i| f64::from(i * i % 7)).collect();
         let whole = FeatureStats::of(values.iter().copied(), 2);
-        let parts = [
-            FeatureStats::of(values[..8].iter().copied(), 2),
-            FeatureStats::of(values[8..].iter().copied(), 2),
-        ];
-        let merged = FeatureStats::merge(parts.iter());
+        let mut merged = FeatureStats::default();
+        for part in [&values[..8], &values[8..]] {
+            merged.add(&FeatureStats::of(part.iter().copied(), 2));
+        }
         assert_eq!((merged.count, &merged.min, &merged.max), (6, &whole.min, &whole.max));
         for i in 0..2 {
             assert!((merged.mean[i] - whole.mean[i]).abs() < 1e-12);
