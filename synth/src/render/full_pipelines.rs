@@ -12,7 +12,7 @@ use bevy::render::renderer::RenderDevice;
 
 use super::pipelines::with_clip_planes;
 use super::style::{Pattern, Style};
-use super::targets::{COLOR_FORMAT, DEPTH_FORMAT, SAMPLE_COUNT};
+use super::targets::{COLOR_FORMAT, DEPTH_FORMAT};
 use super::tile_batch::{BUCKETS, Kind, bucket};
 
 /// See the module.
@@ -99,7 +99,7 @@ impl FullPipelines {
             },
             primitive: PrimitiveState { cull_mode: Some(Face::Front), ..Default::default() },
             depth_stencil: Some(depth(CompareFunction::GreaterEqual)),
-            multisample: MultisampleState { count: SAMPLE_COUNT, ..Default::default() },
+            multisample: MultisampleState::default(),
             fragment: Some(RawFragmentState {
                 module: &self.color_shader,
                 entry_point: Some(if kind == Kind::Sky { "shade_sky_full" } else { "shade_full" }),

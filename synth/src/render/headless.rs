@@ -18,7 +18,7 @@ use crossbeam::channel::bounded;
 use super::device::open_device;
 use super::pass::{TilePass, TilePlugin};
 use super::pictures::Pictures;
-use super::targets::Image;
+use super::targets::{Image, SAMPLES_ACROSS};
 use super::tile_batch::TileBatch;
 use super::{Atlas, Channels, Frames, RenderConfig, RenderError};
 
@@ -37,7 +37,7 @@ impl Headless {
     pub fn new(config: &RenderConfig, pictures: Pictures) -> Result<Self, RenderError> {
         let resources = open_device()?;
         let device = resources.0.clone();
-        let limit = device.limits().max_texture_dimension_2d;
+        let limit = device.limits().max_texture_dimension_2d / SAMPLES_ACROSS;
         let atlas = Atlas::new(config.tiles, config.width, config.height, limit)?;
         let mut app = App::new();
         app.add_plugins((

@@ -38,8 +38,7 @@ impl LabelPass {
             ),
         );
         let way = |entries: Entries, layouts: &[&BindGroupLayout], formats: &[_]| Way {
-            pipelines: Kind::ALL
-                .map(|kind| pipeline(device, shader, (&entries, layouts), kind, (formats, 1))),
+            pipelines: Kind::ALL.map(|kind| pipeline(device, shader, (&entries, layouts), kind, formats)),
             targets: None,
         };
         let labels = Entries { vertex: "label_vertex", fragment: "label" };

@@ -19,6 +19,7 @@ mod pass;
 mod pictures;
 mod pipelines;
 mod renderer;
+mod resolve;
 mod shadow_map;
 mod storage;
 mod style;

@@ -15,6 +15,7 @@ use super::full_pass::FullPass;
 use super::label_pass::LabelPass;
 use super::pictures::Pictures;
 use super::pipelines::{Pipelines, Shader};
+use super::resolve::Resolve;
 use super::storage::Storage;
 use super::style::Style;
 use super::targets::ColorTargets;
@@ -34,6 +35,7 @@ pub struct TilePlugin {
 pub struct TilePass {
     pub atlas: Atlas,
     pub color: ColorTargets,
+    resolve: Resolve,
     pub label: LabelPass,
     pipelines: Pipelines,
     atlas_uniform: Buffer,
@@ -95,6 +97,8 @@ fn draw_tiles(
         full.draw_shadows(encoder, &pass.bind_group, &batch);
     }
     pass.draw_color(encoder, &batch);
+    let used = (pass.atlas.width(), pass.atlas.used_height(tiles));
+    pass.resolve.draw(encoder, &pass.color.image.view, used);
     pass.color.image.copy_to_readback(encoder, &pass.atlas, tiles);
     pass.label.draw(encoder, batch.channels, |label, pipeline| {
         pass.draw_instances(label, &batch, &|kind, _| pipeline(kind))
@@ -117,8 +121,10 @@ impl TilePass {
         let tiles = Storage::new(device, "tiles", atlas.tiles);
         let instances = Storage::new(device, "instances", INSTANCES_AT_FIRST);
         let bind_group = bind(device, &pipelines, [&atlas_uniform, &tiles.buffer, &instances.buffer]);
+        let color = ColorTargets::new(device, &atlas);
         Self {
-            color: ColorTargets::new(device, &atlas),
+            resolve: Resolve::new(device, &color.samples),
+            color,
             label: LabelPass::new(device, &shader, &pipelines.bindings),
             atlas,
             pipelines,
@@ -157,8 +163,8 @@ impl TilePass {
             color_attachments: &[Some(RenderPassColorAttachment {
                 view: &self.color.samples,
                 depth_slice: None,
-                resolve_target: Some(&self.color.image.view),
-                ops: Operations { load: LoadOp::Clear(Default::default()), store: StoreOp::Discard },
+                resolve_target: None,
+                ops: Operations { load: LoadOp::Clear(Default::default()), store: StoreOp::Store },
             })],
             depth_stencil_attachment: Some(cleared_depth(&self.color.depth)),
             ..Default::default()

@@ -11,7 +11,7 @@ use bevy::render::render_resource::{
 };
 use bevy::render::renderer::RenderDevice;
 
-use super::targets::{COLOR_FORMAT, DEPTH_FORMAT, SAMPLE_COUNT};
+use super::targets::{COLOR_FORMAT, DEPTH_FORMAT};
 use super::tile_batch::Kind;
 
 /// How colours are drawn; the proxy mesh and the bindings are those of labels too.
@@ -62,7 +62,7 @@ impl Pipelines {
         let color = |kind| {
             let fragment = if kind == Kind::Sky { "shade_sky" } else { "shade" };
             let entries = Entries { vertex: "vertex", fragment };
-            pipeline(device, shader, (&entries, &[&bindings]), kind, (&[COLOR_FORMAT], SAMPLE_COUNT))
+            pipeline(device, shader, (&entries, &[&bindings]), kind, &[COLOR_FORMAT])
         };
         Self { color: Kind::ALL.map(color), proxy: ProxyMesh::new(device), bindings }
     }
@@ -121,7 +121,7 @@ pub fn pipeline(
     shader: &Shader,
     (entries, layouts): (&Entries, &[&BindGroupLayout]),
     kind: Kind,
-    (formats, samples): (&[TextureFormat], u32),
+    formats: &[TextureFormat],
 ) -> RenderPipeline {
     let layouts: Vec<_> = layouts.iter().map(|layout| Some(&***layout)).collect();
     let layout = device.create_pipeline_layout(&PipelineLayoutDescriptor {
@@ -160,7 +160,7 @@ pub fn pipeline(
             stencil: StencilState::default(),
             bias: DepthBiasState::default(),
         }),
-        multisample: MultisampleState { count: samples, ..Default::default() },
+        multisample: MultisampleState::default(),
         fragment: Some(RawFragmentState {
             module: &shader.0,
             entry_point: Some(entries.fragment),

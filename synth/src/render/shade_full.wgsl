@@ -128,17 +128,12 @@ fn shine(lit: Lit, point: vec3<f32>, normal: vec3<f32>, ray: vec3<f32>, base: ve
 }
 
 @fragment
-fn shade_full(
-    @builtin(position) position: vec4<f32>,
-    @builtin(sample_index) sample: u32,
-    lit: Lit,
-) -> Shaded {
-    let pixel = pixel_in_tile(position, lit.corner.xy);
-    let place = pixel + sample_place(sample);
+fn shade_full(@builtin(position) position: vec4<f32>, lit: Lit) -> Shaded {
+    let sample = sample_in_tile(position, lit.corner.xy);
     let solid = Solid(lit.ray_x, lit.ray_y, lit.ray_0, lit.origin, lit.half_extents);
-    let ray = ray_through(solid, place);
+    let ray = ray_through(solid, sample.place);
     let hit = trace(solid, ray);
-    if is_outside(pixel) || hit.depth <= NEAR {
+    if is_outside(sample.pixel) || hit.depth <= NEAR {
         discard;
     }
     let point = lit.origin + hit.depth * ray;
@@ -154,7 +149,7 @@ fn shade_full(
 // The sky: its instance's frame is the camera's, its colour the zenith's.
 @fragment
 fn shade_sky_full(@builtin(position) position: vec4<f32>, lit: Lit) -> @location(0) vec4<f32> {
-    let pixel = pixel_in_tile(position, lit.corner.xy);
+    let pixel = sample_in_tile(position, lit.corner.xy).pixel;
     if is_outside(pixel) {
         discard;
     }

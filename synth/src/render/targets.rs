@@ -7,12 +7,12 @@ use bevy::render::renderer::RenderDevice;
 
 use super::Atlas;
 
-/// Colour with antialiasing; linear in the shader, sRGB in memory.
+/// Colour; linear in the shader, sRGB in memory.
 pub const COLOR_FORMAT: TextureFormat = TextureFormat::Rgba8UnormSrgb;
 /// Reversed depth for the depth test.
 pub const DEPTH_FORMAT: TextureFormat = TextureFormat::Depth32Float;
-/// Samples of the colour pass.
-pub const SAMPLE_COUNT: u32 = 4;
+/// Samples of the colour pass beside each other in a pixel, and above each other.
+pub const SAMPLES_ACROSS: u32 = 2;
 /// Ids and metric depth, as bits.
 pub const LABEL_FORMATS: [TextureFormat; 1] = [TextureFormat::Rg32Uint];
 /// `Known` of `label.wgsl`, as bits.
@@ -29,7 +29,7 @@ pub struct Image {
 /// What the colour pass writes to.
 pub struct ColorTargets {
     pub image: Image,
-    /// What `image` is resolved from.
+    /// What `image` is averaged from, larger by [`SAMPLES_ACROSS`] both ways.
     pub samples: TextureView,
     pub depth: TextureView,
 }
@@ -44,8 +44,8 @@ impl ColorTargets {
     pub fn new(device: &RenderDevice, atlas: &Atlas) -> Self {
         Self {
             image: Image::new(device, atlas, COLOR_FORMAT),
-            samples: attachment(device, atlas, COLOR_FORMAT, SAMPLE_COUNT),
-            depth: attachment(device, atlas, DEPTH_FORMAT, SAMPLE_COUNT),
+            samples: attachment(device, atlas, COLOR_FORMAT, SAMPLES_ACROSS),
+            depth: attachment(device, atlas, DEPTH_FORMAT, SAMPLES_ACROSS),
         }
     }
 }
@@ -94,23 +94,24 @@ impl Image {
     }
 }
 
-/// A texture that is drawn to and never read.
-fn attachment(device: &RenderDevice, atlas: &Atlas, format: TextureFormat, samples: u32) -> TextureView {
-    texture(device, atlas, (format, samples), TextureUsages::RENDER_ATTACHMENT)
-        .create_view(&TextureViewDescriptor::default())
+/// A texture that is drawn to, `scale` times as large as the atlas, and read by the device alone.
+fn attachment(device: &RenderDevice, atlas: &Atlas, format: TextureFormat, scale: u32) -> TextureView {
+    let usage = TextureUsages::RENDER_ATTACHMENT | TextureUsages::TEXTURE_BINDING;
+    texture(device, atlas, (format, scale), usage).create_view(&TextureViewDescriptor::default())
 }
 
 fn texture(
     device: &RenderDevice,
     atlas: &Atlas,
-    (format, sample_count): (TextureFormat, u32),
+    (format, scale): (TextureFormat, u32),
     usage: TextureUsages,
 ) -> Texture {
+    let (width, height) = (scale * atlas.width(), scale * atlas.height());
     device.create_texture(&TextureDescriptor {
         label: Some("atlas"),
-        size: Extent3d { width: atlas.width(), height: atlas.height(), depth_or_array_layers: 1 },
+        size: Extent3d { width, height, depth_or_array_layers: 1 },
         mip_level_count: 1,
-        sample_count,
+        sample_count: 1,
         dimension: TextureDimension::D2,
         format,
         usage,
