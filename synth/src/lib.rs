@@ -4,6 +4,7 @@
 
 pub mod annotate;
 pub mod clips;
+pub mod curate;
 mod eyes;
 pub mod lerobot;
 pub mod render;

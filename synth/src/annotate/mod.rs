@@ -8,7 +8,9 @@ mod triangles;
 mod visibility;
 
 pub use bodies::Bodies;
+pub(crate) use bodies::{is_of_class, turn};
 pub use events::{EventRules, detect};
+pub(crate) use ray_cast::vector;
 pub use ray_cast::{Eye, Hit, NEAR, Ray, RayCaster};
 pub use visibility::{Glimpse, glimpses};
 

@@ -282,6 +282,6 @@ impl Body {
 }
 
 /// Single to double precision.
-pub(super) fn vector(values: [f32; 3]) -> DVec3 {
+pub(crate) fn vector(values: [f32; 3]) -> DVec3 {
     DVec3::from_array(values.map(f64::from))
 }
