@@ -176,6 +176,21 @@ impl World {
         &self.scene
     }
 
+    /// The scene, to set cameras, light and sky before it is seen.
+    pub fn scene_mut(&mut self) -> &mut Scene {
+        &mut self.scene
+    }
+
+    /// Sets with which others the colliders of a body interact.
+    pub fn set_collision_groups(&mut self, body: RigidBodyHandle, groups: InteractionGroups) {
+        let colliders = self.physics.bodies[body].colliders().to_vec();
+        for collider in colliders {
+            if let Some(collider) = self.physics.colliders.get_mut(collider) {
+                collider.set_collision_groups(groups);
+            }
+        }
+    }
+
     /// The rigid body behind a handle.
     pub fn body(&self, handle: RigidBodyHandle) -> &RigidBody {
         &self.physics.bodies[handle]

@@ -96,6 +96,14 @@ pub enum SynthError {
         /// What is wrong.
         message: String,
     },
+    /// A family's or a randomisation's file with something wrong in it.
+    #[error("{path:?}: {message}")]
+    Config {
+        /// The file; a name alone for one that comes with this program.
+        path: PathBuf,
+        /// Which key, and what would be right.
+        message: String,
+    },
     /// An option without sense.
     #[error("{message}")]
     Options {

@@ -55,7 +55,7 @@ fn check(options: &SynthOptions) -> Result<(), SynthError> {
 /// Each scenario with its folder and its share of the clips, in whole units.
 fn parts(options: &SynthOptions) -> Result<Vec<(Scenario, PathBuf, usize)>, SynthError> {
     let scenarios = match options.scenario.as_str() {
-        "all" => Scenario::all(),
+        "all" => Scenario::all()?,
         names => names.split(',').map(|name| Scenario::find(name.trim())).collect::<Result<_, _>>()?,
     };
     if let [one] = scenarios.as_slice() {

@@ -83,6 +83,19 @@ impl Trajectory {
     }
 }
 
+impl Trajectory {
+    /// Takes back the world's state after the last row.
+    pub(super) fn forget_last_world(&mut self) {
+        fn shorten<T>(values: &mut Vec<T>, rows: usize) {
+            values.truncate(values.len() / (rows + 1) * rows);
+        }
+        shorten(&mut self.poses, self.len);
+        shorten(&mut self.velocities, self.len);
+        shorten(&mut self.soft_vertices, self.len);
+        shorten(&mut self.cameras, self.len);
+    }
+}
+
 /// Records until the episode ends or `rows_max` rows are there, and the world's state after the last action.
 pub(super) fn record(
     simulation: &mut dyn Simulation,
@@ -115,7 +128,7 @@ fn ended(trajectory: &Trajectory) -> bool {
     trajectory.terminated.last() == Some(&true) || trajectory.truncated.last() == Some(&true)
 }
 
-fn push_world(world: &World, trajectory: &mut Trajectory) {
+pub(super) fn push_world(world: &World, trajectory: &mut Trajectory) {
     let (mut poses, mut velocities): (Vec<Pose>, Vec<Velocity>) = Default::default();
     world.poses(&mut poses);
     world.velocities(&mut velocities);

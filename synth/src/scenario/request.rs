@@ -1,6 +1,8 @@
 use serde::{Deserialize, Serialize};
 use worldstep_env::policy::PolicyMix;
 
+use super::Randomisation;
+
 /// What of a scenario is to be simulated.
 #[derive(Clone, Copy, Debug)]
 pub struct UnitRequest<'a> {
@@ -39,8 +41,3 @@ impl Default for ScenarioOptions {
         Self { randomisation: Randomisation::default(), mix: None, horizon: 1.0 }
     }
 }
-
-/// What is drawn at random beyond a family's own parameters.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Randomisation {}

@@ -1,0 +1,265 @@
+//! Families: plain data makes worlds in which each outcome happens, the same ones for the same seed, and what is
+//! wrong with a file is said.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Instant;
+
+use worldstep_synth::clips::{Link, Trajectory};
+use worldstep_synth::scenario::Family;
+use worldstep_synth::{Scenario, ScenarioOptions, UnitKind, UnitRequest};
+
+fn families() -> Vec<Scenario> {
+    Family::built_in().unwrap().into_iter().map(Scenario::Family).collect()
+}
+
+fn simulate(scenario: &Scenario, seed: u64, kind: UnitKind) -> Vec<Trajectory> {
+    let options = ScenarioOptions::default();
+    scenario.simulate(&UnitRequest { seed, kind, options: &options }).unwrap()
+}
+
+fn finite(clip: &Trajectory) -> bool {
+    let poses =
+        clip.poses.iter().all(|pose| pose.position.iter().chain(&pose.quat_xyzw).all(|v| v.is_finite()));
+    let velocities = clip.velocities.iter().all(|v| v.linear.iter().chain(&v.angular).all(|v| v.is_finite()));
+    poses && velocities
+}
+
+/// For writing families: `FAMILY=synth/scenarios/toss.toml cargo test -p worldstep-synth --test families tune -- --ignored --nocapture`.
+#[test]
+#[ignore = "prints outcomes of the families in FAMILY, separated by commas"]
+fn tune() {
+    let names = std::env::var("FAMILY").unwrap();
+    let seeds = std::env::var("SEEDS").ok().and_then(|seeds| seeds.parse().ok()).unwrap_or(60);
+    for name in names.split(',') {
+        let scenario = match Scenario::find(name) {
+            Ok(scenario) => scenario,
+            Err(error) => {
+                eprintln!("{error}");
+                continue;
+            }
+        };
+        let mut outcomes: BTreeMap<String, usize> = BTreeMap::new();
+        let (mut held_out, mut bad) = (0, Vec::new());
+        let start = Instant::now();
+        for seed in 0..seeds {
+            let clip = simulate(&scenario, seed, UnitKind::Single).remove(0);
+            *outcomes.entry(clip.outcome.clone()).or_default() += 1;
+            held_out += usize::from(clip.parameters.get("held_out") == Some(&1.0));
+            if !finite(&clip) {
+                bad.push(seed);
+            }
+        }
+        let ms = start.elapsed().as_secs_f64() * 1e3 / seeds as f64;
+        eprintln!(
+            "{name}: {outcomes:?} of {:?}, held out {held_out}, bad {bad:?}, {ms:.1} ms a clip",
+            scenario.outcomes()
+        );
+        if !scenario.violations().is_empty() {
+            let pairs: Vec<_> = (0..6)
+                .map(|seed| {
+                    let clips = simulate(&scenario, seed, UnitKind::Pair);
+                    (
+                        clips[1].link.clone(),
+                        clips[0].parameters["pair.world"],
+                        clips[0].outcome.clone(),
+                        clips[1].outcome.clone(),
+                    )
+                })
+                .collect();
+            eprintln!("  pairs {pairs:?}");
+        }
+    }
+}
+
+#[test]
+fn a_seed_makes_a_clip_and_another_seed_another() {
+    for scenario in families() {
+        let [a, again, other] = [5, 5, 6].map(|seed| simulate(&scenario, seed, UnitKind::Single).remove(0));
+        assert!(a == again, "{}: the same seed gave another clip", scenario.name());
+        assert_ne!(a.poses, other.poses, "{}", scenario.name());
+        assert_ne!(a.parameters, other.parameters, "{}", scenario.name());
+    }
+}
+
+#[test]
+fn arrays_have_the_sizes_that_the_scenario_says() {
+    for scenario in families() {
+        let clip = simulate(&scenario, 1, UnitKind::Single).remove(0);
+        let k = clip.scene.instances.len();
+        assert!(k <= scenario.slots().len(), "{}", scenario.name());
+        assert_eq!(clip.len, scenario.max_len());
+        assert_eq!(clip.poses.len(), (clip.len + 1) * k);
+        assert_eq!(clip.cameras.len(), (clip.len + 1) * scenario.camera_names().len());
+        assert_eq!(clip.state.len(), clip.len * scenario.state_space().flat_len());
+        assert_eq!(clip.action.len(), clip.len * scenario.action_space().flat_len());
+        assert_eq!(clip.physical.len(), k);
+        assert!(clip.scene.light.is_some() && !clip.parameters.is_empty());
+        for (slot, instance) in scenario.slots().iter().zip(&clip.scene.instances) {
+            assert_eq!(slot.id, instance.id);
+            assert!(slot.moving || !instance.moving, "{}: {} moves", scenario.name(), instance.name);
+        }
+    }
+}
+
+/// Over 40 seeds each outcome happens, and none nearly always.
+#[test]
+fn every_outcome_happens() {
+    const SEEDS: u64 = 40;
+    for scenario in families() {
+        let mut counts: BTreeMap<&str, u64> = BTreeMap::new();
+        let clips: Vec<_> =
+            (0..SEEDS).map(|seed| simulate(&scenario, seed, UnitKind::Single).remove(0)).collect();
+        for clip in &clips {
+            assert!(finite(clip), "{}, seed {}", scenario.name(), clip.seed);
+            *counts.entry(&clip.outcome).or_default() += 1;
+        }
+        for outcome in scenario.outcomes() {
+            let count = counts.get(outcome.as_str()).copied().unwrap_or(0);
+            assert!(count > 0, "{}: {outcome} never happened in {counts:?}", scenario.name());
+            assert!(count * 100 <= SEEDS * 85, "{}: {outcome} nearly always in {counts:?}", scenario.name());
+        }
+    }
+}
+
+#[test]
+fn branches_share_their_past() {
+    for scenario in families() {
+        let clips = simulate(&scenario, 9, UnitKind::Branches(3));
+        let single = simulate(&scenario, 9, UnitKind::Single).remove(0);
+        assert_eq!((&clips[0].poses, &clips[0].action), (&single.poses, &single.action));
+        let Link::Branch { frame, .. } = clips[0].link else { panic!("{:?}", clips[0].link) };
+        assert!((clips[0].len / 3..=2 * clips[0].len / 3).contains(&(frame as usize)));
+        for (member, clip) in clips.iter().enumerate().skip(1) {
+            assert_eq!(clip.link, Link::Branch { member, frame });
+            assert!(clip.scene == clips[0].scene && clip.parameters == clips[0].parameters);
+            let frame = frame as usize;
+            let k = clip.scene.instances.len();
+            assert_eq!(
+                clip.poses[..(frame + 1) * k],
+                clips[0].poses[..(frame + 1) * k],
+                "{}",
+                scenario.name()
+            );
+            assert_eq!(clip.velocities[..(frame + 1) * k], clips[0].velocities[..(frame + 1) * k]);
+            let before = |clip: &Trajectory| -> Vec<_> {
+                clip.contacts.iter().filter(|(at, _)| (*at as usize) < frame).copied().collect()
+            };
+            assert_eq!(before(clip), before(&clips[0]));
+            let width = clip.action.len() / clip.len;
+            assert_ne!(clip.action[frame * width..], clips[0].action[frame * width..], "{}", scenario.name());
+        }
+    }
+}
+
+#[test]
+fn an_impossible_twin_is_the_same_until_its_frame_and_another_from_there() {
+    let mut kinds = Vec::new();
+    for scenario in families().iter().filter(|scenario| !scenario.violations().is_empty()) {
+        for seed in 0..4 {
+            let clips = simulate(scenario, seed, UnitKind::Pair);
+            let [possible, impossible] = &clips[..] else { panic!("{} clips", clips.len()) };
+            let Link::Violation { kind: None, frame } = possible.link else { panic!("{:?}", possible.link) };
+            let Link::Violation { kind: Some(kind), frame: other } = impossible.link else {
+                panic!("{:?}", impossible.link)
+            };
+            kinds.push(kind);
+            assert!(frame == other && frame > 0 && (frame as usize) < possible.len);
+            assert!(possible.scene == impossible.scene && possible.parameters == impossible.parameters);
+            let past = frame as usize * possible.scene.instances.len();
+            assert_eq!(possible.poses[..past], impossible.poses[..past], "{}", scenario.name());
+            assert_eq!(possible.velocities[..past], impossible.velocities[..past]);
+            assert_ne!(possible.poses[past..], impossible.poses[past..], "{}", scenario.name());
+            assert!(finite(impossible));
+        }
+    }
+    for kind in ["vanish", "pass_through", "swap"] {
+        assert!(kinds.contains(&kind), "no family shows {kind}");
+    }
+}
+
+#[test]
+fn a_family_without_violations_names_those_that_have_some() {
+    let families = families();
+    let without = families.iter().find(|scenario| scenario.violations().is_empty()).unwrap();
+    let options = ScenarioOptions::default();
+    let error = without.simulate(&UnitRequest { seed: 0, kind: UnitKind::Pair, options: &options });
+    let error = error.unwrap_err().to_string();
+    assert!(error.contains(without.name()) && error.contains("roll-behind-screen"), "{error}");
+}
+
+#[test]
+fn a_longer_horizon_goes_on_where_the_shorter_one_ended() {
+    let scenario = Scenario::find("toss").unwrap();
+    let short = simulate(&scenario, 2, UnitKind::Single).remove(0);
+    let options = ScenarioOptions { horizon: 1.6, ..ScenarioOptions::default() };
+    let long = scenario
+        .simulate(&UnitRequest { seed: 2, kind: UnitKind::Single, options: &options })
+        .unwrap()
+        .remove(0);
+    assert_eq!(long.len, (short.len as f32 * 1.6).round() as usize);
+    assert_eq!(long.poses[..short.poses.len()], short.poses);
+}
+
+const WORLD: &str = r#"
+name = "thing"
+summary = "A ball falls."
+seconds = 1
+[region]
+center = [0, 0, 0]
+size = [1, 1, 1]
+[parameters]
+height = { uniform = [1, 2] }
+[[bodies]]
+name = "ball"
+shape = { sphere = 0.1 }
+position = [0, 0, "height"]
+[[actions]]
+name = "push"
+kind = "force"
+body = "ball"
+direction = [1, 0, 0]
+scale = 1
+script = 0
+[[outcomes]]
+name = "low"
+when = "ball.z < -1"
+[[outcomes]]
+name = "high"
+"#;
+
+#[test]
+fn what_is_wrong_with_a_file_is_said_with_its_key() {
+    let path = Path::new("thing.toml");
+    Family::parse(path, WORLD).unwrap();
+    for (from, to, parts) in [
+        ("seconds = 1", "seconds = 1\ncolour = 2", &["colour", "held_out"][..]),
+        ("\"height\"", "\"heigth\"", &["bodies.ball.position[2]", "heigth"]),
+        ("\"height\"", "\"height +\"", &["column 9", "line"]),
+        ("uniform = [1, 2]", "uniform = [2, 1]", &["uniform", "the lower one first"]),
+        ("uniform = [1, 2]", "unifrom = [2, 1]", &["unifrom", "log_uniform"]),
+        ("sphere = 0.1", "sphere = -0.1", &["bodies.ball.shape", "-0.1", "0.0001"]),
+        ("ball.z <", "bal.z <", &["outcomes.low.when", "bal.z"]),
+        ("ball.z <", "ball.zz <", &["outcomes.low.when", "ball.zz", "tilt"]),
+        ("body = \"ball\"", "body = \"box\"", &["actions.push.body", "box"]),
+        ("when = \"ball.z < -1\"", "", &["outcomes.low", "when"]),
+        ("seconds = 1", "seconds = 0", &["seconds = 0", "120"]),
+        ("shape = {", "class = \"bal\"\nshape = {", &["bodies.ball.class", "bal", "soft_body"]),
+        ("shape = {", "color = \"heroic\"\nshape = {", &["bodies.ball.color", "heroic", "hero"]),
+        ("height = {", "a = \"b\"\nb = \"a\"\nheight = {", &["parameters.a", "needs itself"]),
+    ] {
+        assert!(WORLD.contains(from), "{from}");
+        let error = Family::parse(path, &WORLD.replacen(from, to, 1)).unwrap_err().to_string();
+        assert!(error.contains("thing.toml"), "{error}");
+        assert!(parts.iter().all(|part| error.contains(part)), "{to}: {error}");
+    }
+}
+
+#[test]
+fn an_unknown_scenario_is_answered_with_what_there_is() {
+    let error = Scenario::find("tos").unwrap_err().to_string();
+    for part in ["tos", "toss", "PushCube-v0", ".toml"] {
+        assert!(error.contains(part), "{error}");
+    }
+}
