@@ -47,6 +47,14 @@ pub enum RenderError {
         /// Instances in the scene.
         instances: usize,
     },
+    /// Triangles that don't fit their scene.
+    #[error("the triangles of view {view} cannot be drawn: {reason}")]
+    Triangles {
+        /// Index of the view within its pass.
+        view: usize,
+        /// What is wrong with them.
+        reason: String,
+    },
     /// A folder of pictures, or one of them, that cannot be read.
     #[error("{path:?} gives no pictures: {reason}; give a folder of PNG or JPEG files")]
     Pictures {

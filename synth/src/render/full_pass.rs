@@ -107,7 +107,10 @@ impl FullPass {
         for draw in batch.draws().filter(|draw| draw.style != Style::Plain) {
             if let Some(pipeline) = self.pipelines.shadow(draw.kind) {
                 pass.set_pipeline(pipeline);
-                pass.draw(0..4, draw.instances);
+                for run in batch.runs(&draw) {
+                    // A rectangle around a shape, or the triangles of a mesh.
+                    pass.draw(0..run.corners.unwrap_or(4), run.instances);
+                }
             }
         }
     }

@@ -84,25 +84,31 @@ impl FullPipelines {
         ];
         let options = PipelineCompilationOptions { constants: &constants, ..Default::default() };
         let position = VertexAttribute { format: VertexFormat::Float32x3, offset: 0, shader_location: 0 };
+        let proxy = RawVertexBufferLayout {
+            array_stride: position.format.size(),
+            step_mode: VertexStepMode::Vertex,
+            attributes: &[position],
+        };
+        let (vertex, fragment, buffers, cull_mode) = match kind {
+            Kind::Sky => ("vertex_full", "shade_sky_full", std::slice::from_ref(&proxy), Some(Face::Front)),
+            Kind::Triangles => ("facet_vertex_full", "shade_facet_full", &[][..], None),
+            _ => ("vertex_full", "shade_full", std::slice::from_ref(&proxy), Some(Face::Front)),
+        };
         device.create_render_pipeline(&RawRenderPipelineDescriptor {
             label: Some("full"),
             layout: Some(&self.color_layout),
             vertex: RawVertexState {
                 module: &self.color_shader,
-                entry_point: Some("vertex_full"),
+                entry_point: Some(vertex),
                 compilation_options: options.clone(),
-                buffers: &[RawVertexBufferLayout {
-                    array_stride: position.format.size(),
-                    step_mode: VertexStepMode::Vertex,
-                    attributes: &[position],
-                }],
+                buffers,
             },
-            primitive: PrimitiveState { cull_mode: Some(Face::Front), ..Default::default() },
+            primitive: PrimitiveState { cull_mode, ..Default::default() },
             depth_stencil: Some(depth(CompareFunction::GreaterEqual)),
             multisample: MultisampleState::default(),
             fragment: Some(RawFragmentState {
                 module: &self.color_shader,
-                entry_point: Some(if kind == Kind::Sky { "shade_sky_full" } else { "shade_full" }),
+                entry_point: Some(fragment),
                 compilation_options: options.clone(),
                 targets: &[Some(ColorTargetState {
                     format: COLOR_FORMAT,
@@ -118,21 +124,25 @@ impl FullPipelines {
     fn shadow_pipeline(&self, device: &RenderDevice, kind: Kind) -> RenderPipeline {
         let constants = [("SHAPE", f64::from(kind as u32)), ("SHADOW_SIDE", f64::from(self.shadow_side))];
         let options = PipelineCompilationOptions { constants: &constants, ..Default::default() };
+        let (vertex, fragment, topology) = match kind {
+            Kind::Triangles => ("facet_vertex_shadow", "cast_facet_shadow", PrimitiveTopology::TriangleList),
+            _ => ("vertex_shadow", "cast_shadow", PrimitiveTopology::TriangleStrip),
+        };
         device.create_render_pipeline(&RawRenderPipelineDescriptor {
             label: Some("shadow"),
             layout: Some(&self.shadow_layout),
             vertex: RawVertexState {
                 module: &self.shadow_shader,
-                entry_point: Some("vertex_shadow"),
+                entry_point: Some(vertex),
                 compilation_options: options.clone(),
                 buffers: &[],
             },
-            primitive: PrimitiveState { topology: PrimitiveTopology::TriangleStrip, ..Default::default() },
+            primitive: PrimitiveState { topology, ..Default::default() },
             depth_stencil: Some(depth(CompareFunction::Less)),
             multisample: MultisampleState::default(),
             fragment: Some(RawFragmentState {
                 module: &self.shadow_shader,
-                entry_point: Some("cast_shadow"),
+                entry_point: Some(fragment),
                 compilation_options: options.clone(),
                 targets: &[],
             }),
@@ -162,16 +172,23 @@ fn shader(device: &RenderDevice, source: String) -> ShaderModule {
 fn color_source(features: WgpuFeatures) -> String {
     let parts = concat!(
         include_str!("geometry.wgsl"),
+        include_str!("triangles.wgsl"),
         include_str!("color.wgsl"),
         include_str!("full.wgsl"),
         include_str!("pattern.wgsl"),
         include_str!("shade_full.wgsl"),
+        include_str!("facet_full.wgsl"),
     );
     with_clip_planes(parts, features)
 }
 
 fn shadow_source(features: WgpuFeatures) -> String {
-    let parts =
-        concat!(include_str!("geometry.wgsl"), include_str!("full.wgsl"), include_str!("shadow.wgsl"));
+    let parts = concat!(
+        include_str!("geometry.wgsl"),
+        include_str!("triangles.wgsl"),
+        include_str!("full.wgsl"),
+        include_str!("shadow.wgsl"),
+        include_str!("facet_shadow.wgsl"),
+    );
     with_clip_planes(parts, features)
 }

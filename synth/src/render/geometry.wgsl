@@ -28,7 +28,8 @@ struct Instance {
     // Rows of camera_from_object, OpenCV camera.
     camera_from_object: array<vec4<f32>, 3>,
     // Half extents of the box around the shape. Sphere: radius in x. Cylinder: radius in x and y, half height in z.
-    // Capsule: radius in x and y, half of its whole length in z.
+    // Capsule: radius in x and y, half of its whole length in z. Triangles: first corner, corners, 1 if both sides are
+    // seen.
     half_extents: vec3<f32>,
     tile: u32,
     color: vec3<f32>,

@@ -37,12 +37,21 @@ impl LabelPass {
                 storage_buffer_read_only_sized(false, None),
             ),
         );
-        let way = |entries: Entries, layouts: &[&BindGroupLayout], formats: &[_]| Way {
-            pipelines: Kind::ALL.map(|kind| pipeline(device, shader, (&entries, layouts), kind, formats)),
+        let way = |[shapes, triangles]: [Entries; 2], layouts: &[&BindGroupLayout], formats: &[_]| Way {
+            pipelines: Kind::ALL.map(|kind| {
+                let entries = if kind == Kind::Triangles { &triangles } else { &shapes };
+                pipeline(device, shader, (entries, layouts), kind, formats)
+            }),
             targets: None,
         };
-        let labels = Entries { vertex: "label_vertex", fragment: "label" };
-        let known = Entries { vertex: "known_vertex", fragment: "label_in_full" };
+        let labels = [
+            Entries { vertex: "label_vertex", fragment: "label" },
+            Entries { vertex: "label_facet_vertex", fragment: "label_facet" },
+        ];
+        let known = [
+            Entries { vertex: "known_vertex", fragment: "label_in_full" },
+            Entries { vertex: "known_facet_vertex", fragment: "label_facet_in_full" },
+        ];
         let motions = Storage::new(device, "motions", INSTANCES_AT_FIRST);
         Self {
             labels: way(labels, &[instances], &LABEL_FORMATS),

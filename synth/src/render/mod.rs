@@ -25,6 +25,7 @@ mod storage;
 mod style;
 mod targets;
 mod tile_batch;
+mod triangles;
 
 pub use atlas::Atlas;
 pub use error::RenderError;

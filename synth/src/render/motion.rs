@@ -35,11 +35,12 @@ impl<'a> Motions<'a> {
         }
     }
 
-    /// How instance `index`, whose rows are now at `camera_from_object`, moves.
-    pub fn of(&self, index: usize, camera_from_object: &[[f32; 4]; 3]) -> MotionData {
+    /// How instance `index`, whose rows are now at `camera_from_object`, moves; without moving, if it has a `frame` of
+    /// its own.
+    pub fn of(&self, index: usize, camera_from_object: &[[f32; 4]; 3], frame: Option<&Pose>) -> MotionData {
         let to = |row: &Option<(CameraFrame, &[Pose])>| {
             let Some((camera, poses)) = row else { return [[0.0; 4]; 3] };
-            let then = camera.from_object(&poses[index]);
+            let then = camera.from_object(&frame.copied().unwrap_or(poses[index]));
             std::array::from_fn(|r| std::array::from_fn(|c| then[r][c] - camera_from_object[r][c]))
         };
         MotionData {

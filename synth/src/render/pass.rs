@@ -20,6 +20,7 @@ use super::storage::Storage;
 use super::style::Style;
 use super::targets::ColorTargets;
 use super::tile_batch::{InstanceData, Kind, TileBatch, TileData};
+use super::triangles::{CornerData, CornerMotionData};
 
 /// Instances that the GPU has room for at first; the buffer doubles when they don't fit.
 pub const INSTANCES_AT_FIRST: usize = 1024;
@@ -41,6 +42,8 @@ pub struct TilePass {
     atlas_uniform: Buffer,
     tiles: Storage<TileData>,
     instances: Storage<InstanceData>,
+    corners: Storage<CornerData>,
+    corner_motions: Storage<CornerMotionData>,
     bind_group: BindGroup,
     pictures: Pictures,
     /// What scenes with a light need; none before the first one.
@@ -120,7 +123,11 @@ impl TilePass {
         });
         let tiles = Storage::new(device, "tiles", atlas.tiles);
         let instances = Storage::new(device, "instances", INSTANCES_AT_FIRST);
-        let bind_group = bind(device, &pipelines, [&atlas_uniform, &tiles.buffer, &instances.buffer]);
+        let corners = Storage::new(device, "corners", INSTANCES_AT_FIRST);
+        let corner_motions = Storage::new(device, "corner motions", INSTANCES_AT_FIRST);
+        let buffers =
+            [&atlas_uniform, &tiles.buffer, &instances.buffer, &corners.buffer, &corner_motions.buffer];
+        let bind_group = bind(device, &pipelines, buffers);
         let color = ColorTargets::new(device, &atlas);
         Self {
             resolve: Resolve::new(device, &color.samples),
@@ -131,6 +138,8 @@ impl TilePass {
             atlas_uniform,
             tiles,
             instances,
+            corners,
+            corner_motions,
             bind_group,
             pictures,
             full: None,
@@ -138,10 +147,24 @@ impl TilePass {
     }
 
     fn upload(&mut self, device: &RenderDevice, queue: &RenderQueue, batch: &TileBatch) {
-        if self.instances.reserve(device, batch.instance_count()) {
-            let buffers = [&self.atlas_uniform, &self.tiles.buffer, &self.instances.buffer];
+        let triangles = &batch.corners;
+        let grown = [
+            self.instances.reserve(device, batch.instance_count()),
+            self.corners.reserve(device, triangles.now.len()),
+            self.corner_motions.reserve(device, triangles.motions.len()),
+        ];
+        if grown.contains(&true) {
+            let buffers = [
+                &self.atlas_uniform,
+                &self.tiles.buffer,
+                &self.instances.buffer,
+                &self.corners.buffer,
+                &self.corner_motions.buffer,
+            ];
             self.bind_group = bind(device, &self.pipelines, buffers);
         }
+        self.corners.write(queue, std::slice::from_ref(&triangles.now));
+        self.corner_motions.write(queue, std::slice::from_ref(&triangles.motions));
         self.tiles.write(queue, std::slice::from_ref(&batch.tiles));
         self.instances.write(queue, &batch.instances);
         self.label.prepare(device, queue, &self.atlas, batch);
@@ -192,7 +215,12 @@ impl TilePass {
         for draw in batch.draws() {
             if let Some(pipeline) = pipeline(draw.kind, draw.style) {
                 pass.set_pipeline(&pipeline);
-                pass.draw_indexed(0..proxy.index_count, 0, draw.instances);
+                for run in batch.runs(&draw) {
+                    match run.corners {
+                        Some(corners) => pass.draw(0..corners, run.instances),
+                        None => pass.draw_indexed(0..proxy.index_count, 0, run.instances),
+                    }
+                }
             }
         }
     }
@@ -206,12 +234,14 @@ pub fn cleared_depth(view: &wgpu::TextureView) -> RenderPassDepthStencilAttachme
     }
 }
 
-fn bind(device: &RenderDevice, pipelines: &Pipelines, buffers: [&Buffer; 3]) -> BindGroup {
-    let [atlas, tiles, instances] = buffers;
+fn bind(device: &RenderDevice, pipelines: &Pipelines, buffers: [&Buffer; 5]) -> BindGroup {
+    let [atlas, tiles, instances, corners, corner_motions] = buffers;
     let entries = BindGroupEntries::sequential((
         atlas.as_entire_binding(),
         tiles.as_entire_binding(),
         instances.as_entire_binding(),
+        corners.as_entire_binding(),
+        corner_motions.as_entire_binding(),
     ));
     device.create_bind_group("tiles", &pipelines.bindings, &entries)
 }

@@ -56,12 +56,17 @@ impl Pipelines {
                     uniform_buffer_sized(false, None),
                     storage_buffer_read_only_sized(false, None),
                     storage_buffer_read_only_sized(false, None),
+                    storage_buffer_read_only_sized(false, None),
+                    storage_buffer_read_only_sized(false, None),
                 ),
             ),
         );
         let color = |kind| {
-            let fragment = if kind == Kind::Sky { "shade_sky" } else { "shade" };
-            let entries = Entries { vertex: "vertex", fragment };
+            let entries = match kind {
+                Kind::Sky => Entries { vertex: "vertex", fragment: "shade_sky" },
+                Kind::Triangles => Entries { vertex: "facet_vertex", fragment: "shade_facet" },
+                _ => Entries { vertex: "vertex", fragment: "shade" },
+            };
             pipeline(device, shader, (&entries, &[&bindings]), kind, &[COLOR_FORMAT])
         };
         Self { color: Kind::ALL.map(color), proxy: ProxyMesh::new(device), bindings }
@@ -98,10 +103,11 @@ impl ProxyMesh {
 fn shader_source(features: WgpuFeatures) -> String {
     let source = concat!(
         include_str!("geometry.wgsl"),
-        "\n",
+        include_str!("triangles.wgsl"),
         include_str!("color.wgsl"),
-        "\n",
-        include_str!("label.wgsl")
+        include_str!("facet_color.wgsl"),
+        include_str!("label.wgsl"),
+        include_str!("facet_label.wgsl"),
     );
     with_clip_planes(source, features)
 }
@@ -130,6 +136,11 @@ pub fn pipeline(
         immediate_size: 0,
     });
     let position = VertexAttribute { format: VertexFormat::Float32x3, offset: 0, shader_location: 0 };
+    let proxy = RawVertexBufferLayout {
+        array_stride: position.format.size(),
+        step_mode: VertexStepMode::Vertex,
+        attributes: &[position],
+    };
     let constants = [("SHAPE", f64::from(kind as u32))];
     let options = PipelineCompilationOptions { constants: &constants, ..Default::default() };
     let target = |format: &TextureFormat| ColorTargetState {
@@ -145,14 +156,13 @@ pub fn pipeline(
             module: &shader.0,
             entry_point: Some(entries.vertex),
             compilation_options: options.clone(),
-            buffers: &[RawVertexBufferLayout {
-                array_stride: position.format.size(),
-                step_mode: VertexStepMode::Vertex,
-                attributes: &[position],
-            }],
+            buffers: if kind == Kind::Triangles { &[] } else { std::slice::from_ref(&proxy) },
         },
-        // Back faces, so that a camera inside a proxy still sees its shape.
-        primitive: PrimitiveState { cull_mode: Some(Face::Front), ..Default::default() },
+        // Back faces, so that a camera inside a proxy still sees its shape; triangles sort themselves.
+        primitive: PrimitiveState {
+            cull_mode: (kind != Kind::Triangles).then_some(Face::Front),
+            ..Default::default()
+        },
         depth_stencil: Some(DepthStencilState {
             format: DEPTH_FORMAT,
             depth_write_enabled: Some(true),

@@ -51,6 +51,16 @@ struct LitVertex {
     @location(16) @interpolate(flat) image: vec2<f32>,
 }
 
+// Where the sky's light comes from. Shade has shape too, so it comes rather from the sun's side.
+fn sky_side(up: vec3<f32>, sun: vec3<f32>) -> vec3<f32> {
+    return normalize(up + 0.5 * sun);
+}
+
+// Metres that a point is lifted before it asks for its shadow.
+fn lift_of(light: Light) -> f32 {
+    return LIFT * light.ambient.w / (0.5 * SHADOW_SIDE - 1.0);
+}
+
 @vertex
 fn vertex_full(@location(0) corner: vec3<f32>, @builtin(instance_index) index: u32) -> LitVertex {
     let instance = instances[index];
@@ -71,8 +81,7 @@ fn vertex_full(@location(0) corner: vec3<f32>, @builtin(instance_index) index: u
     out.half_extents = plain.half_extents;
     out.color = vec4(plain.color, look.specular);
     out.light = vec4(plain.light, look.sharpness);
-    // Shade has shape too: light from above comes rather from the sun's side.
-    out.up = vec4(normalize(plain.up + 0.5 * plain.light), LIFT * light.ambient.w / (0.5 * SHADOW_SIDE - 1.0));
+    out.up = vec4(sky_side(plain.up, plain.light), lift_of(light));
     out.corner = vec4(plain.corner, shadow_corner(instance.tile));
     out.sun = light.sun;
     out.ambient = light.ambient.rgb;
@@ -127,6 +136,27 @@ fn shine(lit: Lit, point: vec3<f32>, normal: vec3<f32>, ray: vec3<f32>, base: ve
     return tone(color);
 }
 
+// A place on a surface that a ray has found: where its pattern is looked up, and how it is seen.
+struct Seen {
+    // Object frame.
+    point: vec3<f32>,
+    normal: vec3<f32>,
+    depth: f32,
+    // Of the ray along the normal, in the frame of the ray.
+    facing: f32,
+    ray: vec3<f32>,
+}
+
+// The colour of a thing at a place, before light.
+fn covered(lit: Lit, seen: Seen) -> vec3<f32> {
+    if PATTERN == PATTERN_NONE {
+        return lit.color.rgb;
+    }
+    let lean = max(abs(seen.facing) * inverseSqrt(dot(seen.ray, seen.ray)), 0.2);
+    let spot = Spot(seen.point, seen.normal, 0.7 * seen.depth * lit.image.y / lean);
+    return cover(spot, lit.color.rgb, lit.pattern, lit.image.x);
+}
+
 @fragment
 fn shade_full(@builtin(position) position: vec4<f32>, lit: Lit) -> Shaded {
     let sample = sample_in_tile(position, lit.corner.xy);
@@ -137,12 +167,7 @@ fn shade_full(@builtin(position) position: vec4<f32>, lit: Lit) -> Shaded {
         discard;
     }
     let point = lit.origin + hit.depth * ray;
-    var base = lit.color.rgb;
-    if PATTERN != PATTERN_NONE {
-        let lean = max(abs(dot(hit.normal, ray)) * inverseSqrt(dot(ray, ray)), 0.2);
-        let spot = Spot(point, hit.normal, 0.7 * hit.depth * lit.image.y / lean);
-        base = cover(spot, base, lit.pattern, lit.image.x);
-    }
+    let base = covered(lit, Seen(point, hit.normal, hit.depth, dot(hit.normal, ray), ray));
     return Shaded(vec4(shine(lit, point, hit.normal, ray, base), 1.0), NEAR / hit.depth);
 }
 

@@ -3,12 +3,13 @@ use std::ops::Range;
 use bevy::math::Vec3;
 use bevy::prelude::Resource;
 use bytemuck::{Pod, Zeroable};
-use worldstep_env::{Camera, Instance, Pose, Scene, Shape};
+use worldstep_env::{Camera, Pose, Scene, Shape};
 
 use super::camera_frame::CameraFrame;
 use super::light::{LightData, LookData};
 use super::motion::{MotionData, Motions};
 use super::style::Style;
+use super::triangles::{self, Corners, TriangleTable};
 use super::{Channels, RenderError};
 
 /// One view to draw: a scene, the camera, and the world as it is; for flow, as it was and will be.
@@ -72,11 +73,17 @@ pub(super) enum Kind {
     Sphere,
     Cylinder,
     Capsule,
+    /// Rigid meshes and soft things.
+    Triangles,
 }
 
 impl Kind {
-    pub const ALL: [Self; 5] = [Self::Sky, Self::Box, Self::Sphere, Self::Cylinder, Self::Capsule];
+    pub const ALL: [Self; 6] =
+        [Self::Sky, Self::Box, Self::Sphere, Self::Cylinder, Self::Capsule, Self::Triangles];
 }
+
+/// Where the world stands in itself.
+const WORLD: Pose = Pose { position: [0.0; 3], quat_xyzw: [0.0, 0.0, 0.0, 1.0] };
 
 /// Pairs of kind and style.
 pub(super) const BUCKETS: usize = Kind::ALL.len() * Style::COUNT;
@@ -95,6 +102,13 @@ pub(super) struct Draw {
     pub instances: Range<u32>,
 }
 
+/// Instances that one call draws.
+pub(super) struct Run {
+    pub instances: Range<u32>,
+    /// Most corners of any of them, if they are triangles.
+    pub corners: Option<u32>,
+}
+
 /// What one pass draws, ready for the GPU.
 #[derive(Resource, Clone, Debug)]
 pub(super) struct TileBatch {
@@ -107,6 +121,8 @@ pub(super) struct TileBatch {
     pub lights: Vec<LightData>,
     /// What the instances look like that are not plain.
     looks: [Vec<LookData>; BUCKETS],
+    /// Triangles of the instances that are made of some.
+    pub corners: Corners,
     /// What is drawn.
     pub channels: Channels,
 }
@@ -119,6 +135,7 @@ impl Default for TileBatch {
             motions: [const { Vec::new() }; BUCKETS],
             lights: Vec::new(),
             looks: [const { Vec::new() }; BUCKETS],
+            corners: Corners::default(),
             channels: Channels::Rgb,
         }
     }
@@ -138,13 +155,22 @@ impl TileBatch {
         self.looks.iter_mut().for_each(Vec::clear);
         self.motions.iter_mut().for_each(Vec::clear);
         self.channels = channels;
+        let mut corners = std::mem::take(&mut self.corners);
+        let mut triangles = TriangleTable::new(&mut corners, channels == Channels::All);
         for (tile, view) in views.iter().enumerate() {
-            self.push(tile, view, size)?;
+            self.push(tile, view, size, &mut triangles)?;
         }
+        self.corners = corners;
         Ok(())
     }
 
-    fn push(&mut self, tile: usize, view: &View<'_>, size: (u32, u32)) -> Result<(), RenderError> {
+    fn push<'a>(
+        &mut self,
+        tile: usize,
+        view: &View<'a>,
+        size: (u32, u32),
+        triangles: &mut TriangleTable<'a>,
+    ) -> Result<(), RenderError> {
         let instances = view.scene.instances.len();
         for moment in [Some(view.now), view.next, view.previous].into_iter().flatten() {
             let poses = moment.poses.len();
@@ -166,15 +192,29 @@ impl TileBatch {
         if motions.is_some() {
             self.motions[sky].push(MotionData::zeroed());
         }
+        let mut soft_corners = 0;
         for (i, (instance, pose)) in view.scene.instances.iter().zip(view.now.poses).enumerate() {
-            if let Some((kind, data)) = instance_data(instance, pose, &camera, tile as u32) {
-                let bucket = bucket(kind, Style::of(light, instance));
-                self.looks[bucket].extend(light.map(|light| LookData::new(instance, light)));
-                if let Some(motions) = &mut motions {
-                    self.motions[bucket].push(motions.of(i, &data.camera_from_object));
-                }
-                self.instances[bucket].push(data);
+            let (kind, half_extents) = match instance.shape {
+                Shape::Mesh { mesh } => (Kind::Triangles, triangles.rigid(tile, view, mesh)?),
+                Shape::Soft { mesh } => (Kind::Triangles, triangles.soft(tile, view, (mesh, soft_corners))?),
+                shape => solid(shape),
+            };
+            soft_corners += triangles::soft_corners(instance.shape, &view.scene.meshes);
+            // The corners of soft things are in the world's frame.
+            let frame = matches!(instance.shape, Shape::Soft { .. }).then_some(&WORLD);
+            let camera_from_object = camera.from_object(frame.unwrap_or(pose));
+            let bucket = bucket(kind, Style::of(light, instance));
+            self.looks[bucket].extend(light.map(|light| LookData::new(instance, light)));
+            if let Some(motions) = &mut motions {
+                self.motions[bucket].push(motions.of(i, &camera_from_object, frame));
             }
+            self.instances[bucket].push(InstanceData {
+                camera_from_object,
+                half_extents,
+                tile: tile as u32,
+                color: instance.color_linear,
+                ids: u32::from(instance.id) | u32::from(instance.semantic) << 16,
+            });
         }
         Ok(())
     }
@@ -190,6 +230,30 @@ impl TileBatch {
             Draw { kind, style, instances }
         });
         draws.filter(|draw| !draw.instances.is_empty())
+    }
+
+    /// The calls that draw `draw`: one for all shapes, or one for neighbours that have about as many corners.
+    pub fn runs(&self, draw: &Draw) -> Vec<Run> {
+        if draw.kind != Kind::Triangles {
+            return vec![Run { instances: draw.instances.clone(), corners: None }];
+        }
+        let mut runs: Vec<Run> = Vec::new();
+        let mut wanted = 0;
+        for (i, instance) in self.instances[bucket(draw.kind, draw.style)].iter().enumerate() {
+            let (at, corners) = (draw.instances.start + i as u32, instance.half_extents[1] as u32);
+            if let Some(run) = runs.last_mut() {
+                let most = run.corners.unwrap_or(0).max(corners);
+                // Corners that an instance does not have are looked at for nothing.
+                if most * (run.instances.len() as u32 + 1) <= 2 * (wanted + corners) {
+                    wanted += corners;
+                    *run = Run { instances: run.instances.start..at + 1, corners: Some(most) };
+                    continue;
+                }
+            }
+            wanted = corners;
+            runs.push(Run { instances: at..at + 1, corners: Some(corners) });
+        }
+        runs
     }
 
     /// Looks of the instances of a kind and a style that is not plain, in the order of the instance buffer.
@@ -220,25 +284,13 @@ fn sky_data(scene: &Scene, tile: u32) -> InstanceData {
     InstanceData { camera_from_object, color: scene.sky_linear, tile, ..InstanceData::zeroed() }
 }
 
-fn instance_data(
-    instance: &Instance,
-    pose: &Pose,
-    camera: &CameraFrame,
-    tile: u32,
-) -> Option<(Kind, InstanceData)> {
-    let (half_extents, kind) = match instance.shape {
-        Shape::Cuboid { half_extents } => (half_extents, Kind::Box),
-        Shape::Sphere { radius } => ([radius; 3], Kind::Sphere),
-        Shape::Cylinder { radius, half_height } => ([radius, radius, half_height], Kind::Cylinder),
-        Shape::Capsule { radius, half_height } => ([radius, radius, half_height + radius], Kind::Capsule),
-        Shape::Mesh { .. } | Shape::Soft { .. } => return None,
-    };
-    let data = InstanceData {
-        camera_from_object: camera.from_object(pose),
-        half_extents,
-        tile,
-        color: instance.color_linear,
-        ids: u32::from(instance.id) | u32::from(instance.semantic) << 16,
-    };
-    Some((kind, data))
+/// Kind and half extents of a shape that is not made of triangles.
+fn solid(shape: Shape) -> (Kind, [f32; 3]) {
+    match shape {
+        Shape::Cuboid { half_extents } => (Kind::Box, half_extents),
+        Shape::Sphere { radius } => (Kind::Sphere, [radius; 3]),
+        Shape::Cylinder { radius, half_height } => (Kind::Cylinder, [radius, radius, half_height]),
+        Shape::Capsule { radius, half_height } => (Kind::Capsule, [radius, radius, half_height + radius]),
+        Shape::Mesh { .. } | Shape::Soft { .. } => (Kind::Triangles, [0.0; 3]),
+    }
 }

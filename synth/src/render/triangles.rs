@@ -1,0 +1,172 @@
+//! Triangles of rigid meshes and of soft things, as `triangles.wgsl` takes them: three corners a triangle, none shared,
+//! so that each vertex finds the whole of its triangle.
+//!
+//! The corners of a rigid mesh are in its object's frame and stored once a batch, however many tiles show it. Those of
+//! a soft thing are in the world's frame and stored once a view.
+
+use bevy::math::Vec3;
+use bytemuck::{Pod, Zeroable};
+use worldstep_env::{Mesh, Shape};
+
+use super::RenderError;
+use super::tile_batch::{Moment, View};
+
+/// `Corner` of `triangles.wgsl`; rows of three numbers and one that is not used.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Pod, Zeroable)]
+pub(super) struct CornerData {
+    position: [f32; 4],
+    normal: [f32; 4],
+    rest: [f32; 4],
+}
+
+/// `CornerMotion` of `triangles.wgsl`, of the corner at the same place.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Pod, Zeroable)]
+pub(super) struct CornerMotionData {
+    to_next: [f32; 4],
+    to_previous: [f32; 4],
+}
+
+/// Corners of all triangles of a batch.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Corners {
+    pub now: Vec<CornerData>,
+    /// How they move beside their instance; empty unless everything is drawn.
+    pub motions: Vec<CornerMotionData>,
+}
+
+/// Where the corners of one thing lie, in place of the half extents of [`InstanceData`](super::tile_batch).
+pub(super) type CornerRange = [f32; 3];
+
+/// Most corners of a batch: positions in the buffer are kept as floating-point numbers.
+const CORNERS_MAX: usize = 1 << 24;
+
+/// The triangles of a batch while it is put together.
+pub(super) struct TriangleTable<'a> {
+    corners: &'a mut Corners,
+    /// Whether flow is drawn.
+    moves: bool,
+    rigid: Vec<(&'a Mesh, CornerRange)>,
+}
+
+impl<'a> TriangleTable<'a> {
+    pub fn new(corners: &'a mut Corners, moves: bool) -> Self {
+        corners.now.clear();
+        corners.motions.clear();
+        Self { corners, moves, rigid: Vec::new() }
+    }
+
+    /// Corners of mesh `index` of `view`, the view at `place` in the batch.
+    pub fn rigid(&mut self, place: usize, view: &View<'a>, index: u32) -> Result<CornerRange, RenderError> {
+        let mesh = mesh_of(place, view, index)?;
+        let known = self.rigid.iter().find(|(known, _)| std::ptr::eq(*known, mesh) || *known == mesh);
+        if let Some((_, range)) = known {
+            return Ok(*range);
+        }
+        let range = self.push(place, mesh, &mesh.vertices)?;
+        if self.moves {
+            self.corners.motions.resize_with(self.corners.now.len(), CornerMotionData::zeroed);
+        }
+        self.rigid.push((mesh, range));
+        Ok(range)
+    }
+
+    /// Corners of the soft thing that is made of mesh `index` of `view`; `first` of the view's soft corners belong to
+    /// other things.
+    pub fn soft(
+        &mut self,
+        place: usize,
+        view: &View<'a>,
+        (index, first): (u32, usize),
+    ) -> Result<CornerRange, RenderError> {
+        let mesh = mesh_of(place, view, index)?;
+        let end = first + mesh.vertices.len();
+        let of = |moment: Moment<'a>| {
+            moment.soft_vertices.get(first..end).ok_or_else(|| RenderError::Triangles {
+                view: place,
+                reason: format!(
+                    "its soft things have at least {end} corners, and {} were given",
+                    moment.soft_vertices.len()
+                ),
+            })
+        };
+        let now = of(view.now)?;
+        let range = self.push(place, mesh, now)?;
+        if self.moves {
+            let (next, previous) = (view.next.map(of).transpose()?, view.previous.map(of).transpose()?);
+            for corner in mesh.triangles.as_flattened() {
+                let i = *corner as usize;
+                let to = |row: Option<&[[f32; 3]]>| {
+                    let step = row.map_or(Vec3::ZERO, |row| Vec3::from(row[i]) - Vec3::from(now[i]));
+                    step.extend(0.0).to_array()
+                };
+                self.corners.motions.push(CornerMotionData { to_next: to(next), to_previous: to(previous) });
+            }
+        }
+        Ok(range)
+    }
+
+    /// Appends the triangles of `mesh` with its corners at `positions`.
+    fn push(
+        &mut self,
+        place: usize,
+        mesh: &Mesh,
+        positions: &[[f32; 3]],
+    ) -> Result<CornerRange, RenderError> {
+        let failed = |reason: String| RenderError::Triangles { view: place, reason };
+        let flat = mesh.triangles.as_flattened();
+        if let Some(corner) = flat.iter().find(|corner| **corner as usize >= positions.len()) {
+            return Err(failed(format!("a triangle has corner {corner} of {}", positions.len())));
+        }
+        let first = self.corners.now.len();
+        if first + flat.len() > CORNERS_MAX {
+            return Err(failed(format!("one pass draws {CORNERS_MAX} corners at most; draw fewer tiles")));
+        }
+        let smooth = if mesh.smooth { smooth_normals(mesh, positions) } else { Vec::new() };
+        for triangle in &mesh.triangles {
+            let face = face_normal(*triangle, positions).normalize_or(Vec3::Z);
+            self.corners.now.extend(triangle.map(|corner| {
+                let i = corner as usize;
+                let normal = smooth.get(i).copied().unwrap_or(face);
+                CornerData {
+                    position: Vec3::from(positions[i]).extend(0.0).to_array(),
+                    normal: normal.extend(0.0).to_array(),
+                    rest: Vec3::from(mesh.vertices[i]).extend(0.0).to_array(),
+                }
+            }));
+        }
+        Ok([first as f32, flat.len() as f32, if mesh.two_sided { 1.0 } else { 0.0 }])
+    }
+}
+
+fn mesh_of<'a>(place: usize, view: &View<'a>, index: u32) -> Result<&'a Mesh, RenderError> {
+    view.scene.meshes.get(index as usize).ok_or_else(|| RenderError::Triangles {
+        view: place,
+        reason: format!("a thing is made of mesh {index}, and the scene has {}", view.scene.meshes.len()),
+    })
+}
+
+/// Corners of `shape` that physics moves, in a scene with these meshes.
+pub(super) fn soft_corners(shape: Shape, meshes: &[Mesh]) -> usize {
+    match shape {
+        Shape::Soft { mesh } => meshes.get(mesh as usize).map_or(0, |mesh| mesh.vertices.len()),
+        _ => 0,
+    }
+}
+
+/// Twice the area of a triangle, along its normal.
+fn face_normal(triangle: [u32; 3], positions: &[[f32; 3]]) -> Vec3 {
+    let [a, b, c] = triangle.map(|corner| Vec3::from(positions[corner as usize]));
+    (b - a).cross(c - a)
+}
+
+/// The mean of the normals of the triangles around each corner, weighted by area.
+fn smooth_normals(mesh: &Mesh, positions: &[[f32; 3]]) -> Vec<Vec3> {
+    let mut normals = vec![Vec3::ZERO; positions.len()];
+    for triangle in &mesh.triangles {
+        let face = face_normal(*triangle, positions);
+        triangle.iter().for_each(|corner| normals[*corner as usize] += face);
+    }
+    normals.iter().map(|normal| normal.normalize_or(Vec3::Z)).collect()
+}
