@@ -43,6 +43,7 @@
 //! hashes (as text) in order. Neither depends on workers, shards or encoders.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
@@ -238,6 +239,17 @@ pub struct ShardInfo {
     pub of: usize,
     /// Clips of the whole job.
     pub clips: usize,
+}
+
+impl ShardInfo {
+    /// The clips of the job that this shard holds: those of files `F i / n .. F (i + 1) / n` of F.
+    pub fn range(&self) -> Range<usize> {
+        let files = self.clips.div_ceil(EPISODES_PER_FILE);
+        // 128 bits: the product of two counts always fits.
+        let file = |i: usize| (files as u128 * i as u128 / self.of.max(1) as u128) as usize;
+        let clip = |i: usize| file(i).saturating_mul(EPISODES_PER_FILE).min(self.clips);
+        clip(self.index)..clip(self.index + 1)
+    }
 }
 
 /// The labels of a scene's instances.

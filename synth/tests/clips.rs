@@ -1,47 +1,25 @@
 //! Datasets: the same seed gives the same clips however they are recorded, and nothing finished is ever lost.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-use std::collections::BTreeMap;
+mod folders;
+
 use std::path::Path;
 use std::sync::atomic::Ordering;
 
+use folders::{assert_same_dataset, files};
+use worldstep_synth::lerobot::ImageChannel;
 use worldstep_synth::{SynthError, SynthOptions, SynthSummary, write_dataset};
 
 const TASK: &str = "CatchBehindScreen-v0";
 
-/// Small frames: what is tested here does not depend on their size.
+/// Small frames and few channels: what is tested here depends on neither.
 fn options(clips: usize, out: &Path) -> SynthOptions {
-    SynthOptions { frame_size: 16, seed: 40, ..SynthOptions::new(TASK, clips, out) }
+    let channels = vec![ImageChannel::Rgb, ImageChannel::Instance];
+    SynthOptions { frame_size: 16, seed: 40, channels, ..SynthOptions::new(TASK, clips, out) }
 }
 
 fn write(options: &SynthOptions) -> SynthSummary {
     write_dataset(options, &mut |_| {}).unwrap()
-}
-
-/// Every file under `folder` by its path, as bytes.
-fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
-    let mut found = BTreeMap::new();
-    let mut folders = vec![folder.to_owned()];
-    while let Some(path) = folders.pop() {
-        for entry in std::fs::read_dir(path).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                folders.push(path);
-            } else {
-                let name = path.strip_prefix(folder).unwrap().to_string_lossy().into_owned();
-                found.insert(name, std::fs::read(&path).unwrap());
-            }
-        }
-    }
-    found
-}
-
-fn assert_same_dataset(a: &Path, b: &Path) {
-    let (a, b) = (files(a), files(b));
-    assert_eq!(a.keys().collect::<Vec<_>>(), b.keys().collect::<Vec<_>>());
-    for (name, bytes) in &a {
-        assert!(*bytes == b[name], "{name} differs");
-    }
 }
 
 #[test]
@@ -116,6 +94,11 @@ fn a_folder_with_something_in_it_and_another_dataset_are_refused() {
     let other_seed = SynthOptions { seed: 41, resume: true, ..options(4, &out) };
     let error = write_dataset(&other_seed, &mut |_| {}).unwrap_err();
     assert!(matches!(error, SynthError::Mismatch { .. }), "{error}");
+    assert!(error.to_string().contains("seed is 40, asked for 41"), "{error}");
+    let more_channels =
+        SynthOptions { channels: ImageChannel::ALL.to_vec(), resume: true, ..options(4, &out) };
+    let error = write_dataset(&more_channels, &mut |_| {}).unwrap_err().to_string();
+    assert!(error.contains("channels") && error.contains("coordinates"), "{error}");
     let unknown = SynthOptions::new("toss-nothing", 1, folder.path().join("new"));
     let error = write_dataset(&unknown, &mut |_| {}).unwrap_err().to_string();
     assert!(error.contains("toss-nothing") && error.contains(TASK), "{error}");

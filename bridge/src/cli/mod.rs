@@ -95,6 +95,9 @@ struct SynthArgs {
     /// TOML file with ranges for what is randomised.
     #[arg(long, value_name = "FILE")]
     randomisation: Option<PathBuf>,
+    /// Folder of pictures that textures are chosen from.
+    #[arg(long, value_name = "FOLDER")]
+    textures: Option<PathBuf>,
     /// How often clips are random, scripted, noisy_expert and noop, for instance `random=0.5,scripted=0.5`.
     #[arg(long, value_name = "MIX")]
     policy: Option<String>,

@@ -61,6 +61,7 @@ fn options(args: &SynthArgs) -> Result<SynthOptions> {
     options.frame_size = args.size;
     options.resume = args.resume;
     options.shard = args.shard;
+    options.textures.clone_from(&args.textures);
     options.stop = stop_flag()?;
     options.clock = since_start;
     options.channels = ImageChannel::parse_list(&args.channels).map_err(anyhow::Error::msg)?;

@@ -1,3 +1,5 @@
+use std::path::Path;
+
 use rayon::prelude::*;
 use worldstep_env::dataset::InstanceLabel;
 
@@ -20,13 +22,17 @@ pub struct Artist<'a> {
     frames: Frames,
 }
 
-/// The renderer for clips with frames of `side` pixels.
+/// The renderer for clips with frames of `side` pixels, and of the pictures in `textures`.
 ///
 /// # Errors
-/// As [`Renderer::new`].
-pub fn clip_renderer(side: u32) -> Result<Renderer, SynthError> {
+/// As [`Renderer::new`] and [`Renderer::with_pictures`].
+pub fn clip_renderer(side: u32, textures: Option<&Path>) -> Result<Renderer, SynthError> {
     let tiles = (PASS_PIXELS / (side * side) as usize).max(1);
-    Ok(Renderer::new(RenderConfig { tiles, width: side, height: side })?)
+    let config = RenderConfig { tiles, width: side, height: side };
+    Ok(match textures {
+        Some(folder) => Renderer::with_pictures(config, folder)?,
+        None => Renderer::new(config)?,
+    })
 }
 
 impl<'a> Artist<'a> {
@@ -192,9 +198,7 @@ fn numbers(trajectory: &Trajectory, source: Source, slots: &[Option<usize>], sid
         }),
         Source::Visibility => {
             let instances = trajectory.scene.instances.len();
-            by_slot(len, slots, &[0.0], |t, i| {
-                vec![trajectory.visibility.get(t * instances + i).copied().unwrap_or(0.0)]
-            })
+            by_slot(len, slots, &[0.0], |t, i| vec![trajectory.visibility[t * instances + i]])
         }
         Source::InstanceId => {
             let id = |slot: &Option<usize>| slot.map_or(0, |i| i64::from(trajectory.scene.instances[i].id));

@@ -28,6 +28,8 @@ pub struct SynthOptions {
     pub scenarios: ScenarioOptions,
     /// Images that are stored.
     pub channels: Vec<ImageChannel>,
+    /// Folder of pictures that textures are chosen from.
+    pub textures: Option<PathBuf>,
     /// Record only this shard `i` of `n`.
     pub shard: Option<(usize, usize)>,
     /// Go on with what is in `out`.
@@ -52,6 +54,7 @@ impl SynthOptions {
             unit: UnitKind::Single,
             scenarios: ScenarioOptions::default(),
             channels: ImageChannel::ALL.to_vec(),
+            textures: None,
             shard: None,
             resume: false,
             workers: std::thread::available_parallelism().map_or(1, usize::from),

@@ -20,7 +20,7 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// The part of a job of `clips` clips that shard `(i, n)` records: files `F i / n .. F (i + 1) / n` of F.
+    /// The part of a job of `clips` clips that shard `(i, n)` records, see [`ShardInfo::range`].
     ///
     /// # Errors
     /// [`SynthError::Options`] if units don't divide a file or the job, or there is no such shard.
@@ -40,11 +40,7 @@ impl Plan {
         if index >= of {
             return wrong(format!("shard {index}/{of}, expected 0/{of} to {}/{of}", of.max(1) - 1));
         }
-        let files = clips.div_ceil(EPISODES_PER_FILE);
-        // 128 bits: the product of two counts always fits.
-        let file = |i: usize| (files as u128 * i as u128 / of as u128) as usize;
-        let range: Range<usize> =
-            file(index) * EPISODES_PER_FILE..(file(index + 1) * EPISODES_PER_FILE).min(clips);
+        let range = ShardInfo { index, of, clips }.range();
         Ok(Self {
             unit_clips,
             first_unit: range.start / unit_clips,

@@ -6,6 +6,7 @@ use worldstep_env::dataset::InstanceLabel;
 use super::plan::unit_seed;
 use super::stages::{Stage, Stages};
 use super::{Link, SynthError, SynthOptions, Trajectory};
+use crate::annotate::annotate;
 use crate::lerobot::{Facts, Links};
 use crate::scenario::{Scenario, UnitRequest};
 
@@ -124,8 +125,6 @@ impl<'a> UnitMaker<'a> {
         }
     }
 }
-
-fn annotate(_: &mut Trajectory) {}
 
 /// The facts of a unit's clips, the first of which is episode `index` of the dataset.
 pub fn facts(candidate: &Candidate, index: usize, horizon: f32, slots: &[InstanceLabel]) -> Vec<Facts> {

@@ -84,8 +84,8 @@ fn write_scenario(
     (dir, plan): (&Path, Plan),
     progress: &mut dyn FnMut(&SynthProgress),
 ) -> Result<DatasetSummary, SynthError> {
-    let renderer = clip_renderer(options.frame_size)?;
-    let info = dataset_info(options, scenario, plan, renderer.adapter_name());
+    let renderer = clip_renderer(options.frame_size, options.textures.as_deref())?;
+    let info = dataset_info(options, scenario, plan, renderer.adapter_name())?;
     let slots = scenario.slots();
     let names = Names {
         task: scenario.summary().to_owned(),
@@ -117,14 +117,21 @@ fn write_scenario(
 }
 
 /// What the dataset says of itself: everything that decides what is recorded.
-fn dataset_info(options: &SynthOptions, scenario: &Scenario, plan: Plan, driver: &str) -> DatasetInfo {
+fn dataset_info(
+    options: &SynthOptions,
+    scenario: &Scenario,
+    plan: Plan,
+    driver: &str,
+) -> Result<DatasetInfo, SynthError> {
+    let textures = options.textures.as_deref().map(folder_hash).transpose()?;
     let settings = [
         ("unit", unit_name(options.unit)),
         ("policy", json!(options.scenarios.mix).to_string()),
         ("horizon", json!(options.scenarios.horizon).to_string()),
+        ("textures", json!(textures).to_string()),
         ("randomisation", json!(options.scenarios.randomisation).to_string()),
     ];
-    DatasetInfo {
+    Ok(DatasetInfo {
         format: FORMAT_VERSION,
         writer: env!("CARGO_PKG_VERSION").to_owned(),
         frame_size: options.frame_size,
@@ -145,5 +152,23 @@ fn dataset_info(options: &SynthOptions, scenario: &Scenario, plan: Plan, driver:
             .into_iter()
             .collect::<BTreeMap<_, _>>(),
         shard: plan.shard,
+    })
+}
+
+/// BLAKE3 of the names and contents of the files in `folder`, hexadecimal.
+fn folder_hash(folder: &Path) -> Result<String, SynthError> {
+    let read = |path: &Path| {
+        let path = path.to_owned();
+        move |error: std::io::Error| SynthError::Options { message: format!("cannot read {path:?}: {error}") }
+    };
+    let entries: Result<Vec<_>, _> = std::fs::read_dir(folder).map_err(read(folder))?.collect();
+    let mut paths: Vec<_> = entries.map_err(read(folder))?.iter().map(std::fs::DirEntry::path).collect();
+    paths.sort();
+    let mut hasher = blake3::Hasher::new();
+    for path in paths.iter().filter(|path| path.is_file()) {
+        let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        hasher.update(blake3::hash(name.as_bytes()).as_bytes());
+        hasher.update(blake3::hash(&std::fs::read(path).map_err(read(path))?).as_bytes());
     }
+    Ok(hasher.finalize().to_hex().to_string())
 }

@@ -83,9 +83,9 @@ pub struct Links {
 }
 
 impl Links {
-    /// The same links where every clip comes `clips` later.
-    pub fn moved(&self, clips: usize) -> Self {
-        let moved = |index: Option<usize>| index.map(|index| index + clips);
+    /// The same links when episode `from`, and all that it is linked with, is episode `to`.
+    pub fn moved(&self, from: usize, to: usize) -> Self {
+        let moved = |index: Option<usize>| index.map(|index| index + to - from);
         Self { branch_parent: moved(self.branch_parent), pair: moved(self.pair), ..self.clone() }
     }
 }

@@ -1,11 +1,12 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use worldstep_env::dataset::{DatasetInfo, EPISODES_PER_FILE, INFO_KEY, file_path};
+use worldstep_env::dataset::{DatasetInfo, EPISODES_PER_FILE, file_path};
 
 use super::episode_reader::read_episodes;
 use super::episodes::{self, EpisodeEntry};
 use super::features::{Feature, features, hugging_face_schema, schema};
+use super::info::{difference, read_info};
 use super::meta;
 use super::parquet_file::{ParquetFile, remove_parts};
 use super::rows::{EncodedEpisode, Place};
@@ -96,7 +97,7 @@ impl DatasetWriter {
     pub fn resume(&mut self, clips: usize) -> Result<(), SynthError> {
         remove_parts(&self.dir)?;
         let Some((found, total)) = read_info(&self.dir)? else { return Ok(()) };
-        if let Some(difference) = super::info::difference(&found, &self.info) {
+        if let Some(difference) = difference(&found, &self.info) {
             return Err(SynthError::Mismatch { path: self.dir.clone(), message: difference });
         }
         for file in 0..total.div_ceil(EPISODES_PER_FILE) {
@@ -203,24 +204,4 @@ impl DatasetWriter {
     fn path(&self, part: &str, file: usize) -> PathBuf {
         self.dir.join(file_path(part, file))
     }
-}
-
-/// What `meta/info.json` in `dir` says of the dataset, and how many episodes it has; `None` if there is no such file.
-///
-/// # Errors
-/// [`SynthError::Read`] if it cannot be understood.
-pub fn read_info(dir: &Path) -> Result<Option<(DatasetInfo, usize)>, SynthError> {
-    let path = dir.join("meta/info.json");
-    let Ok(text) = std::fs::read_to_string(&path) else { return Ok(None) };
-    let wrong = |message: String| SynthError::Read { path: path.clone(), message };
-    let json: serde_json::Value = serde_json::from_str(&text).map_err(|error| wrong(error.to_string()))?;
-    let format = &json[INFO_KEY]["format"];
-    if *format != worldstep_env::dataset::FORMAT_VERSION {
-        let known = worldstep_env::dataset::FORMAT_VERSION;
-        return Err(wrong(format!("its format is version {format}, this build reads version {known}")));
-    }
-    let info: DatasetInfo =
-        serde_json::from_value(json[INFO_KEY].clone()).map_err(|error| wrong(error.to_string()))?;
-    let total = json["total_episodes"].as_u64().unwrap_or(0) as usize;
-    Ok(Some((info, total)))
 }

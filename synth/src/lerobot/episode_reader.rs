@@ -36,6 +36,21 @@ pub fn read_episodes(path: &Path, features: &[Feature]) -> Result<Vec<EpisodeEnt
     Ok(entries)
 }
 
+/// The task in `meta/tasks.parquet`, of which there is one.
+///
+/// # Errors
+/// [`SynthError::Read`] if it is not there.
+pub fn read_task(path: &Path) -> Result<String, SynthError> {
+    let wrong = |message: String| SynthError::Read { path: path.to_owned(), message };
+    let file = File::open(path).map_err(|error| wrong(error.to_string()))?;
+    let mut reader = ParquetRecordBatchReaderBuilder::try_new(file)
+        .and_then(|builder| builder.build())
+        .map_err(|error| wrong(error.to_string()))?;
+    let batch = reader.next().ok_or_else(|| wrong("it is empty".to_owned()))?;
+    let batch = batch.map_err(|error| wrong(error.to_string()))?;
+    Row { batch: &batch, row: 0 }.text("task").map_err(|_| wrong("it has no column task".to_owned()))
+}
+
 /// One row; what it lacks is answered with the column's name.
 struct Row<'a> {
     batch: &'a RecordBatch,
