@@ -82,6 +82,18 @@ fn a_full_disk_is_one_clear_line_and_loses_nothing() {
 }
 
 #[test]
+fn what_the_disk_can_never_hold_is_refused_after_the_first_clip() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("out");
+    let mut clips_done = 0;
+    let error = write_dataset(&options(1 << 50, &out), &mut |at| clips_done = at.clips_done).unwrap_err();
+    assert!(matches!(error, SynthError::DiskFull { .. }), "{error}");
+    assert!(error.to_string().contains("MB are free"), "{error}");
+    assert!(clips_done <= 1, "{clips_done} clips were recorded first");
+    assert!(files(&out).is_empty(), "an unfinished file is left");
+}
+
+#[test]
 fn a_folder_with_something_in_it_and_another_dataset_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("out");

@@ -11,7 +11,10 @@ use image::DynamicImage;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use worldstep_env::dataset::{episode, feature};
 use worldstep_env::{AutoresetMode, Buffer, TruthSource as _, VectorEnv as _, make_truth};
-use worldstep_synth::{Channels, Frames, RenderConfig, Renderer, SynthOptions, View, write_dataset};
+use worldstep_synth::{
+    Channels, Frames, Moment, RenderConfig, Renderer, Scenario, ScenarioOptions, SynthOptions, UnitKind,
+    UnitRequest, View, write_dataset,
+};
 
 const TASK: &str = "CatchBehindScreen-v0";
 const SEED: u64 = 11;
@@ -47,13 +50,57 @@ fn image(batch: &RecordBatch, name: &str, row: usize) -> DynamicImage {
 }
 
 fn depth(batch: &RecordBatch, row: usize) -> Vec<f32> {
-    let bytes =
-        batch[feature::DEPTH].as_struct().column_by_name("bytes").unwrap().as_binary::<i32>().value(row);
+    floats(batch, feature::DEPTH, row, 1)
+}
+
+/// The values of a float image, plane after plane.
+fn floats(batch: &RecordBatch, name: &str, row: usize, planes: u32) -> Vec<f32> {
+    let bytes = batch[name].as_struct().column_by_name("bytes").unwrap().as_binary::<i32>().value(row);
     let mut decoder = tiff::decoder::Decoder::new(std::io::Cursor::new(bytes)).unwrap();
+    assert_eq!(decoder.dimensions().unwrap(), (64, 64 * planes), "{name}");
     match decoder.read_image().unwrap() {
         tiff::decoder::DecodingResult::F32(values) => values,
-        _ => panic!("depth is float32"),
+        _ => panic!("{name} is float32"),
     }
+}
+
+/// Planes of `values` that are interleaved, pixel by pixel.
+fn planes(values: &[f32], count: usize) -> Vec<f32> {
+    (0..count).flat_map(|plane| values.iter().skip(plane).step_by(count).copied()).collect()
+}
+
+/// Every channel, with flow to the rows before and after, and to what came after the last action.
+#[test]
+fn every_channel_is_what_the_renderer_gives_for_the_trajectory() {
+    let (_folder, groups) = dataset(1);
+    let options = ScenarioOptions::default();
+    let request = UnitRequest { seed: SEED, kind: UnitKind::Single, options: &options };
+    let trajectory = Scenario::find(TASK).unwrap().simulate(&request).unwrap().remove(0);
+    let moment = |t: usize| Moment {
+        camera: trajectory.cameras_at(t)[0],
+        poses: trajectory.poses_at(t),
+        soft_vertices: trajectory.soft_at(t),
+    };
+    let mut renderer = Renderer::new(RenderConfig { tiles: 1, width: 64, height: 64 }).unwrap();
+    let mut frames = Frames::default();
+    let (batch, mut moved) = (&groups[0], false);
+    assert_eq!(batch.num_rows(), trajectory.len);
+    for t in [0, 1, trajectory.len / 2, trajectory.len - 1] {
+        let view = View {
+            scene: &trajectory.scene,
+            now: moment(t),
+            next: Some(moment(t + 1)),
+            previous: t.checked_sub(1).map(moment),
+        };
+        renderer.render(&[view], Channels::All, &mut frames).unwrap();
+        assert_eq!(image(batch, feature::SEMANTIC, t).into_luma16().into_raw(), frames.semantic);
+        assert_eq!(floats(batch, feature::NORMAL, t, 3), planes(&frames.normal, 3));
+        assert_eq!(floats(batch, feature::COORDINATES, t, 3), planes(&frames.coordinates, 3));
+        assert_eq!(floats(batch, feature::FLOW_FORWARD, t, 2), planes(&frames.flow_forward, 2));
+        assert_eq!(floats(batch, feature::FLOW_BACKWARD, t, 2), planes(&frames.flow_backward, 2));
+        moved |= frames.flow_forward.iter().any(|pixels| *pixels != 0.0);
+    }
+    assert!(moved, "nothing moved in any row");
 }
 
 /// The timing rule, through physics and pixels: row t is what is seen before action t, and what that action caused.

@@ -95,6 +95,9 @@ struct SynthArgs {
     /// TOML file with ranges for what is randomised.
     #[arg(long, value_name = "FILE")]
     randomisation: Option<PathBuf>,
+    /// TOML file with thresholds for what clips are accepted.
+    #[arg(long, value_name = "FILE")]
+    curation: Option<PathBuf>,
     /// Folder of pictures that textures are chosen from.
     #[arg(long, value_name = "FOLDER")]
     textures: Option<PathBuf>,

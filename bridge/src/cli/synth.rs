@@ -81,6 +81,9 @@ fn options(args: &SynthArgs) -> Result<SynthOptions> {
     if let Some(path) = &args.randomisation {
         options.scenarios.randomisation = read_toml(path)?;
     }
+    if let Some(path) = &args.curation {
+        options.curation = read_toml(path)?;
+    }
     Ok(options)
 }
 

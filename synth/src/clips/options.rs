@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use super::stages::Stage;
+use crate::curate::Curation;
 use crate::lerobot::ImageChannel;
 use crate::scenario::{ScenarioOptions, UnitKind};
 
@@ -26,6 +27,8 @@ pub struct SynthOptions {
     pub unit: UnitKind,
     /// How scenarios are drawn: randomisation, behaviours, length.
     pub scenarios: ScenarioOptions,
+    /// Which clips are accepted.
+    pub curation: Curation,
     /// Images that are stored.
     pub channels: Vec<ImageChannel>,
     /// Folder of pictures that textures are chosen from.
@@ -53,6 +56,7 @@ impl SynthOptions {
             frame_size: 64,
             unit: UnitKind::Single,
             scenarios: ScenarioOptions::default(),
+            curation: Curation::default(),
             channels: ImageChannel::ALL.to_vec(),
             textures: None,
             shard: None,

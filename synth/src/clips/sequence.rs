@@ -9,7 +9,9 @@ use worldstep_env::dataset::EPISODES_PER_FILE;
 use super::pipeline::Job;
 use super::unit::{Candidate, UnitMaker, facts};
 use super::{SynthError, Trajectory};
+use crate::curate::{Code, Signature};
 use crate::lerobot::Facts;
+use crate::scenario::Scenario;
 
 /// Units under way or finished before the one that is due, for each worker. With the clips that wait to be drawn and
 /// the two that have pixels, this is what memory is bounded by.
@@ -31,6 +33,8 @@ pub struct Sequence<'a> {
     next_index: usize,
     /// Made units whose predecessors aren't.
     waiting: BTreeMap<usize, Candidate>,
+    /// Of the units of the file under way.
+    signatures: Vec<Signature>,
 }
 
 impl<'a> Sequence<'a> {
@@ -38,7 +42,15 @@ impl<'a> Sequence<'a> {
     pub fn new(job: &'a Job<'a>, first: usize) -> Self {
         let maker = UnitMaker::new(job.scenario, job.options, job.stages);
         let units = job.plan.units_from(first);
-        Self { job, maker, due: units.start, units, next_index: first, waiting: BTreeMap::new() }
+        Self {
+            job,
+            maker,
+            due: units.start,
+            units,
+            next_index: first,
+            waiting: BTreeMap::new(),
+            signatures: Vec::new(),
+        }
     }
 
     /// Hands all clips to `to_draw`, or until someone stops or a thread behind it has failed.
@@ -95,8 +107,29 @@ impl<'a> Sequence<'a> {
     }
 
     /// `candidate`, or the next attempt at its unit that is no near-duplicate of a unit before it in the same file.
-    fn first_of_its_kind(&mut self, candidate: Candidate) -> Result<Option<Candidate>, SynthError> {
-        if self.next_index.is_multiple_of(EPISODES_PER_FILE) {}
+    ///
+    /// Within a file, so that shards need not know of each other. A task's clips are what its policies make of it, and
+    /// some are alike.
+    fn first_of_its_kind(&mut self, mut candidate: Candidate) -> Result<Option<Candidate>, SynthError> {
+        let curation = &self.job.options.curation;
+        if matches!(self.job.scenario, Scenario::Task(_)) || curation.off.contains(&Code::NearDuplicate) {
+            return Ok(Some(candidate));
+        }
+        if self.next_index.is_multiple_of(EPISODES_PER_FILE) {
+            self.signatures.clear();
+        }
+        let known = |candidate: &Candidate| {
+            let near =
+                |other: &Signature| other.distance(&candidate.signature) <= curation.duplicate_distance;
+            self.signatures.iter().any(near)
+        };
+        while known(&candidate) {
+            let Some(another) = self.maker.make_another(candidate, Code::NearDuplicate)? else {
+                return Ok(None);
+            };
+            candidate = another;
+        }
+        self.signatures.push(candidate.signature.clone());
         Ok(Some(candidate))
     }
 }

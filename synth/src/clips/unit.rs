@@ -7,6 +7,7 @@ use super::plan::unit_seed;
 use super::stages::{Stage, Stages};
 use super::{Link, SynthError, SynthOptions, Trajectory};
 use crate::annotate::annotate;
+use crate::curate::{Code, Signature, check};
 use crate::lerobot::{Facts, Links};
 use crate::scenario::{Scenario, UnitRequest};
 
@@ -14,8 +15,6 @@ use crate::scenario::{Scenario, UnitRequest};
 pub const ATTEMPTS_MAX: u32 = 64;
 /// Attempts at a unit that must come to the outcome that is its turn; after them any will do.
 pub const BALANCE_ATTEMPTS: u32 = 8;
-/// Reason code of attempts that came to another outcome than was their turn.
-pub const UNBALANCED: &str = "unbalanced";
 /// Every how many-th unit is for validation.
 const VAL_EVERY: usize = 10;
 /// The sampled value that marks a combination of factors which training never sees.
@@ -30,6 +29,8 @@ pub struct Candidate {
     pub attempt: u32,
     /// Its clips, annotated.
     pub clips: Vec<Trajectory>,
+    /// What it is compared with others by: its first clip.
+    pub signature: Signature,
     /// Attempts before, by reason.
     pub rejected: BTreeMap<String, u64>,
 }
@@ -60,9 +61,9 @@ impl<'a> UnitMaker<'a> {
     ///
     /// # Errors
     /// [`SynthError::Rejected`] if there is none.
-    pub fn make_another(&self, candidate: Candidate, reason: &str) -> Result<Option<Candidate>, SynthError> {
+    pub fn make_another(&self, candidate: Candidate, reason: Code) -> Result<Option<Candidate>, SynthError> {
         let mut rejected = candidate.rejected;
-        *rejected.entry(reason.to_owned()).or_default() += 1;
+        *rejected.entry(reason.name().to_owned()).or_default() += 1;
         self.go_on(candidate.unit, candidate.attempt + 1, rejected)
     }
 
@@ -82,21 +83,30 @@ impl<'a> UnitMaker<'a> {
                 options: &self.options.scenarios,
             };
             let mut clips = self.stages.time(Stage::Simulate, || self.scenario.simulate(&request))?;
-            self.stages.time(Stage::Annotate, || clips.iter_mut().for_each(annotate));
-            match self.reject(unit, attempt, &clips) {
-                None => return Ok(Some(Candidate { unit, attempt, clips, rejected })),
-                Some(reason) => *rejected.entry(reason).or_default() += 1,
+            let (reason, signature) = self.stages.time(Stage::Annotate, || {
+                clips.iter_mut().for_each(annotate);
+                (self.reject(unit, attempt, &clips), clips.first().map(Signature::of))
+            });
+            match (reason, signature) {
+                (None, Some(signature)) => {
+                    return Ok(Some(Candidate { unit, attempt, clips, signature, rejected }));
+                }
+                (reason, _) => {
+                    let name = reason.map_or("empty", Code::name);
+                    *rejected.entry(name.to_owned()).or_default() += 1;
+                }
             }
         }
         Err(self.none_accepted(unit, &rejected))
     }
 
-    /// Why not, as a reason code. A task's clips are what its policies make of it; nothing is chosen among them.
-    fn reject(&self, unit: usize, attempt: u32, clips: &[Trajectory]) -> Option<String> {
-        if matches!(self.scenario, Scenario::Task(_)) {
-            return None;
+    /// Why not, as a reason code.
+    fn reject(&self, unit: usize, attempt: u32, clips: &[Trajectory]) -> Option<Code> {
+        let unfit = clips.iter().find_map(|clip| check(clip, &self.options.curation).err());
+        if let Some(reason) = unfit {
+            return Some(reason.code());
         }
-        self.unbalanced(unit, attempt, clips).then(|| UNBALANCED.to_owned())
+        self.unbalanced(unit, attempt, clips).then_some(Code::Unbalanced)
     }
 
     /// Outcomes take turns, unit by unit. The first clip counts: a group's parent, a pair's possible twin.

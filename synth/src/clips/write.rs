@@ -128,6 +128,7 @@ fn dataset_info(
         ("unit", unit_name(options.unit)),
         ("policy", json!(options.scenarios.mix).to_string()),
         ("horizon", json!(options.scenarios.horizon).to_string()),
+        ("curation", json!(options.curation).to_string()),
         ("textures", json!(textures).to_string()),
         ("randomisation", json!(options.scenarios.randomisation).to_string()),
     ];
