@@ -248,8 +248,35 @@ fn poses_that_do_not_fit_their_scene_are_refused() {
 }
 
 #[test]
-fn too_large_an_atlas_is_refused() {
-    let config = RenderConfig { tiles: 1_000_000, width: 4096, height: 4096 };
+fn too_large_a_tile_is_refused_and_many_tiles_take_several_passes() {
+    let config = RenderConfig { tiles: 1, width: 100_000, height: 16 };
     let error = Renderer::new(config).err().unwrap();
     assert!(matches!(error, RenderError::AtlasTooLarge { .. }), "{error}");
+    Renderer::new(RenderConfig { tiles: 1_000_000, width: 256, height: 256 }).unwrap();
+}
+
+#[test]
+fn what_is_submitted_is_collected_in_order_and_within_bounds() {
+    let ball = scene(vec![instance(1, Shape::Sphere { radius: 0.5 })]);
+    let poses: Vec<_> = (0..40).map(|i| [at([2.0, 0.05 * i as f32 - 1.0, 0.0])]).collect();
+    let views: Vec<_> = poses.iter().map(|poses| View::new(&ball, poses)).collect();
+    let mut renderer = renderer(3);
+    let expected: Vec<_> = views.chunks(10).map(|views| draw(&mut renderer, views)).collect();
+    for views in views.chunks(10) {
+        renderer.submit(views, Channels::Labels).unwrap();
+    }
+    let error = renderer.submit(&views, Channels::Rgb).unwrap_err();
+    assert!(matches!(error, RenderError::Submissions { waiting: 4, limit: 4 }), "{error}");
+    let mut frames = Frames::default();
+    let error = renderer.render(&views, Channels::Rgb, &mut frames).unwrap_err();
+    assert!(matches!(error, RenderError::Submissions { waiting: 4, .. }), "{error}");
+    for expected in expected {
+        renderer.collect(&mut frames).unwrap();
+        assert!(frames == expected);
+    }
+    let error = renderer.collect(&mut frames).unwrap_err();
+    assert!(matches!(error, RenderError::Submissions { waiting: 0, .. }), "{error}");
+    renderer.submit(&[], Channels::All).unwrap();
+    renderer.collect(&mut frames).unwrap();
+    assert!(frames == Frames::default());
 }

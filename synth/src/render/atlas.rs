@@ -60,6 +60,36 @@ impl Atlas {
         (self.width() * pixel_bytes).next_multiple_of(ROW_ALIGNMENT)
     }
 
+    /// As [`new`](Self::new), with as many of the tiles as fit, and cover at most `pixels_max` pixels if that is one.
+    ///
+    /// # Errors
+    /// [`RenderError::AtlasTooLarge`] if not even one fits.
+    pub fn fitting(
+        tiles: usize,
+        (tile_width, tile_height): (u32, u32),
+        limit: u32,
+        pixels_max: u64,
+    ) -> Result<Self, RenderError> {
+        let too_large = RenderError::AtlasTooLarge { tiles, width: tile_width, height: tile_height, limit };
+        let pixels = u64::from(tile_width) * u64::from(tile_height);
+        if tiles == 0 || pixels == 0 {
+            return Err(too_large);
+        }
+        let mut count = tiles.min(usize::try_from(pixels_max / pixels).unwrap_or(usize::MAX).max(1));
+        loop {
+            match Self::new(count, tile_width, tile_height, limit) {
+                Ok(atlas) => return Ok(atlas),
+                Err(_) if count > 1 => count = count * 3 / 4,
+                Err(_) => return Err(too_large),
+            }
+        }
+    }
+
+    /// Columns of the texture that the first `tiles` tiles cover, in pixels.
+    pub fn used_width(&self, tiles: usize) -> u32 {
+        (tiles as u32).min(self.columns) * self.tile_width
+    }
+
     /// Rows of the texture that the first `tiles` tiles cover, in pixels.
     pub fn used_height(&self, tiles: usize) -> u32 {
         (tiles as u32).div_ceil(self.columns).min(self.rows) * self.tile_height
@@ -88,6 +118,17 @@ mod tests {
         assert_eq!(atlas.row_offset(2, 1, 4), 9 * 256);
         assert_eq!(atlas.used_height(2), 8);
         assert_eq!(atlas.used_height(3), 16);
+    }
+
+    #[test]
+    fn as_many_tiles_as_fit_are_taken() {
+        let fitting = |tiles, side, pixels| Atlas::fitting(tiles, (side, side), 8192, pixels).unwrap().tiles;
+        assert_eq!(fitting(1024, 64, 1 << 22), 1024);
+        assert_eq!(fitting(4096, 64, 1 << 22), 1024);
+        assert_eq!(fitting(4096, 256, 1 << 22), 64);
+        assert_eq!(fitting(16, 8192, 1 << 22), 1);
+        assert!(fitting(4096, 256, u64::MAX) <= 1024);
+        assert!(Atlas::fitting(1, (8193, 8), 8192, 1 << 22).is_err());
     }
 
     #[test]

@@ -25,7 +25,7 @@ pub enum RenderError {
     /// The atlas does not fit the driver's largest texture.
     #[error(
         "{tiles} tiles of {width}×{height} pixels do not fit this driver's largest texture \
-         ({limit}×{limit}); ask for fewer tiles at once or smaller ones"
+         ({limit}×{limit}); ask for at least one tile, of 1 to {limit} pixels"
     )]
     AtlasTooLarge {
         /// Tiles asked for.
@@ -63,10 +63,30 @@ pub enum RenderError {
         /// What is wrong with it.
         reason: String,
     },
+    /// Something was submitted beyond the limit, or nothing where something should be.
+    #[error(
+        "{waiting} submissions wait to be collected, and at most {limit} may; submit and collect in turn"
+    )]
+    Submissions {
+        /// Submissions that wait.
+        waiting: usize,
+        /// Most that may.
+        limit: usize,
+    },
     /// The driver failed while drawing.
     #[error("the graphics driver failed while drawing: {reason}; start the program again")]
     Device {
         /// What the driver said.
         reason: String,
     },
+}
+
+impl RenderError {
+    /// The same of a view that `first` others come before.
+    pub(super) fn after(mut self, first: usize) -> Self {
+        if let Self::PoseCount { view, .. } | Self::Triangles { view, .. } = &mut self {
+            *view += first;
+        }
+        self
+    }
 }

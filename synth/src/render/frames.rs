@@ -1,4 +1,5 @@
-use super::Atlas;
+use super::Channels;
+use super::readback::Readback;
 
 /// What a render gave: one image a view, row-major, in the views' order. What nothing was asked for is empty; where
 /// nothing was hit, everything but colour is 0.
@@ -25,83 +26,103 @@ pub struct Frames {
 }
 
 impl Frames {
-    /// Empties the images, keeping their memory.
-    pub fn clear(&mut self) {
-        self.rgb.clear();
-        self.depth.clear();
-        self.instance.clear();
-        self.semantic.clear();
-        self.normal.clear();
-        self.flow_forward.clear();
-        self.flow_backward.clear();
-        self.coordinates.clear();
+    /// Makes room for `views` images of `pixels` pixels, of what `channels` ask for and nothing else. What is there
+    /// already may stay: all of it will be replaced.
+    pub(super) fn prepare(&mut self, views: usize, pixels: usize, channels: Channels) {
+        let labels = if channels == Channels::Rgb { 0 } else { views * pixels };
+        let known = if channels == Channels::All { labels } else { 0 };
+        self.rgb.resize(3 * views * pixels, 0);
+        self.depth.resize(labels, 0.0);
+        self.instance.resize(labels, 0);
+        self.semantic.resize(labels, 0);
+        self.normal.resize(3 * known, 0.0);
+        self.flow_forward.resize(2 * known, 0.0);
+        self.flow_backward.resize(2 * known, 0.0);
+        self.coordinates.resize(3 * known, 0.0);
     }
 
-    /// Appends the first `tiles` tiles of a colour atlas that was read back.
-    pub(super) fn push_color(&mut self, atlas: &Atlas, bytes: &[u8], tiles: usize) {
-        for row in rows::<4>(atlas, bytes, tiles) {
-            self.rgb.extend(row.iter().flat_map(|pixel| [pixel[0], pixel[1], pixel[2]]));
-        }
-    }
-
-    fn push_ids_depth(&mut self, ids: u32, depth: u32) {
-        self.instance.push(ids as u16);
-        self.semantic.push((ids >> 16) as u16);
-        self.depth.push(f32::from_bits(depth));
-    }
-
-    /// Appends tiles of an atlas of ids and depth.
-    pub(super) fn push_labels(&mut self, atlas: &Atlas, bytes: &[u8], tiles: usize) {
-        for row in rows::<8>(atlas, bytes, tiles) {
-            for [ids, depth] in row.iter().map(|pixel| words(pixel)) {
-                self.push_ids_depth(ids, depth);
+    /// Fills in the tiles of a pass, as images from number `first` on.
+    pub(super) fn unpack(&mut self, first: usize, readback: &Readback, bytes: &[u8]) {
+        self.unpack_rgb(first, readback, &bytes[readback.section(0)]);
+        match readback.channels {
+            Channels::Rgb => {}
+            Channels::Labels => self.unpack_labels(first, readback, &bytes[readback.section(1)]),
+            Channels::All => {
+                self.unpack_ids_depth_normal(first, readback, &bytes[readback.section(1)]);
+                self.unpack_flow(first, readback, &bytes[readback.section(2)]);
+                self.unpack_coordinates_normal(first, readback, &bytes[readback.section(3)]);
             }
         }
     }
 
-    /// Appends tiles of the first atlas of `Known`; `normal` gets its z later.
-    pub(super) fn push_ids_depth_normal(&mut self, atlas: &Atlas, bytes: &[u8], tiles: usize) {
-        for row in rows::<16>(atlas, bytes, tiles) {
-            for [ids, depth, x, y] in row.iter().map(|pixel| words(pixel)) {
-                self.push_ids_depth(ids, depth);
-                self.normal.extend([f32::from_bits(x), f32::from_bits(y), 0.0]);
+    fn unpack_rgb(&mut self, first: usize, readback: &Readback, bytes: &[u8]) {
+        for (at, row) in rows::<4>(first, readback, bytes) {
+            let out = self.rgb[3 * at..3 * (at + row.len())].as_chunks_mut::<3>().0;
+            for (out, pixel) in out.iter_mut().zip(row) {
+                *out = [pixel[0], pixel[1], pixel[2]];
             }
         }
     }
 
-    /// Appends tiles of the second atlas of `Known`.
-    pub(super) fn push_flow(&mut self, atlas: &Atlas, bytes: &[u8], tiles: usize) {
-        for row in rows::<16>(atlas, bytes, tiles) {
-            for flow in row.iter().map(|pixel| words::<4>(pixel).map(f32::from_bits)) {
-                self.flow_forward.extend([flow[0], flow[1]]);
-                self.flow_backward.extend([flow[2], flow[3]]);
+    fn put_ids_depth(&mut self, at: usize, ids: u32, depth: u32) {
+        self.instance[at] = ids as u16;
+        self.semantic[at] = (ids >> 16) as u16;
+        self.depth[at] = f32::from_bits(depth);
+    }
+
+    fn unpack_labels(&mut self, first: usize, readback: &Readback, bytes: &[u8]) {
+        for (at, row) in rows::<8>(first, readback, bytes) {
+            for (at, [ids, depth]) in (at..).zip(row.iter().map(|pixel| words(pixel))) {
+                self.put_ids_depth(at, ids, depth);
             }
         }
     }
 
-    /// Appends tiles of the third atlas of `Known`.
-    pub(super) fn push_coordinates_normal(&mut self, atlas: &Atlas, bytes: &[u8], tiles: usize) {
-        for row in rows::<16>(atlas, bytes, tiles) {
-            for [x, y, z, normal_z] in row.iter().map(|pixel| words::<4>(pixel).map(f32::from_bits)) {
-                let pixel = self.coordinates.len();
-                self.coordinates.extend([x, y, z]);
-                self.normal[pixel + 2] = normal_z;
+    fn unpack_ids_depth_normal(&mut self, first: usize, readback: &Readback, bytes: &[u8]) {
+        for (at, row) in rows::<16>(first, readback, bytes) {
+            for (at, [ids, depth, x, y]) in (at..).zip(row.iter().map(|pixel| words(pixel))) {
+                self.put_ids_depth(at, ids, depth);
+                self.normal[3 * at] = f32::from_bits(x);
+                self.normal[3 * at + 1] = f32::from_bits(y);
+            }
+        }
+    }
+
+    fn unpack_flow(&mut self, first: usize, readback: &Readback, bytes: &[u8]) {
+        for (at, row) in rows::<16>(first, readback, bytes) {
+            for (at, pixel) in (at..).zip(row) {
+                let flow = words::<4>(pixel).map(f32::from_bits);
+                self.flow_forward[2 * at..2 * at + 2].copy_from_slice(&flow[..2]);
+                self.flow_backward[2 * at..2 * at + 2].copy_from_slice(&flow[2..]);
+            }
+        }
+    }
+
+    fn unpack_coordinates_normal(&mut self, first: usize, readback: &Readback, bytes: &[u8]) {
+        for (at, row) in rows::<16>(first, readback, bytes) {
+            for (at, pixel) in (at..).zip(row) {
+                let [x, y, z, normal_z] = words::<4>(pixel).map(f32::from_bits);
+                self.coordinates[3 * at..3 * at + 3].copy_from_slice(&[x, y, z]);
+                self.normal[3 * at + 2] = normal_z;
             }
         }
     }
 }
 
-/// The rows of the first `tiles` tiles of an atlas of `PIXEL` bytes a pixel.
+/// The rows of all tiles of an image of `PIXEL` bytes a pixel, each with the position of its first pixel among all
+/// images, of which the first tile is number `first`.
 fn rows<'a, const PIXEL: usize>(
-    atlas: &'a Atlas,
+    first: usize,
+    readback: &'a Readback,
     bytes: &'a [u8],
-    tiles: usize,
-) -> impl Iterator<Item = &'a [[u8; PIXEL]]> {
+) -> impl Iterator<Item = (usize, &'a [[u8; PIXEL]])> {
+    let atlas = &readback.atlas;
     let (width, height) = (atlas.tile_width as usize, atlas.tile_height);
-    (0..tiles).flat_map(move |tile| {
+    (0..readback.tiles).flat_map(move |tile| {
         (0..height).map(move |y| {
             let start = atlas.row_offset(tile, y, PIXEL as u32);
-            bytes[start..start + width * PIXEL].as_chunks::<PIXEL>().0
+            let at = ((first + tile) * height as usize + y as usize) * width;
+            (at, bytes[start..start + width * PIXEL].as_chunks::<PIXEL>().0)
         })
     })
 }

@@ -4,23 +4,29 @@ use bevy::camera::CameraPlugin;
 use bevy::diagnostic::FrameCountPlugin;
 use bevy::image::ImagePlugin;
 use bevy::mesh::MeshPlugin;
-use bevy::prelude::Resource;
+use bevy::prelude::{Mut, Resource};
 use bevy::render::error_handler::{RenderErrorHandler, RenderErrorPolicy};
-use bevy::render::render_resource::{MapMode, PollType};
+use bevy::render::render_resource::{Buffer, MapMode, PollType};
 use bevy::render::renderer::{RenderAdapterInfo, RenderDevice};
 use bevy::render::settings::RenderCreation;
 use bevy::render::{RenderApp, RenderPlugin};
 use bevy::time::TimePlugin;
 use bevy::transform::TransformPlugin;
 use bevy::window::{ExitCondition, WindowPlugin};
-use crossbeam::channel::bounded;
+use crossbeam::channel::{Receiver, bounded};
 
 use super::device::open_device;
 use super::pass::{TilePass, TilePlugin};
 use super::pictures::Pictures;
-use super::targets::{Image, SAMPLES_ACROSS};
+use super::readback::Readback;
+use super::targets::SAMPLES_ACROSS;
 use super::tile_batch::TileBatch;
-use super::{Atlas, Channels, Frames, RenderConfig, RenderError};
+use super::{Atlas, RenderConfig, RenderError};
+
+/// Most pixels of a pass, so that what it is drawn to (up to 250 bytes a pixel) stays within bounds.
+const PASS_PIXELS_MAX: u64 = 1 << 22;
+/// The same where the processor draws: less memory, and reading one pass while the next is drawn.
+const PASS_PIXELS_MAX_PROCESSOR: u64 = 1 << 18;
 
 /// What the driver complained of, set by Bevy's error handler.
 #[derive(Resource)]
@@ -31,6 +37,17 @@ pub struct Headless {
     apps: SubApps,
     device: RenderDevice,
     atlas: Atlas,
+    is_processor: bool,
+}
+
+/// A pass that was handed to the device.
+pub struct Submitted {
+    pub batch: TileBatch,
+    pub readback: Readback,
+    /// Holds the images once [`Headless::wait`] is through.
+    pub buffer: Buffer,
+    submission: wgpu::SubmissionIndex,
+    mapped: Receiver<Result<(), wgpu::BufferAsyncError>>,
 }
 
 impl Headless {
@@ -38,7 +55,9 @@ impl Headless {
         let resources = open_device()?;
         let device = resources.0.clone();
         let limit = device.limits().max_texture_dimension_2d / SAMPLES_ACROSS;
-        let atlas = Atlas::new(config.tiles, config.width, config.height, limit)?;
+        let is_processor = resources.2.device_type == wgpu::DeviceType::Cpu;
+        let pixels_max = if is_processor { PASS_PIXELS_MAX_PROCESSOR } else { PASS_PIXELS_MAX };
+        let atlas = Atlas::fitting(config.tiles, (config.width, config.height), limit, pixels_max)?;
         let mut app = App::new();
         app.add_plugins((
             TaskPoolPlugin::default(),
@@ -70,7 +89,7 @@ impl Headless {
         app.finish();
         app.cleanup();
         let apps = std::mem::take(app.sub_apps_mut());
-        let mut headless = Self { apps, device, atlas };
+        let mut headless = Self { apps, device, atlas, is_processor };
         // Bevy's render world starts up during the first update.
         headless.update()?;
         Ok(headless)
@@ -81,26 +100,53 @@ impl Headless {
         self.apps.main.world().resource::<RenderAdapterInfo>().name.clone()
     }
 
-    /// Draws `batch` and appends its tiles to `frames`. The batch comes back with old content, to be filled again.
-    pub fn draw(&mut self, batch: &mut TileBatch, frames: &mut Frames) -> Result<(), RenderError> {
-        let (tiles, channels) = (batch.tiles.len(), batch.channels);
-        std::mem::swap(&mut *self.apps.main.world_mut().resource_mut::<TileBatch>(), batch);
-        self.update()?;
-        let render_app = self.apps.sub_apps.get(&bevy::app::AppLabel::intern(&RenderApp));
-        let Some(render_app) = render_app else {
-            return Err(RenderError::Device { reason: "the render world is gone".to_owned() });
-        };
-        let pass = render_app.world().resource::<TilePass>();
-        self.read(&pass.color.image, tiles, |bytes| frames.push_color(&self.atlas, bytes, tiles))?;
-        for (part, image) in pass.label.images(channels).iter().enumerate() {
-            self.read(image, tiles, |bytes| match (channels, part) {
-                (Channels::Labels, _) => frames.push_labels(&self.atlas, bytes, tiles),
-                (_, 0) => frames.push_ids_depth_normal(&self.atlas, bytes, tiles),
-                (_, 1) => frames.push_flow(&self.atlas, bytes, tiles),
-                (_, _) => frames.push_coordinates_normal(&self.atlas, bytes, tiles),
-            })?;
+    /// How the tiles of a pass lie.
+    pub fn atlas(&self) -> Atlas {
+        self.atlas
+    }
+
+    /// Whether the driver draws on the processor, while it is handed a pass, so that there is nothing to wait for.
+    pub fn is_processor(&self) -> bool {
+        self.is_processor
+    }
+
+    /// Hands `batch` to the device, to be read through `buffer` if that is large enough.
+    pub fn submit(&mut self, mut batch: TileBatch, buffer: Option<Buffer>) -> Result<Submitted, RenderError> {
+        let readback = Readback { atlas: self.atlas, tiles: batch.tiles.len(), channels: batch.channels };
+        if let Some(buffer) = &buffer {
+            buffer.unmap();
         }
-        Ok(())
+        let buffer = readback.buffer(&self.device, buffer);
+        self.pass()?.target = Some((readback, buffer.clone()));
+        std::mem::swap(&mut *self.apps.main.world_mut().resource_mut::<TileBatch>(), &mut batch);
+        self.update()?;
+        let Some(submission) = self.pass()?.submission.take() else {
+            return Err(RenderError::Device { reason: "a pass was not handed to it".to_owned() });
+        };
+        let (sender, mapped) = bounded(1);
+        buffer.slice(..readback.bytes()).map_async(MapMode::Read, move |result| {
+            let _ = sender.try_send(result);
+        });
+        Ok(Submitted { batch, readback, buffer, submission, mapped })
+    }
+
+    /// Waits until a pass is drawn and can be read.
+    pub fn wait(&self, pass: &Submitted) -> Result<(), RenderError> {
+        let failed = |reason: String| RenderError::Device { reason };
+        let wait = PollType::Wait { submission_index: Some(pass.submission.clone()), timeout: None };
+        self.device.poll(wait).map_err(|error| failed(error.to_string()))?;
+        match pass.mapped.try_recv() {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(error)) => Err(failed(error.to_string())),
+            Err(error) => Err(failed(error.to_string())),
+        }
+    }
+
+    fn pass(&mut self) -> Result<Mut<'_, TilePass>, RenderError> {
+        let render_app = self.apps.sub_apps.get_mut(&bevy::app::AppLabel::intern(&RenderApp));
+        render_app
+            .and_then(|app| app.world_mut().get_resource_mut::<TilePass>())
+            .ok_or_else(|| RenderError::Device { reason: "the render world is gone".to_owned() })
     }
 
     /// One frame of Bevy's.
@@ -110,22 +156,5 @@ impl Headless {
             Some(DeviceFault(reason)) => Err(RenderError::Device { reason: reason.clone() }),
             None => Ok(()),
         }
-    }
-
-    fn read(&self, image: &Image, tiles: usize, use_bytes: impl FnOnce(&[u8])) -> Result<(), RenderError> {
-        let failed = |reason: String| RenderError::Device { reason };
-        let slice = image.readback.slice(..image.readback_bytes(&self.atlas, tiles));
-        let (sender, receiver) = bounded(1);
-        slice.map_async(MapMode::Read, move |result| {
-            let _ = sender.try_send(result);
-        });
-        self.device.poll(PollType::wait_indefinitely()).map_err(|error| failed(error.to_string()))?;
-        match receiver.try_recv() {
-            Ok(Ok(())) => use_bytes(&slice.get_mapped_range()),
-            Ok(Err(error)) => return Err(failed(error.to_string())),
-            Err(error) => return Err(failed(error.to_string())),
-        }
-        image.readback.unmap();
-        Ok(())
     }
 }

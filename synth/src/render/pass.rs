@@ -6,7 +6,7 @@ use bevy::render::render_resource::{
     RenderPipeline, StoreOp,
 };
 use bevy::render::renderer::{
-    FlushCommands, RenderContext, RenderDevice, RenderGraph, RenderGraphSystems, RenderQueue,
+    PendingCommandBuffers, RenderContext, RenderDevice, RenderGraph, RenderGraphSystems, RenderQueue,
 };
 use bevy::render::{ExtractSchedule, MainWorld, RenderApp};
 
@@ -15,6 +15,7 @@ use super::full_pass::FullPass;
 use super::label_pass::LabelPass;
 use super::pictures::Pictures;
 use super::pipelines::{Pipelines, Shader};
+use super::readback::Readback;
 use super::resolve::Resolve;
 use super::storage::Storage;
 use super::style::Style;
@@ -48,6 +49,10 @@ pub struct TilePass {
     pictures: Pictures,
     /// What scenes with a light need; none before the first one.
     full: Option<FullPass>,
+    /// Where the next pass is read through; none while there is nothing to draw.
+    pub target: Option<(Readback, Buffer)>,
+    /// The last pass that was handed to the device.
+    pub submission: Option<wgpu::SubmissionIndex>,
 }
 
 impl Plugin for TilePlugin {
@@ -79,8 +84,12 @@ fn extract_batch(mut main_world: ResMut<MainWorld>, mut batch: ResMut<TileBatch>
 }
 
 /// What Bevy's core pipeline would do, which is not built in.
-fn submit_commands(mut commands: FlushCommands) {
-    commands.flush();
+fn submit_commands(
+    mut pass: ResMut<TilePass>,
+    mut commands: ResMut<PendingCommandBuffers>,
+    queue: Res<RenderQueue>,
+) {
+    pass.submission = Some(queue.submit(commands.take()));
 }
 
 fn draw_tiles(
@@ -90,24 +99,22 @@ fn draw_tiles(
     queue: Res<RenderQueue>,
     mut context: RenderContext,
 ) {
-    if batch.tiles.is_empty() {
-        return;
-    }
+    let Some((readback, buffer)) = pass.target.take() else { return };
     pass.upload(&device, &queue, &batch);
     let encoder = context.command_encoder();
-    let tiles = batch.tiles.len();
     if let Some(full) = pass.full(&batch) {
         full.draw_shadows(encoder, &pass.bind_group, &batch);
     }
     pass.draw_color(encoder, &batch);
-    let used = (pass.atlas.width(), pass.atlas.used_height(tiles));
+    let (atlas, tiles) = (&readback.atlas, readback.tiles);
+    let used = (atlas.used_width(tiles), atlas.used_height(tiles));
     pass.resolve.draw(encoder, &pass.color.image.view, used);
-    pass.color.image.copy_to_readback(encoder, &pass.atlas, tiles);
+    pass.color.image.copy(encoder, &readback, 0, &buffer);
     pass.label.draw(encoder, batch.channels, |label, pipeline| {
         pass.draw_instances(label, &batch, &|kind, _| pipeline(kind))
     });
-    for image in pass.label.images(batch.channels) {
-        image.copy_to_readback(encoder, &pass.atlas, tiles);
+    for (index, image) in (1..).zip(pass.label.images(batch.channels)) {
+        image.copy(encoder, &readback, index, &buffer);
     }
 }
 
@@ -143,6 +150,8 @@ impl TilePass {
             bind_group,
             pictures,
             full: None,
+            target: None,
+            submission: None,
         }
     }
 

@@ -1,11 +1,11 @@
 use bevy::render::render_resource::{
-    Buffer, BufferDescriptor, BufferUsages, CommandEncoder, Extent3d, TexelCopyBufferInfo,
-    TexelCopyBufferLayout, Texture, TextureDescriptor, TextureDimension, TextureFormat, TextureUsages,
-    TextureView, TextureViewDescriptor,
+    Buffer, CommandEncoder, Extent3d, TexelCopyBufferInfo, TexelCopyBufferLayout, Texture, TextureDescriptor,
+    TextureDimension, TextureFormat, TextureUsages, TextureView, TextureViewDescriptor,
 };
 use bevy::render::renderer::RenderDevice;
 
 use super::Atlas;
+use super::readback::Readback;
 
 /// Colour; linear in the shader, sRGB in memory.
 pub const COLOR_FORMAT: TextureFormat = TextureFormat::Rgba8UnormSrgb;
@@ -18,12 +18,10 @@ pub const LABEL_FORMATS: [TextureFormat; 1] = [TextureFormat::Rg32Uint];
 /// `Known` of `label.wgsl`, as bits.
 pub const KNOWN_FORMATS: [TextureFormat; 3] = [TextureFormat::Rgba32Uint; 3];
 
-/// A texture that is drawn to, and the buffer that it is read through.
+/// A texture that is drawn to and read back.
 pub struct Image {
     pub view: TextureView,
-    pub readback: Buffer,
     texture: Texture,
-    pixel_bytes: u32,
 }
 
 /// What the colour pass writes to.
@@ -63,34 +61,24 @@ impl Image {
     fn new(device: &RenderDevice, atlas: &Atlas, format: TextureFormat) -> Self {
         let usage = TextureUsages::RENDER_ATTACHMENT | TextureUsages::COPY_SRC;
         let texture = texture(device, atlas, (format, 1), usage);
-        let pixel_bytes = format.block_copy_size(None).unwrap_or(0);
-        let readback = device.create_buffer(&BufferDescriptor {
-            label: Some("readback"),
-            size: u64::from(atlas.padded_row_bytes(pixel_bytes)) * u64::from(atlas.height()),
-            usage: BufferUsages::COPY_DST | BufferUsages::MAP_READ,
-            mapped_at_creation: false,
-        });
         let view = texture.create_view(&TextureViewDescriptor::default());
-        Self { view, readback, texture, pixel_bytes }
+        Self { view, texture }
     }
 
-    /// Records the copy of the first `tiles` tiles to the readback buffer.
-    pub fn copy_to_readback(&self, encoder: &mut CommandEncoder, atlas: &Atlas, tiles: usize) {
+    /// Records the copy of what was drawn to section `index` of `buffer`.
+    pub fn copy(&self, encoder: &mut CommandEncoder, readback: &Readback, index: usize, buffer: &Buffer) {
+        let atlas = &readback.atlas;
         let layout = TexelCopyBufferLayout {
-            offset: 0,
-            bytes_per_row: Some(atlas.padded_row_bytes(self.pixel_bytes)),
+            offset: readback.section(index).start as u64,
+            bytes_per_row: Some(atlas.padded_row_bytes(readback.pixel_bytes()[index])),
             rows_per_image: None,
         };
+        let (width, height) = (atlas.used_width(readback.tiles), atlas.used_height(readback.tiles));
         encoder.copy_texture_to_buffer(
             self.texture.as_image_copy(),
-            TexelCopyBufferInfo { buffer: &self.readback, layout },
-            Extent3d { width: atlas.width(), height: atlas.used_height(tiles), depth_or_array_layers: 1 },
+            TexelCopyBufferInfo { buffer, layout },
+            Extent3d { width, height, depth_or_array_layers: 1 },
         );
-    }
-
-    /// Bytes of the readback buffer that the first `tiles` tiles take.
-    pub fn readback_bytes(&self, atlas: &Atlas, tiles: usize) -> u64 {
-        u64::from(atlas.padded_row_bytes(self.pixel_bytes)) * u64::from(atlas.used_height(tiles))
     }
 }
 

@@ -42,6 +42,18 @@ impl<'a> View<'a> {
         let now = Moment { camera: scene.camera, poses, soft_vertices: &[] };
         Self { scene, now, next: None, previous: None }
     }
+
+    /// Whether poses fit the scene; `index` is the view's, for the error.
+    pub(super) fn check(&self, index: usize) -> Result<(), RenderError> {
+        let instances = self.scene.instances.len();
+        for moment in [Some(self.now), self.next, self.previous].into_iter().flatten() {
+            let poses = moment.poses.len();
+            if poses != instances {
+                return Err(RenderError::PoseCount { view: index, poses, instances });
+            }
+        }
+        Ok(())
+    }
 }
 
 /// `Tile` of `geometry.wgsl`.
@@ -142,7 +154,7 @@ impl Default for TileBatch {
 }
 
 impl TileBatch {
-    /// Replaces the content by `views`, drawn in tiles of `size` (width, height) pixels.
+    /// Replaces the content by `views`, which were checked, drawn in tiles of `size` (width, height) pixels.
     pub fn fill(
         &mut self,
         views: &[View<'_>],
@@ -171,13 +183,6 @@ impl TileBatch {
         size: (u32, u32),
         triangles: &mut TriangleTable<'a>,
     ) -> Result<(), RenderError> {
-        let instances = view.scene.instances.len();
-        for moment in [Some(view.now), view.next, view.previous].into_iter().flatten() {
-            let poses = moment.poses.len();
-            if poses != instances {
-                return Err(RenderError::PoseCount { view: tile, poses, instances });
-            }
-        }
         let camera = CameraFrame::new(&view.now.camera);
         self.tiles.push(tile_data(view, &camera, size));
         let light = view.scene.light.as_ref();
