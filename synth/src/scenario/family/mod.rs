@@ -39,7 +39,25 @@ macro_rules! family {
 }
 
 /// Files that come with this program: one row a family.
-const BUILT_IN: &[(&str, &str)] = &[family!("toss"), family!("drop"), family!("roll-behind-screen")];
+const BUILT_IN: &[(&str, &str)] = &[
+    family!("toss"),
+    family!("drop"),
+    family!("roll-down-ramp"),
+    family!("slide-with-friction"),
+    family!("billiards"),
+    family!("mass-ratio"),
+    family!("restitution-sweep"),
+    family!("tower"),
+    family!("dominoes"),
+    family!("support-edge"),
+    family!("containment"),
+    family!("pendulum"),
+    family!("chain"),
+    family!("hinge-door"),
+    family!("roll-behind-screen"),
+    family!("drop-behind-wall"),
+    family!("cup-and-ball"),
+];
 
 /// Bound of every element of the state observation, SI.
 const STATE_BOUND: f32 = 1e4;

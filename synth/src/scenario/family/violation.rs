@@ -69,7 +69,10 @@ pub(super) fn pair(source: &FamilySource<'_>) -> Result<Vec<Trajectory>, SynthEr
         let attempted = FamilySource { family: family.clone(), request };
         if let Some(mut clips) = pair_of_world(&attempted)? {
             for clip in &mut clips {
-                attempted.conclude(clip)?;
+                // What is gone has no place that an outcome could be told from.
+                if !matches!(clip.link, Link::Violation { kind: Some("vanish"), .. }) {
+                    attempted.conclude(clip)?;
+                }
                 clip.seed = seed;
                 clip.parameters.insert("pair.world".to_owned(), attempt as f64);
             }
