@@ -117,13 +117,16 @@ fn a_folder_with_something_in_it_and_another_dataset_are_refused() {
 }
 
 #[test]
-fn all_writes_a_dataset_for_each_task() {
+fn several_scenarios_make_a_dataset_each() {
     let folder = tempfile::tempdir().unwrap();
-    let out = folder.path().join("all");
-    let all = SynthOptions { scenario: "all".to_owned(), ..options(4, &out) };
-    let summary = write(&all);
+    let out = folder.path().join("several");
+    let several = "cart-pole, CatchBehindScreen-v0,toss".to_owned();
+    let summary = write(&SynthOptions { scenario: several, ..options(4, &out) });
     assert_eq!(summary.datasets.iter().map(|dataset| dataset.clips).collect::<Vec<_>>(), [2, 1, 1]);
-    for dataset in &summary.datasets {
+    for (dataset, name) in summary.datasets.iter().zip(["cart-pole", "catch-behind-screen", "toss"]) {
+        assert_eq!(dataset.path, out.join(name));
         assert!(dataset.path.join("meta/info.json").exists(), "{dataset:?}");
     }
+    let twice = SynthOptions::new("toss,toss", 4, folder.path().join("twice"));
+    assert!(write_dataset(&twice, &mut |_| {}).unwrap_err().to_string().contains("twice"));
 }

@@ -125,6 +125,7 @@ fn dataset_info(
 ) -> Result<DatasetInfo, SynthError> {
     let textures = options.textures.as_deref().map(folder_hash).transpose()?;
     let settings = [
+        ("definition", scenario.fingerprint().to_owned()),
         ("unit", unit_name(options.unit)),
         ("policy", json!(options.scenarios.mix).to_string()),
         ("horizon", json!(options.scenarios.horizon).to_string()),

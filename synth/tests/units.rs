@@ -1,0 +1,122 @@
+//! Units of families in a dataset: balanced, curated, linked, split, and the same however they are recorded.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod folders;
+
+use std::path::Path;
+
+use folders::assert_same_dataset;
+use worldstep_env::dataset::file_path;
+use worldstep_synth::curate::Curation;
+use worldstep_synth::lerobot::{EpisodeEntry, ImageChannel, features, read_episodes, read_info};
+use worldstep_synth::{SynthError, SynthOptions, SynthSummary, UnitKind, write_dataset};
+
+const FAMILY: &str = "roll-behind-screen";
+
+fn options(clips: usize, out: &Path) -> SynthOptions {
+    let channels = vec![ImageChannel::Rgb, ImageChannel::Instance];
+    SynthOptions { frame_size: 16, seed: 5, channels, ..SynthOptions::new(FAMILY, clips, out) }
+}
+
+fn write(options: &SynthOptions) -> SynthSummary {
+    write_dataset(options, &mut |_| {}).unwrap()
+}
+
+fn entries(dir: &Path) -> Vec<EpisodeEntry> {
+    let (info, episodes) = read_info(dir).unwrap().unwrap();
+    let features = features(&info).unwrap();
+    let files = 0..episodes.div_ceil(64);
+    files
+        .flat_map(|file| read_episodes(&dir.join(file_path("meta/episodes", file)), &features).unwrap())
+        .collect()
+}
+
+#[test]
+fn outcomes_take_turns_and_workers_change_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let (a, b) = (folder.path().join("a"), folder.path().join("b"));
+    let summary = write(&SynthOptions { workers: 1, ..options(12, &a) });
+    assert_eq!(summary, {
+        let mut other = write(&SynthOptions { workers: 3, ..options(12, &b) });
+        other.datasets[0].path.clone_from(&a);
+        other
+    });
+    assert_same_dataset(&a, &b);
+    let dataset = &summary.datasets[0];
+    assert!(dataset.outcomes.len() >= 2, "{dataset:?}");
+    assert!(dataset.outcomes.values().all(|count| *count <= 6), "{dataset:?}");
+    // With three outcomes, not every first attempt can have come to the one that was its turn.
+    assert!(dataset.rejected.contains_key("unbalanced"), "{dataset:?}");
+    assert!(dataset.accept_rate() < 1.0);
+    let entries = entries(&a);
+    let rejected: u64 = entries.iter().flat_map(|entry| entry.facts.rejected.values()).sum();
+    assert_eq!(rejected, dataset.rejected.values().sum::<u64>());
+    for entry in &entries {
+        let facts = &entry.facts;
+        assert!(!facts.outcome.is_empty() && facts.parameters.contains("speed"), "{facts:?}");
+        assert_eq!(facts.physical[0].len(), facts.physical[2].len());
+        let held_out =
+            serde_json::from_str::<serde_json::Value>(&facts.parameters).unwrap()["held_out"] == 1.0;
+        let expected = match (held_out, facts.unit % 10) {
+            (true, _) => "test_combination",
+            (false, 9) => "val",
+            (false, _) => "train",
+        };
+        assert_eq!(facts.split, expected);
+    }
+}
+
+#[test]
+fn branches_point_to_their_parent_and_share_a_split() {
+    let folder = tempfile::tempdir().unwrap();
+    write(&SynthOptions { unit: UnitKind::Branches(4), ..options(8, folder.path()) });
+    let entries = entries(folder.path());
+    for (index, entry) in entries.iter().enumerate() {
+        let (facts, parent) = (&entry.facts, index / 4 * 4);
+        assert_eq!((facts.index, facts.unit), (index, index / 4));
+        let is_parent = index == parent;
+        assert_eq!(facts.links.branch_parent, (!is_parent).then_some(parent));
+        assert_eq!(facts.links.branch_frame.is_none(), is_parent);
+        assert_eq!((facts.seed, &facts.split), (entries[parent].facts.seed, &entries[parent].facts.split));
+    }
+    assert_ne!(entries[0].hash, entries[1].hash);
+}
+
+#[test]
+fn impossible_twins_are_marked_and_out_of_training() {
+    let folder = tempfile::tempdir().unwrap();
+    write(&SynthOptions { unit: UnitKind::Pair, ..options(4, folder.path()) });
+    for pair in entries(folder.path()).chunks(2) {
+        let [possible, impossible] = pair else { panic!("half a pair") };
+        assert_eq!(possible.facts.links.violation, "");
+        assert!(["vanish", "swap"].contains(&&*impossible.facts.links.violation));
+        assert_eq!(possible.facts.links.pair, Some(impossible.facts.index));
+        assert_eq!(impossible.facts.links.pair, Some(possible.facts.index));
+        assert!(pair.iter().all(|entry| entry.facts.split == "violation"));
+    }
+}
+
+#[test]
+fn longer_clips_are_a_test_split() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut options = options(2, folder.path());
+    options.scenarios.horizon = 1.25;
+    write(&options);
+    let splits: Vec<_> = entries(folder.path()).iter().map(|entry| entry.facts.split.clone()).collect();
+    assert!(
+        splits.iter().all(|split| ["test_horizon", "test_combination"].contains(&&**split)),
+        "{splits:?}"
+    );
+}
+
+#[test]
+fn a_unit_that_nothing_is_good_enough_for_ends_the_run_with_its_reason() {
+    let folder = tempfile::tempdir().unwrap();
+    // Nothing moves by a kilometre.
+    let curation = Curation { static_distance: 1e3, still_outcomes: Vec::new(), ..Curation::default() };
+    let error =
+        write_dataset(&SynthOptions { curation, ..options(2, folder.path()) }, &mut |_| {}).unwrap_err();
+    let line = error.to_string();
+    assert!(matches!(error, SynthError::Rejected { .. }), "{line}");
+    assert!(line.contains(FAMILY) && line.contains("\"static\"") && line.contains("64 attempts"), "{line}");
+}
