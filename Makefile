@@ -13,8 +13,10 @@ CARGO := setup/in-target-folder cargo
 VENV := .venv
 BIN := $(CARGO_TARGET_DIR)/debug
 MODEL_MINUTES ?= 36
+# Optional groups have environments of their own, and use the command that the main one has.
+OPTIONAL := WORLDSTEP_BIN="$(CURDIR)/$(VENV)/bin/worldstep"
 
-.PHONY: help setup system venv build test test-rust test-python lint demo nano cuda cuda-check bench docs clean
+.PHONY: help setup system venv build test test-rust test-python test-lerobot test-export test-ray lint demo nano cuda cuda-check bench docs clean
 
 help:
 	@sed -n 's/^## //p' Makefile
@@ -45,6 +47,21 @@ test-rust: setup
 test-python: build
 	$(VENV)/bin/ruff check bridge/python examples
 	$(VENV)/bin/python -m pytest -q bridge/python/tests
+
+## make test-lerobot   opens fresh datasets with the `lerobot` package (its own environment, CPU torch, no network)
+test-lerobot: build
+	@setup/python-environment "$(PYTHON)" .venv-lerobot test-lerobot
+	$(OPTIONAL) HF_HUB_OFFLINE=1 .venv-lerobot/bin/python -m pytest -q bridge/python/tests_optional/test_lerobot.py
+
+## make test-export    reads exports back with `webdataset` and Rerun (their own environment)
+test-export: build
+	@setup/python-environment "$(PYTHON)" .venv-export test-export
+	$(OPTIONAL) WORLDSTEP_PYTHON=$(CURDIR)/.venv-export/bin/python .venv-export/bin/python -m pytest -q bridge/python/tests_optional/test_export.py
+
+## make test-ray       records on a local Ray cluster and kills one of its nodes (its own environment)
+test-ray: build
+	@setup/python-environment "$(PYTHON)" .venv-ray test-cluster
+	$(OPTIONAL) .venv-ray/bin/python -m pytest -q bridge/python/tests_optional/test_cluster.py
 
 ## make lint     clippy and rustdoc with warnings as errors
 lint: setup
@@ -79,4 +96,4 @@ docs: setup
 
 ## make clean    removes what this clone made (not the shared target folder)
 clean:
-	rm -rf out $(VENV)
+	rm -rf out $(VENV) .venv-lerobot .venv-export .venv-ray

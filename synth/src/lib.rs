@@ -5,7 +5,9 @@
 pub mod annotate;
 pub mod clips;
 pub mod curate;
+pub mod export;
 mod eyes;
+pub mod inspect;
 pub mod lerobot;
 pub mod render;
 mod rendered_env;

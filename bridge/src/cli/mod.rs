@@ -10,9 +10,11 @@ use serde::Serialize;
 use worldstep_bridge::Limits;
 
 mod bench;
+mod data;
 mod doctor;
 mod envs;
 mod eval;
+mod export;
 mod pictures;
 mod progress;
 mod serve;
@@ -35,6 +37,11 @@ enum Command {
     Envs(Json),
     /// Records clips of a family or task as a LeRobotDataset v3.0.
     Synth(SynthArgs),
+    /// Looks after datasets: checks them, draws a report.
+    #[command(subcommand)]
+    Data(data::DataCommand),
+    /// Writes a dataset in a format of other tools.
+    Export(export::ExportArgs),
     /// Trains a world model on such a dataset.
     Train(TrainArgs),
     /// Weighs a world model against truth: same starts, same actions.
@@ -220,6 +227,8 @@ pub fn run(cli: Cli) -> Result<()> {
         Command::Doctor(args) => doctor::run(args),
         Command::Envs(args) => envs::run(args),
         Command::Synth(args) => synth::run(&args),
+        Command::Data(command) => data::run(&command),
+        Command::Export(args) => export::run(&args),
         Command::Train(args) => train::run(&args),
         Command::Eval(args) => eval::run(&args),
         Command::Serve(args) => serve::run(args),

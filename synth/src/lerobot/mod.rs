@@ -24,7 +24,7 @@ pub use content_hash::{content_hash, set_hash};
 pub use dataset::{DatasetWriter, Names};
 pub use episode_reader::read_episodes;
 pub use episodes::EpisodeEntry;
-pub use features::{Feature, FeatureKind, Source, features};
+pub use features::{Feature, FeatureKind, Source, features, hugging_face_schema, info_features, schema};
 pub use info::read_info;
 pub use merge::merge_shards;
 pub use rows::{EncodedEpisode, Place, encode_episode};

@@ -1,0 +1,30 @@
+"""Datasets that the optional groups share: one of a family with everything in it, and one of a task."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from worldstep import private_server
+
+CLIPS = 4
+
+
+def run_json(*arguments: str | Path) -> dict[str, Any]:
+    """What a command answers with `--json`."""
+    command = [private_server.find_binary(), *map(str, arguments), "--json"]
+    finished = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert finished.returncode == 0, finished.stderr
+    return json.loads(finished.stdout)
+
+
+@pytest.fixture(scope="session", params=["push-cube", "catch-behind-screen"])
+def data(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A dataset with all channels; the family's has several cameras."""
+    folder = tmp_path_factory.mktemp("data") / request.param
+    run_json("synth", "--scenario", request.param, "--clips", str(CLIPS), "--seed", "5", "--out", folder)
+    return folder

@@ -1,0 +1,275 @@
+//! A dataset is checked down to its bits and its physics: a clean one passes, and each damage is called by its name.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
+
+use arrow_array::cast::AsArray as _;
+use arrow_array::types::Float32Type;
+use arrow_array::{
+    Array as _, ArrayRef, BinaryArray, Float32Array, ListArray, RecordBatch, StringArray, StructArray,
+};
+use parquet::arrow::ArrowWriter;
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use worldstep_env::dataset::{episode, feature, file_path};
+use worldstep_synth::inspect::{CheckOptions, CheckReport, Code, Dataset, ReportOptions, check, report};
+use worldstep_synth::{SynthOptions, write_dataset};
+
+const TASK: &str = "PushCube-v0";
+const CLIPS: usize = 12;
+
+/// A clean dataset, recorded once for all tests.
+fn clean() -> &'static Path {
+    static CLEAN: OnceLock<(tempfile::TempDir, PathBuf)> = OnceLock::new();
+    &CLEAN
+        .get_or_init(|| {
+            let folder = tempfile::tempdir().unwrap();
+            let out = folder.path().join("clips");
+            let options = SynthOptions { frame_size: 32, seed: 3, ..SynthOptions::new(TASK, CLIPS, &out) };
+            write_dataset(&options, &mut |_| {}).unwrap();
+            (folder, out)
+        })
+        .1
+}
+
+/// A copy of it to be damaged.
+fn copy() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    copy_folder(clean(), folder.path());
+    folder
+}
+
+fn copy_folder(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let (path, target) = {
+            let entry = entry.unwrap();
+            (entry.path(), to.join(entry.file_name()))
+        };
+        if path.is_dir() {
+            copy_folder(&path, &target);
+        } else {
+            std::fs::copy(&path, &target).unwrap();
+        }
+    }
+}
+
+fn run(dir: &Path) -> CheckReport {
+    check(dir, &CheckOptions::default(), &mut |_, _| {}).unwrap()
+}
+
+fn codes(report: &CheckReport) -> BTreeSet<Code> {
+    report.counts.keys().copied().collect()
+}
+
+/// Writes a parquet file anew with `change` applied to the row group `group`.
+fn rewrite(path: &Path, group: usize, change: impl Fn(&RecordBatch) -> RecordBatch) {
+    let open = || ParquetRecordBatchReaderBuilder::try_new(File::open(path).unwrap()).unwrap();
+    let (schema, groups) = (open().schema().clone(), open().metadata().num_row_groups());
+    let batches: Vec<RecordBatch> = (0..groups)
+        .map(|group| {
+            open()
+                .with_row_groups(vec![group])
+                .with_batch_size(1 << 20)
+                .build()
+                .unwrap()
+                .next()
+                .unwrap()
+                .unwrap()
+        })
+        .collect();
+    let mut writer = ArrowWriter::try_new(File::create(path).unwrap(), schema, None).unwrap();
+    for (index, batch) in batches.iter().enumerate() {
+        writer.write(&if index == group { change(batch) } else { batch.clone() }).unwrap();
+        writer.flush().unwrap();
+    }
+    writer.close().unwrap();
+}
+
+fn with_column(batch: &RecordBatch, name: &str, column: ArrayRef) -> RecordBatch {
+    let at = batch.schema().index_of(name).unwrap();
+    let mut columns = batch.columns().to_vec();
+    columns[at] = column;
+    RecordBatch::try_new(batch.schema(), columns).unwrap()
+}
+
+/// Replaces one value of a column of matrices.
+fn change_matrix(batch: &RecordBatch, name: &str, at: usize, change: impl Fn(f32) -> f32) -> RecordBatch {
+    let outer = batch[name].as_list::<i32>();
+    let inner = outer.values().as_list::<i32>();
+    let mut values = inner.values().as_primitive::<Float32Type>().values().to_vec();
+    values[at] = change(values[at]);
+    let field = |list: &ListArray| match list.data_type() {
+        arrow_schema::DataType::List(field) => field.clone(),
+        _ => unreachable!(),
+    };
+    let inner =
+        ListArray::new(field(inner), inner.offsets().clone(), Arc::new(Float32Array::from(values)), None);
+    let outer = ListArray::new(field(outer), outer.offsets().clone(), Arc::new(inner), None);
+    with_column(batch, name, Arc::new(outer))
+}
+
+fn change_image(batch: &RecordBatch, name: &str, row: usize, change: impl Fn(&mut Vec<u8>)) -> RecordBatch {
+    let images = batch[name].as_struct();
+    let bytes = images.column_by_name("bytes").unwrap().as_binary::<i32>();
+    let mut files: Vec<Vec<u8>> = bytes.iter().map(|file| file.unwrap().to_vec()).collect();
+    change(&mut files[row]);
+    let bytes = BinaryArray::from_iter_values(files.iter());
+    let columns: Vec<ArrayRef> = vec![Arc::new(bytes), images.column(1).clone()];
+    with_column(batch, name, Arc::new(StructArray::new(images.fields().clone(), columns, None)))
+}
+
+fn data() -> String {
+    file_path("data", 0)
+}
+
+#[test]
+fn a_clean_set_passes_and_has_the_hash_that_was_announced() {
+    let report = run(clean());
+    assert!(report.ok(), "{:#?}", report.findings);
+    let dataset = &report.datasets[0];
+    assert_eq!((dataset.clips, dataset.clips_decoded), (CLIPS, CLIPS));
+    let expect =
+        |hash: &str| CheckOptions { expected_hash: Some(hash.to_owned()), ..CheckOptions::default() };
+    assert!(check(clean(), &expect(&dataset.content_hash), &mut |_, _| {}).unwrap().ok());
+    let other = check(clean(), &expect("00"), &mut |_, _| {}).unwrap();
+    assert_eq!(codes(&other), BTreeSet::from([Code::Hash]));
+}
+
+#[test]
+fn a_sample_decodes_a_share_of_the_clips() {
+    let options = CheckOptions { sample: 0.25, ..CheckOptions::default() };
+    let mut last = (0, 0);
+    let report = check(clean(), &options, &mut |done, total| last = (done, total)).unwrap();
+    assert!(report.ok());
+    assert_eq!(report.datasets[0].clips_decoded, CLIPS / 4);
+    assert_eq!(last, (CLIPS / 4, CLIPS / 4));
+}
+
+#[test]
+fn a_flipped_byte_of_an_image_is_found_with_its_frame() {
+    let folder = copy();
+    let flip = |file: &mut Vec<u8>| {
+        let middle = file.len() / 2;
+        file[middle] ^= 0x10;
+    };
+    rewrite(&folder.path().join(data()), 5, |batch| change_image(batch, feature::RGB, 3, flip));
+    let report = run(folder.path());
+    let finding = report.findings.iter().find(|finding| finding.fault.code == Code::Image).unwrap();
+    assert_eq!((finding.episode, finding.fault.frame), (Some(5), Some(3)), "{finding}");
+}
+
+#[test]
+fn another_picture_in_its_place_is_found_by_the_hash() {
+    let folder = copy();
+    rewrite(&folder.path().join(data()), 2, |batch| {
+        let first = batch[feature::RGB].as_struct().column(0).as_binary::<i32>().value(0).to_vec();
+        change_image(batch, feature::RGB, batch.num_rows() - 1, |file| file.clone_from(&first))
+    });
+    let report = run(folder.path());
+    let hash = report.findings.iter().find(|finding| finding.fault.code == Code::Hash).unwrap();
+    assert_eq!(hash.episode, Some(2));
+}
+
+#[test]
+fn a_changed_pose_contradicts_hash_velocity_and_pixels() {
+    let folder = copy();
+    let dataset = Dataset::open(clean()).unwrap();
+    let cube = dataset.scenario().instances.iter().position(|label| label.name == "cube").unwrap();
+    let (k, row) = (dataset.scenario().instances.len(), 4);
+    rewrite(&folder.path().join(data()), 1, |batch| {
+        change_matrix(batch, feature::POSE, (row * k + cube) * 7, |x| x + 0.1)
+    });
+    let found = codes(&run(folder.path()));
+    for code in [Code::Hash, Code::Velocity, Code::Coordinates] {
+        assert!(found.contains(&code), "{code:?} not in {found:?}");
+    }
+}
+
+#[test]
+fn a_changed_velocity_a_bent_orientation_and_a_hole_are_found() {
+    let dataset = Dataset::open(clean()).unwrap();
+    let cube = dataset.scenario().instances.iter().position(|label| label.name == "cube").unwrap();
+    let k = dataset.scenario().instances.len();
+    let damage = |name: &'static str, at: usize, change: fn(f32) -> f32| {
+        let folder = copy();
+        rewrite(&folder.path().join(data()), 1, |batch| change_matrix(batch, name, at, change));
+        codes(&run(folder.path()))
+    };
+    let bent = damage(feature::POSE, (4 * k + cube) * 7 + 6, |w| w + 0.5);
+    assert!(bent.contains(&Code::Quaternion), "{bent:?}");
+    let hole = damage(feature::VELOCITY, (4 * k + cube) * 6, |_| f32::NAN);
+    assert!(hole.contains(&Code::NotFinite), "{hole:?}");
+}
+
+#[test]
+fn a_wrong_split_is_found() {
+    let folder = copy();
+    rewrite(&folder.path().join(file_path("meta/episodes", 0)), 0, |batch| {
+        let mut splits: Vec<&str> = batch[episode::SPLIT].as_string::<i32>().iter().flatten().collect();
+        splits[3] = "violation";
+        splits[4] = "training";
+        with_column(batch, episode::SPLIT, Arc::new(StringArray::from(splits)))
+    });
+    let report = run(folder.path());
+    let episodes: Vec<_> =
+        report.findings.iter().filter(|f| f.fault.code == Code::Split).map(|f| f.episode).collect();
+    assert!(episodes.contains(&Some(3)) && episodes.contains(&Some(4)), "{:#?}", report.findings);
+}
+
+#[test]
+fn an_impossible_clip_in_training_without_a_twin_is_found() {
+    let folder = copy();
+    rewrite(&folder.path().join(file_path("meta/episodes", 0)), 0, |batch| {
+        let mut kinds: Vec<&str> = batch[episode::VIOLATION].as_string::<i32>().iter().flatten().collect();
+        kinds[2] = "vanish";
+        with_column(batch, episode::VIOLATION, Arc::new(StringArray::from(kinds)))
+    });
+    let found = codes(&run(folder.path()));
+    assert!(found.contains(&Code::Split) && found.contains(&Code::Link), "{found:?}");
+}
+
+#[test]
+fn missing_and_cut_files_are_found() {
+    for file in [
+        data(),
+        file_path("events/contacts", 0),
+        "meta/tasks.parquet".to_owned(),
+        "meta/stats.json".to_owned(),
+    ] {
+        let folder = copy();
+        std::fs::remove_file(folder.path().join(&file)).unwrap();
+        let report = run(folder.path());
+        assert!(codes(&report).contains(&Code::Unreadable), "{file}: {:?}", report.findings);
+        assert!(report.findings.iter().any(|finding| finding.fault.message.contains(&file)), "{file}");
+    }
+    for file in [data(), file_path("meta/episodes", 0)] {
+        let folder = copy();
+        let path = folder.path().join(&file);
+        let bytes = std::fs::read(&path).unwrap();
+        std::fs::write(&path, &bytes[..bytes.len() * 2 / 3]).unwrap();
+        let report = run(folder.path());
+        assert!(codes(&report).contains(&Code::Unreadable), "{file}: {:?}", report.findings);
+    }
+    let empty = tempfile::tempdir().unwrap();
+    let error = check(empty.path(), &CheckOptions::default(), &mut |_, _| {}).unwrap_err().to_string();
+    assert!(error.contains("no dataset"), "{error}");
+}
+
+#[test]
+fn a_report_is_one_page_with_every_channel_drawn() {
+    let page = report(clean(), &ReportOptions { clips_drawn: 2, ..ReportOptions::default() }, &mut |_, _| {})
+        .unwrap();
+    let dataset = Dataset::open(clean()).unwrap();
+    let strips = 2 * dataset.info.channels.len() * dataset.info.cameras.len();
+    assert_eq!(page.matches("class=strip>").count(), strips);
+    assert_eq!(page.matches("data:image/png;base64,").count(), strips + 1, "and the colour wheel");
+    assert_eq!(page.matches("class=timeline ").count(), 2);
+    assert!(
+        !page.contains("http://") && !page.contains("https://") && !page.contains("<script"),
+        "needs nothing else"
+    );
+    assert!(page.contains("class=box") && page.contains("class=contact"));
+}
