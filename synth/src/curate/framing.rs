@@ -1,7 +1,5 @@
-use worldstep_env::Shape;
-
 use super::{Curation, Reason};
-use crate::annotate::{Eye, turn, vector};
+use crate::annotate::{Eye, excursions, vector};
 use crate::clips::Trajectory;
 
 /// Nothing moves.
@@ -25,46 +23,6 @@ pub fn check_out_of_frame(trajectory: &Trajectory, curation: &Curation) -> Optio
         (0..trajectory.len).filter(|row| !movers.iter().any(|index| in_picture(trajectory, *row, *index)));
     let share = empty.count() as f64 / trajectory.len as f64;
     (share > curation.out_of_frame_share).then_some(Reason::OutOfFrame { share })
-}
-
-/// How far each thing that can move gets from where it starts, metres; turning counts as far as it moves the surface.
-fn excursions(trajectory: &Trajectory) -> Vec<f64> {
-    let instances = &trajectory.scene.instances;
-    let reach = crate::annotate::Bodies::new(trajectory).reach;
-    let mut far = vec![0.0_f64; instances.len()];
-    let first = trajectory.poses_at(0);
-    for row in 1..=trajectory.len {
-        let poses = trajectory.poses_at(row);
-        for (index, instance) in instances.iter().enumerate().filter(|(_, instance)| instance.moving) {
-            let (from, to) = (&first[index], &poses[index]);
-            let turned = match instance.shape {
-                // A ball that turns in place looks as before, nearly.
-                Shape::Sphere { .. } => 0.0,
-                _ => turn(from.quat_xyzw).angle_between(turn(to.quat_xyzw)) * reach[index],
-            };
-            let moved = vector(from.position).distance(vector(to.position)) + turned;
-            far[index] = far[index].max(moved);
-        }
-    }
-    add_soft_excursions(trajectory, &mut far);
-    far
-}
-
-fn add_soft_excursions(trajectory: &Trajectory, far: &mut [f64]) {
-    let scene = &trajectory.scene;
-    let mut begin = 0;
-    for (index, instance) in scene.instances.iter().enumerate() {
-        let Shape::Soft { mesh } = instance.shape else { continue };
-        let corners = scene.meshes.get(mesh as usize).map_or(0, |mesh| mesh.vertices.len());
-        let range = begin..(begin + corners).min(trajectory.soft_at(0).len());
-        for row in 1..=trajectory.len {
-            let pairs =
-                trajectory.soft_at(0)[range.clone()].iter().zip(&trajectory.soft_at(row)[range.clone()]);
-            let moved = pairs.map(|(from, to)| vector(*from).distance(vector(*to))).fold(0.0, f64::max);
-            far[index] = far[index].max(moved);
-        }
-        begin += corners;
-    }
 }
 
 /// Whether the middle of an instance is in the main camera's picture.
