@@ -14,6 +14,9 @@ pub struct Bodies {
     pub mass: Vec<f64>,
     /// Distance of the origin to the farthest point of the body, metres.
     pub reach: Vec<f64>,
+    /// Whether it moves at a command and not as physics has it: kinematic things and robots. What actions only push is
+    /// not driven.
+    pub driven: Vec<bool>,
     /// `(len + 1) × K`: greatest speed of any point of the body, m/s.
     pub speed: Vec<f64>,
     ids: Vec<u16>,
@@ -33,8 +36,14 @@ impl Bodies {
                 vector(velocity.linear).length() + vector(velocity.angular).length() * reach
             }));
         }
+        let mass: Vec<f64> = (0..count).map(mass).collect();
+        let driven = scene.instances.iter().zip(&mass).map(|(instance, mass)| {
+            let soft = matches!(instance.shape, Shape::Soft { .. });
+            instance.moving && !soft && (!mass.is_finite() || is_of_class(instance, &["robot"]))
+        });
         let mut bodies = Self {
-            mass: (0..count).map(mass).collect(),
+            driven: driven.collect(),
+            mass,
             reach,
             speed,
             ids: scene.instances.iter().map(|instance| instance.id).collect(),

@@ -10,7 +10,7 @@ mod triangles;
 mod visibility;
 
 pub use bodies::Bodies;
-pub(crate) use bodies::{is_of_class, turn};
+pub(crate) use bodies::turn;
 pub use caption::{Clause, Motion, clauses, color_name, tell};
 pub use events::{EventRules, detect};
 pub(crate) use excursion::excursions;

@@ -3,7 +3,7 @@ use worldstep_env::record::Contact;
 
 use super::mass_properties::MassProperties;
 use super::{Curation, Reason};
-use crate::annotate::{Bodies, is_of_class, turn, vector};
+use crate::annotate::{Bodies, turn, vector};
 use crate::clips::Trajectory;
 
 /// Drivers are credited with so many times the work that a mean force over a row does.
@@ -14,11 +14,11 @@ const WORK_MARGIN: f64 = 1.5;
 /// Counted are kinetic and potential energy of all free bodies: rigid, moved by physics alone, not joined to anything
 /// driven. What applied forces and motors, bodies that actions drive and soft bodies can have added is allowed for.
 pub fn check(trajectory: &Trajectory, curation: &Curation) -> Option<Reason> {
-    let free = free_bodies(trajectory);
+    let bodies = Bodies::new(trajectory);
+    let free = free_bodies(trajectory, &bodies);
     if !free.contains(&true) {
         return None;
     }
-    let bodies = Bodies::new(trajectory);
     let ledger = Ledger::new(trajectory, &bodies, &free);
     let mut given = ledger.given.iter();
     let (mut credit, mut least, mut risen) = (0.0, f64::INFINITY, 0);
@@ -127,16 +127,14 @@ fn impulse(contact: &Contact) -> f64 {
 }
 
 /// Which instances physics alone moves.
-fn free_bodies(trajectory: &Trajectory) -> Vec<bool> {
+fn free_bodies(trajectory: &Trajectory, bodies: &Bodies) -> Vec<bool> {
     let instances = &trajectory.scene.instances;
-    let mass = |index: usize| trajectory.physical.get(index).map_or(f32::INFINITY, |row| row[0]);
     let mut free: Vec<bool> = instances
         .iter()
         .enumerate()
         .map(|(index, instance)| {
             let soft = matches!(instance.shape, Shape::Soft { .. });
-            let passive = instance.moving && !instance.actuated && !is_of_class(instance, &["robot"]);
-            passive && !soft && mass(index).is_finite()
+            instance.moving && !soft && !bodies.driven[index] && bodies.mass[index].is_finite()
         })
         .collect();
     // Whatever is joined to something that is driven is driven.
@@ -146,7 +144,7 @@ fn free_bodies(trajectory: &Trajectory) -> Vec<bool> {
         for joint in &trajectory.joints {
             let (Some(a), Some(b)) = (index(joint.a), index(joint.b)) else { continue };
             for (one, other) in [(a, b), (b, a)] {
-                free[other] &= free[one] || !instances[one].moving;
+                free[other] &= !bodies.driven[one] && (free[one] || !instances[one].moving);
             }
         }
         if free == before {

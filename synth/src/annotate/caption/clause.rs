@@ -1,4 +1,3 @@
-use worldstep_env::Instance;
 use worldstep_env::record::{Event, EventKind};
 
 use super::motion::{Motion, motion};
@@ -51,7 +50,8 @@ pub enum Clause {
 /// What there is to say about a clip whose events are known: about one body in the order of time, then about others.
 pub fn clauses(trajectory: &Trajectory) -> Vec<Clause> {
     let excursions = excursions(trajectory);
-    let Some(main) = main_body(trajectory, &excursions) else {
+    let bodies = Bodies::new(trajectory);
+    let Some(main) = main_body(trajectory, &bodies, &excursions) else {
         let mut still = vec![Clause::Still];
         still.extend(ending(trajectory));
         return still;
@@ -59,7 +59,7 @@ pub fn clauses(trajectory: &Trajectory) -> Vec<Clause> {
     let id = trajectory.scene.instances[main].id;
     let mut told = about(trajectory, id);
     let first = told.iter().filter_map(frame_of).min().map_or(trajectory.len, |frame| frame as usize);
-    let how = motion(trajectory, &Bodies::new(trajectory), main, first);
+    let how = motion(trajectory, &bodies, main, first);
     let room = MAIN_CLAUSES_MAX - usize::from(how.is_some());
     keep_weightiest(trajectory, &mut told, room);
     let mut out: Vec<Clause> = how.map(|how| Clause::Moves { id, how }).into_iter().chain(told).collect();
@@ -72,29 +72,24 @@ pub fn clauses(trajectory: &Trajectory) -> Vec<Clause> {
     out
 }
 
-/// The body that most happens to; of those that nothing happens to, the one that moves farthest. Bodies that physics
+/// The body that does most; of those that do as much, the one that moves farthest. Bodies that physics
 /// moves come before those that actions do.
-fn main_body(trajectory: &Trajectory, excursions: &[f64]) -> Option<usize> {
+fn main_body(trajectory: &Trajectory, bodies: &Bodies, excursions: &[f64]) -> Option<usize> {
     let instances = &trajectory.scene.instances;
     let weight = |index: usize| {
         let id = instances[index].id;
-        trajectory.events.iter().filter(|event| event.a == id || event.b == id).count()
+        trajectory.events.iter().filter(|event| event.a == id).count()
     };
-    let candidate = |actuated: bool| {
-        (0..instances.len())
-            .filter(|index| {
-                instances[*index].moving
-                    && is_driven(&instances[*index]) == actuated
-                    && excursions[*index] > STILL_M
-            })
-            .rev()
-            .max_by(|a, b| weight(*a).cmp(&weight(*b)).then(excursions[*a].total_cmp(&excursions[*b])))
+    let candidate = |driven: bool| {
+        let fits = |index: &usize| {
+            instances[*index].moving && bodies.driven[*index] == driven && excursions[*index] > STILL_M
+        };
+        let order = |a: &usize, b: &usize| {
+            weight(*a).cmp(&weight(*b)).then(excursions[*a].total_cmp(&excursions[*b]))
+        };
+        (0..instances.len()).filter(fits).rev().max_by(order)
     };
     candidate(false).or_else(|| candidate(true))
-}
-
-fn is_driven(instance: &Instance) -> bool {
-    instance.actuated || is_of_class(instance, &["robot"])
 }
 
 /// All that happens to a body, in order, collisions with the same other counted together.

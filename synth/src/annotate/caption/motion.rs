@@ -37,13 +37,13 @@ pub fn motion(trajectory: &Trajectory, bodies: &Bodies, index: usize, until: usi
     let last = until.clamp(1, trajectory.len);
     let jointed = trajectory.joints.iter().any(|joint| joint.a == instance.id || joint.b == instance.id);
     if jointed || is_of_class(instance, &["joint_link"]) {
-        return moves_at_all(trajectory, bodies, index).then_some(Motion::Swings);
+        return moves_at_all(trajectory, bodies, index, last).then_some(Motion::Swings);
     }
     let way = place(last) - place(0);
     if way.length() < DISTANCE_MIN {
-        return moves_at_all(trajectory, bodies, index).then_some(Motion::Moves);
+        return moves_at_all(trajectory, bodies, index, last).then_some(Motion::Moves);
     }
-    if instance.actuated || matches!(instance.shape, Shape::Soft { .. }) {
+    if bodies.driven[index] || matches!(instance.shape, Shape::Soft { .. }) {
         return Some(Motion::Moves);
     }
     let (support, rows) = support(trajectory, instance.id, last);
@@ -63,11 +63,12 @@ pub fn motion(trajectory: &Trajectory, bodies: &Bodies, index: usize, until: usi
     })
 }
 
-fn moves_at_all(trajectory: &Trajectory, bodies: &Bodies, index: usize) -> bool {
+/// Whether it moves noticeably before row `until`.
+fn moves_at_all(trajectory: &Trajectory, bodies: &Bodies, index: usize, until: usize) -> bool {
     let from = vector(trajectory.poses_at(0)[index].position);
     let far = |row: usize| vector(trajectory.poses_at(row)[index].position).distance(from);
     let turning = |row: usize| bodies.speed(row, index) > 0.2;
-    (0..=trajectory.len).any(|row| far(row) > DISTANCE_MIN || turning(row))
+    (0..=until).any(|row| far(row) > DISTANCE_MIN || turning(row))
 }
 
 /// What the body touches most before row `until` (unless it is the ground or can move), and in how many rows it

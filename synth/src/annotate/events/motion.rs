@@ -18,11 +18,11 @@ const TOPPLE_ROWS: usize = 3;
 /// Rows of speed that make a motion.
 const MOVED_ROWS: usize = 2;
 
-/// Bodies that moved and came to rest. What the action moves rests at its command, and is left out.
+/// Bodies that moved and came to rest. What is driven rests at a command, and is left out.
 pub fn rests(trajectory: &Trajectory, bodies: &Bodies, rules: &EventRules) -> Vec<Event> {
     let mut events = Vec::new();
     let rest_rows = rows_of(rules.rest_s, trajectory.fps);
-    for (index, instance) in passive(trajectory) {
+    for (index, instance) in passive(trajectory, bodies) {
         let mut moving = Latch::new(false, MOVED_ROWS);
         let mut calm_since: Option<usize> = None;
         let mut jolted = false;
@@ -55,7 +55,7 @@ pub fn rests(trajectory: &Trajectory, bodies: &Bodies, rules: &EventRules) -> Ve
 /// Bodies that stood upright on something and fell over.
 pub fn topples(trajectory: &Trajectory, bodies: &Bodies, rules: &EventRules) -> Vec<Event> {
     let mut events = Vec::new();
-    for (index, instance) in passive(trajectory) {
+    for (index, instance) in passive(trajectory, bodies) {
         let start = trajectory.poses_at(0)[index].quat_xyzw;
         let up = up_in_body(start);
         if !stands(instance, up.abs().to_array()) || !is_borne(trajectory, instance.id, bodies) {
@@ -83,10 +83,12 @@ fn tilt(trajectory: &Trajectory, row: usize, index: usize, up: bevy::math::DVec3
 }
 
 /// Things that move, but not at a command.
-fn passive(trajectory: &Trajectory) -> impl Iterator<Item = (usize, &Instance)> {
+fn passive<'a>(
+    trajectory: &'a Trajectory,
+    bodies: &'a Bodies,
+) -> impl Iterator<Item = (usize, &'a Instance)> {
     let instances = trajectory.scene.instances.iter().enumerate();
-    instances
-        .filter(|(_, instance)| instance.moving && !instance.actuated && !is_of_class(instance, &["robot"]))
+    instances.filter(|(index, instance)| instance.moving && !bodies.driven[*index])
 }
 
 /// Whether a thing whose frame's axes have these shares of the vertical could fall over.
