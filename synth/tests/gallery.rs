@@ -7,9 +7,9 @@ mod stage;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use stage::{draw, renderer, scene, solids, unit};
-use worldstep_env::{Light, Pose, Scene, Surface, Texture};
-use worldstep_synth::{Channels, Frames, View};
+use stage::{at, ball, cuboid, draw, floor, renderer, scene, sheet, solids, thing, turned, unit};
+use worldstep_env::{Light, Pose, Scene, Shape, Surface, Texture};
+use worldstep_synth::{Channels, Frames, Moment, Scenario, ScenarioOptions, UnitKind, UnitRequest, View};
 
 fn folder() -> PathBuf {
     let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("gallery");
@@ -32,7 +32,38 @@ fn save_sheet(name: &str, side: u32, images: &[Vec<u8>]) {
     println!("{}", path.display());
 }
 
-fn pictures() -> Vec<(Scene, Vec<Pose>)> {
+/// A view with the corners of its soft things.
+type Picture = (Scene, Vec<Pose>, Vec<[f32; 3]>);
+
+fn triangles() -> Picture {
+    let cloth = sheet(24, 1.1);
+    let soft = cloth.vertices.iter().map(|[x, y, _]| {
+        let (x, y) = (x - 0.35, y + 0.1);
+        // Draped over a ball that is not there.
+        let over = (0.45_f32.powi(2) - (x + 0.35).powi(2) - (y - 0.1).powi(2)).max(0.0).sqrt();
+        [x, y, over.max(0.06 + 0.03 * (14.0 * x).sin() * (11.0 * y).cos())]
+    });
+    let soft = soft.collect();
+    let mut covered = thing(Shape::Soft { mesh: 0 }, [0.62, 0.10, 0.10], at([0.0; 3]));
+    covered.0.surface.texture = Texture::Checker { color_linear: [0.85, 0.80, 0.70], size_m: 0.11 };
+    let mut shiny = thing(Shape::Mesh { mesh: 1 }, [0.08, 0.20, 0.55], at([0.62, -0.25, 0.22]));
+    shiny.0.surface = Surface { specular: 0.8, roughness: 0.15, ..Surface::default() };
+    let crate_pose = turned([0.55, 0.55, 0.2], [0.0, 0.0, 1.0], 0.5);
+    let things =
+        vec![floor(), covered, shiny, thing(Shape::Mesh { mesh: 2 }, [0.50, 0.34, 0.16], crate_pose)];
+    let (scene, poses) = scene(things, vec![cloth, ball(0.22), cuboid([0.2, 0.2, 0.2])]);
+    (scene, poses, soft)
+}
+
+fn gloss() -> (Scene, Vec<Pose>) {
+    let (mut scene, poses) = scene(solids(), Vec::new());
+    for (i, instance) in scene.instances.iter_mut().enumerate().skip(1) {
+        instance.surface = Surface { specular: 0.8, roughness: 0.2 * (i - 1) as f32, ..Surface::default() };
+    }
+    (scene, poses)
+}
+
+fn pictures() -> Vec<Picture> {
     let mut out = vec![scene(solids(), Vec::new())];
     let (plain, poses) = scene(solids(), Vec::new());
     out.push((Scene { light: None, ..plain.clone() }, poses.clone()));
@@ -51,6 +82,12 @@ fn pictures() -> Vec<(Scene, Vec<Pose>)> {
         }
         out.push((covered, poses.clone()));
     }
+    out.push(gloss());
+    let mut out: Vec<Picture> = out.into_iter().map(|(scene, poses)| (scene, poses, Vec::new())).collect();
+    out.push(triangles());
+    let (scene, poses, soft) = triangles();
+    out.push((low_sun(scene.clone()), poses.clone(), soft.clone()));
+    out.push((Scene { light: None, ..scene }, poses, soft));
     out
 }
 
@@ -84,9 +121,50 @@ fn pictures_to_look_at() {
         let mut renderer = renderer(1, side);
         let images: Vec<_> = pictures()
             .iter()
-            .map(|(scene, poses)| draw(&mut renderer, &[View::new(scene, poses)], Channels::Rgb).rgb)
+            .map(|(scene, poses, soft_vertices)| {
+                let now = Moment { camera: scene.camera, poses, soft_vertices };
+                let view = View { scene, now, next: None, previous: None };
+                draw(&mut renderer, &[view], Channels::Rgb).rgb
+            })
             .collect();
         save_sheet("looks", side, &images);
+    }
+}
+
+/// Views a second, over three seconds.
+fn rate(renderer: &mut worldstep_synth::Renderer, views: &[View<'_>], frames: &mut Frames) -> f64 {
+    renderer.render(views, Channels::Rgb, frames).unwrap();
+    let (start, mut drawn) = (Instant::now(), 0);
+    while start.elapsed() < Duration::from_secs(3) {
+        renderer.render(views, Channels::Rgb, frames).unwrap();
+        drawn += views.len();
+    }
+    drawn as f64 / start.elapsed().as_secs_f64()
+}
+
+#[test]
+#[ignore = "writes pictures to look at"]
+fn clips_of_all_families_to_look_at() {
+    let side = 128;
+    let mut renderer = renderer(1, side);
+    let tasks = ["cart-pole", "catch-behind-screen", "push-cube"];
+    for scenario in Scenario::all().unwrap().iter().filter(|scenario| !tasks.contains(&scenario.name())) {
+        let options = ScenarioOptions::default();
+        let mut images = Vec::new();
+        for seed in 0..4 {
+            let request = UnitRequest { seed, kind: UnitKind::Single, options: &options };
+            let clip = scenario.simulate(&request).unwrap().remove(0);
+            for t in [0, clip.len / 3, 2 * clip.len / 3, clip.len - 1] {
+                let now = Moment {
+                    camera: clip.cameras_at(t)[0],
+                    poses: clip.poses_at(t),
+                    soft_vertices: clip.soft_at(t),
+                };
+                let view = View { scene: &clip.scene, now, next: None, previous: None };
+                images.push(draw(&mut renderer, &[view], Channels::Rgb).rgb);
+            }
+        }
+        save_sheet(scenario.name(), side, &images);
     }
 }
 
@@ -97,21 +175,19 @@ fn views_a_second() {
     let light = Light { shadow: 0.0, ..full.light.unwrap() };
     let lit = Scene { light: Some(light), ..full.clone() };
     let plain = Scene { light: None, ..full.clone() };
+    let (triangles, triangle_poses, soft_vertices) = triangles();
     let mut frames = Frames::default();
     for tiles in [64, 256] {
         let mut renderer = renderer(tiles, 64);
         for _round in 0..2 {
             for (name, scene) in [("plain", &plain), ("without shadows", &lit), ("full", &full)] {
                 let views = vec![View::new(scene, &poses); tiles];
-                renderer.render(&views, Channels::Rgb, &mut frames).unwrap();
-                let (start, mut drawn) = (Instant::now(), 0);
-                while start.elapsed() < Duration::from_secs(3) {
-                    renderer.render(&views, Channels::Rgb, &mut frames).unwrap();
-                    drawn += tiles;
-                }
-                let rate = drawn as f64 / start.elapsed().as_secs_f64();
-                println!("{tiles} tiles, {name}: {rate:.0} views/s");
+                println!("{tiles} tiles, {name}: {:.0} views/s", rate(&mut renderer, &views, &mut frames));
             }
+            let now =
+                Moment { camera: triangles.camera, poses: &triangle_poses, soft_vertices: &soft_vertices };
+            let views = vec![View { scene: &triangles, now, next: None, previous: None }; tiles];
+            println!("{tiles} tiles, triangles: {:.0} views/s", rate(&mut renderer, &views, &mut frames));
         }
     }
 }

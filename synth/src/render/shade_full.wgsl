@@ -171,6 +171,12 @@ fn shade_full(@builtin(position) position: vec4<f32>, lit: Lit) -> Shaded {
     return Shaded(vec4(shine(lit, point, hit.normal, ray, base), 1.0), NEAR / hit.depth);
 }
 
+fn raised_8(x: f32) -> f32 {
+    let squared = x * x;
+    let fourth = squared * squared;
+    return fourth * fourth;
+}
+
 // The sky: its instance's frame is the camera's, its colour the zenith's.
 @fragment
 fn shade_sky_full(@builtin(position) position: vec4<f32>, lit: Lit) -> @location(0) vec4<f32> {
@@ -188,6 +194,9 @@ fn shade_sky_full(@builtin(position) position: vec4<f32>, lit: Lit) -> @location
     // Below the horizon: a dim ground, far away.
     color = mix(color, 0.6 * horizon, clamp(-3.0 * height, 0.0, 1.0));
     let near_sun = max(unit * dot(ray, lit.light.xyz), 0.0);
-    let glow = 0.12 * pow(near_sun, 8.0) + 0.5 * pow(near_sun, 256.0);
+    // A wide glow and a narrow one: the 8th and the 256th power.
+    let wide = raised_8(near_sun);
+    let narrow = raised_8(raised_8(near_sun * near_sun * near_sun * near_sun));
+    let glow = 0.12 * wide + 0.5 * narrow;
     return vec4(tone(color + select(0.0, glow, height > 0.0) * lit.sun.rgb), 1.0);
 }

@@ -89,3 +89,50 @@ pub fn solids() -> Vec<Thing> {
         thing(Shape::Cuboid { half_extents: [0.04, 0.5, 0.35] }, [0.55, 0.55, 0.58], at([-0.95, 0.3, 0.35])),
     ]
 }
+
+/// A box of triangles.
+pub fn cuboid(half: [f32; 3]) -> Mesh {
+    let corner =
+        |i: usize| std::array::from_fn(|axis| if i >> axis & 1 == 1 { half[axis] } else { -half[axis] });
+    let quads = [[0, 4, 6, 2], [1, 3, 7, 5], [0, 1, 5, 4], [2, 6, 7, 3], [0, 2, 3, 1], [4, 5, 7, 6]];
+    Mesh {
+        vertices: (0..8).map(corner).collect(),
+        triangles: quads.iter().flat_map(|[a, b, c, d]| [[*a, *b, *c], [*a, *c, *d]]).collect(),
+        smooth: false,
+        two_sided: false,
+    }
+}
+
+/// A ball of triangles with smooth normals.
+pub fn ball(radius: f32) -> Mesh {
+    let (rings, sectors) = (24_u32, 48_u32);
+    let mut mesh = Mesh { smooth: true, ..Mesh::default() };
+    for ring in 0..=rings {
+        let (z, r) = (std::f32::consts::PI * ring as f32 / rings as f32).sin_cos();
+        for sector in 0..sectors {
+            let (sin, cos) = (std::f32::consts::TAU * sector as f32 / sectors as f32).sin_cos();
+            mesh.vertices.push([radius * z * cos, radius * z * sin, -radius * r]);
+            if ring < rings {
+                let next = (sector + 1) % sectors;
+                let (a, b) = (ring * sectors + sector, ring * sectors + next);
+                mesh.triangles.extend([[a, b, b + sectors], [a, b + sectors, a + sectors]]);
+            }
+        }
+    }
+    mesh
+}
+
+/// A sheet of `n × n` squares about the origin, in x and y.
+pub fn sheet(n: u32, side: f32) -> Mesh {
+    let mut mesh = Mesh { two_sided: true, smooth: true, ..Mesh::default() };
+    for j in 0..=n {
+        for i in 0..=n {
+            mesh.vertices.push([side * (i as f32 / n as f32 - 0.5), side * (j as f32 / n as f32 - 0.5), 0.0]);
+            if i < n && j < n {
+                let a = j * (n + 1) + i;
+                mesh.triangles.extend([[a, a + 1, a + n + 2], [a, a + n + 2, a + n + 1]]);
+            }
+        }
+    }
+    mesh
+}
