@@ -1,3 +1,5 @@
+//! Which of the colour pipelines draws an instance: chosen on the host, so that the shader never branches on it.
+
 use worldstep_env::{Instance, Light, Surface, Texture};
 
 /// How an instance is coloured. Each pair of kind and style has a pipeline of its own, so that nothing pays for what
