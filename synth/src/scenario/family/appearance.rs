@@ -106,7 +106,8 @@ fn default_role(body: &BodyFile) -> &'static str {
     }
 }
 
-fn note_color(materials: &mut Materials<'_>, name: &str, rgb: [f32; 3]) {
+/// Writes a colour down.
+pub(in crate::scenario) fn note_color(materials: &mut Materials<'_>, name: &str, rgb: [f32; 3]) {
     for (channel, value) in ["r", "g", "b"].into_iter().zip(rgb) {
         materials.draws.note(&format!("look.{name}.color_{channel}"), f64::from(value));
     }

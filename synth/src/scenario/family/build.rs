@@ -10,7 +10,7 @@ use super::appearance::{self, Appearance};
 use super::file::{BodyFile, FamilyFile, Motion, Triple};
 use super::motion::Names;
 use super::parameters::{ValueScope, evaluate};
-use super::{distractors, joints, shapes};
+use super::{distractors, joints, shapes, soft};
 use crate::scenario::expression::Expression;
 use crate::scenario::randomisation::Randomisation;
 use crate::scenario::range::Draws;
@@ -37,17 +37,19 @@ pub(in crate::scenario) struct Materials<'a> {
 }
 
 impl Materials<'_> {
-    /// Builds the whole world. Bodies that are alone come first, then repeated ones, then distractors.
+    /// Builds the whole world. Bodies that are alone come first, then soft, then repeated ones, then distractors.
     pub fn build(&mut self) -> Result<Built, String> {
         let camera = Camera::new([0.0, -1.0, 0.0], [0.0; 3], 0.8);
         let mut world = World::new(self.file.fps, self.file.substeps, camera);
         world.set_gravity([0.0, 0.0, -self.values["gravity"] as f32]);
-        let (names, handles) = (Names::default(), Vec::new());
+        let names = Names { signals: self.file.signals.clone(), ..Names::default() };
+        let handles = Vec::new();
         let mut built = Built { world, names, handles, joints: BTreeMap::new() };
         let file = self.file;
         for body in file.bodies.iter().filter(|body| body.repeat.is_none()) {
             self.add(&mut built, body, body.name.clone(), None)?;
         }
+        soft::add(self, &mut built)?;
         for body in &file.bodies {
             let Some(repeat) = &body.repeat else { continue };
             let count = self.count(repeat, body)?;
@@ -173,9 +175,7 @@ fn rigid_body(body: &BodyFile, scope: &ValueScope<'_>, key: &str) -> Result<Rigi
         None => Ok([0.0; 3]),
     };
     let position = triple(&body.position, scope, &format!("{key}.position"))?;
-    let [roll, pitch, yaw] = optional(&body.rotation, "rotation")?;
-    let turn = |axis, angle| Rotation::from_axis_angle(axis, angle);
-    let rotation = turn(Vector::Z, yaw) * turn(Vector::Y, pitch) * turn(Vector::X, roll);
+    let rotation = turned(optional(&body.rotation, "rotation")?);
     let mut rigid = rigid
         .pose(Pose::from_parts(Vector::from(position), rotation))
         .linvel(Vector::from(optional(&body.velocity, "velocity")?))
@@ -188,6 +188,12 @@ fn rigid_body(body: &BodyFile, scope: &ValueScope<'_>, key: &str) -> Result<Rigi
         rigid = rigid.linear_damping(linear? as f32).angular_damping(angular? as f32);
     }
     Ok(rigid)
+}
+
+/// The rotation by `roll`, `pitch`, `yaw` about the world's x, y, z, in this order.
+pub(in crate::scenario) fn turned([roll, pitch, yaw]: [f32; 3]) -> Rotation {
+    let turn = |axis, angle| Rotation::from_axis_angle(axis, angle);
+    turn(Vector::Z, yaw) * turn(Vector::Y, pitch) * turn(Vector::X, roll)
 }
 
 /// Three values of a key.

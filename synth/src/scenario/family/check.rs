@@ -25,6 +25,7 @@ pub(super) fn check(file: &FamilyFile) -> Result<(), String> {
     }
     parameters(file)?;
     bodies(file)?;
+    signals(file)?;
     outcomes(file)?;
     if file.actions.is_empty() {
         return Err("actions: there are none, expected at least one".to_owned());
@@ -111,8 +112,42 @@ fn bodies(file: &FamilyFile) -> Result<(), String> {
             return Err(format!("{key}: {} members, expected at most {REPEAT_MAX}", body.repeat_max()));
         }
     }
-    if file.bodies.iter().all(|body| body.motion == Motion::Fixed) {
+    for soft in &file.soft {
+        identifier("soft: name", &soft.name)?;
+        if !names.insert(soft.name.as_str()) || TAKEN.contains(&soft.name.as_str()) {
+            return Err(format!("soft.{}: the name is taken, expected another", soft.name));
+        }
+    }
+    if file.soft.is_empty() && file.bodies.iter().all(|body| body.motion == Motion::Fixed) {
         return Err("bodies: none can move, expected one at least".to_owned());
+    }
+    Ok(())
+}
+
+fn signals(file: &FamilyFile) -> Result<(), String> {
+    for (name, signal) in &file.signals {
+        identifier("signals:", name)?;
+        let taken = file.parameters.contains_key(name)
+            || RESERVED.contains(&name.as_str())
+            || TAKEN.contains(&name.as_str());
+        if taken {
+            return Err(format!("signals.{name}: the name is taken, expected another"));
+        }
+        quantities(signal, &format!("signals.{name}"))?;
+        let mut reached = BTreeSet::new();
+        let mut open = vec![name.as_str()];
+        while let Some(next) = open.pop() {
+            let mut needed = Vec::new();
+            file.signals[next].variables(&mut |variable| {
+                needed.extend(file.signals.get_key_value(variable).map(|(known, _)| known.as_str()));
+            });
+            if needed.contains(&name.as_str()) {
+                return Err(format!(
+                    "signals.{name} needs itself, expected an order in which all can be worked out"
+                ));
+            }
+            open.extend(needed.into_iter().filter(|needed| reached.insert(*needed)));
+        }
     }
     Ok(())
 }

@@ -6,6 +6,7 @@ use std::fmt;
 use serde::{Deserialize, Deserializer, de};
 use worldstep_env::policy::PolicyMix;
 
+use super::soft::SoftFile;
 use crate::scenario::expression::Expression;
 use crate::scenario::range::Range;
 
@@ -50,7 +51,13 @@ pub(in crate::scenario) struct FamilyFile {
     /// Sampled and derived values, by name.
     #[serde(default)]
     pub parameters: BTreeMap<String, Parameter>,
+    /// Values that rules and scripts may name, worked out anew in every row.
+    #[serde(default)]
+    pub signals: BTreeMap<String, Expression>,
     pub bodies: Vec<BodyFile>,
+    /// Boxes that give way, cloth, ropes.
+    #[serde(default)]
+    pub soft: Vec<SoftFile>,
     #[serde(default)]
     pub joints: Vec<JointFile>,
     pub actions: Vec<ActionFile>,
@@ -308,6 +315,9 @@ pub(in crate::scenario) struct ActionFile {
     pub kind: ActionKind,
     pub body: Option<String>,
     pub joint: Option<String>,
+    /// Further joints that do the same.
+    #[serde(default)]
+    pub also: Vec<String>,
     /// Force, torque, velocity: along this direction of the world.
     pub direction: Option<Triple>,
     /// What an action of 1 means: N, N·m, m/s, rad, rad/s, m.
@@ -383,7 +393,7 @@ impl FamilyFile {
         };
         self.actions.iter().any(|action| {
             action.body.as_deref().is_some_and(|name| name == body || is_member(name, body))
-                || action.joint.as_ref().is_some_and(of_joint)
+                || action.joint.iter().chain(&action.also).any(of_joint)
         })
     }
 }

@@ -12,6 +12,7 @@ mod motion;
 mod parameters;
 mod play;
 mod shapes;
+mod soft;
 mod violation;
 
 use std::path::{Path, PathBuf};
@@ -170,7 +171,8 @@ impl Family {
 
     pub(super) fn state_space(&self) -> Space {
         let bodies = self.file.bodies.iter().filter(|body| body.motion != BodyMotion::Fixed);
-        let width = STATE_WIDTH * bodies.map(|body| body.repeat_max()).sum::<usize>();
+        let bodies = bodies.map(|body| body.repeat_max()).sum::<usize>();
+        let width = STATE_WIDTH * (bodies + self.file.soft.len());
         Space::bounded(&vec![-STATE_BOUND; width], &vec![STATE_BOUND; width])
     }
 
@@ -185,6 +187,9 @@ impl Family {
         for body in bodies.iter().filter(|body| body.repeat.is_none()) {
             let (moving, actuated) = label(body);
             push(body.name.clone(), moving, actuated);
+        }
+        for soft in &self.file.soft {
+            push(soft.name.clone(), true, self.file.actuates(&soft.name));
         }
         for body in bodies.iter().filter(|body| body.repeat.is_some()) {
             let (moving, actuated) = label(body);

@@ -4,12 +4,12 @@ use std::ops::Range;
 use nalgebra::{Quaternion, UnitQuaternion, Vector3};
 use worldstep_env::{Pose, Velocity};
 
-use crate::scenario::expression::Scope;
+use crate::scenario::expression::{Expression, Scope};
 
 /// Names that a body's state has in expressions, after the body's name and a dot.
-pub(in crate::scenario) const QUANTITIES: [&str; 17] = [
+pub(in crate::scenario) const QUANTITIES: [&str; 18] = [
     "x", "y", "z", "vx", "vy", "vz", "wx", "wy", "wz", "dx", "dy", "dz", "speed", "spin", "moved", "tilt",
-    "turn",
+    "turn", "yaw",
 ];
 
 /// Which instance is called what.
@@ -19,6 +19,8 @@ pub(in crate::scenario) struct Names {
     pub bodies: BTreeMap<String, usize>,
     /// Members of repeated bodies.
     pub groups: BTreeMap<String, Range<usize>>,
+    /// What else rules and scripts may name: values worked out anew in every row.
+    pub signals: BTreeMap<String, Expression>,
 }
 
 /// Rows of a clip as expressions see them.
@@ -65,6 +67,7 @@ impl<'a> Motion<'a> {
             "moved" => Some(f64::from(moved.norm())),
             "tilt" => Some(tilt(start, pose)),
             "turn" => Some(turn(start, pose)),
+            "yaw" => Some(yaw(pose)),
             _ => None,
         }
     }
@@ -87,6 +90,12 @@ fn turn(start: &Pose, now: &Pose) -> f64 {
     2.0 * libm::acos(between.w.abs().clamp(0.0, 1.0))
 }
 
+/// Angle about the world's z from the world's x axis to the body's.
+fn yaw(now: &Pose) -> f64 {
+    let ahead = rotation(now) * Vector3::x();
+    libm::atan2(ahead.y, ahead.x)
+}
+
 /// One row of a clip.
 #[derive(Clone, Copy)]
 pub(in crate::scenario) struct MotionScope<'a> {
@@ -104,6 +113,9 @@ impl Scope for MotionScope<'_> {
         }
         if name == "t" {
             return Some(self.time_s);
+        }
+        if let Some(signal) = self.motion.names.signals.get(name) {
+            return signal.evaluate(self).ok();
         }
         self.motion.values.get(name).copied()
     }

@@ -32,7 +32,7 @@ pub(in crate::scenario) struct Play {
 struct Drive {
     kind: ActionKind,
     body: Option<RigidBodyHandle>,
-    joint: Option<ImpulseJointHandle>,
+    joints: Vec<ImpulseJointHandle>,
     direction: Vector,
     scale: f32,
     travel: [f32; 2],
@@ -115,13 +115,13 @@ impl Play {
         for (drive, value) in self.drives.iter_mut().zip(action) {
             let world = &mut self.built.world;
             let push = drive.direction * (drive.scale * value);
-            match (drive.kind, drive.body, drive.joint) {
-                (ActionKind::Force, Some(body), _) => {
+            match (drive.kind, drive.body) {
+                (ActionKind::Force, Some(body)) => {
                     let center = world.body(body).center_of_mass().to_array();
                     world.apply_force(body, push.to_array(), center);
                 }
-                (ActionKind::Torque, Some(body), _) => world.apply_torque(body, push.to_array()),
-                (ActionKind::Velocity, Some(body), _) => {
+                (ActionKind::Torque, Some(body)) => world.apply_torque(body, push.to_array()),
+                (ActionKind::Velocity, Some(body)) => {
                     let [low, high] = drive.travel;
                     let travelled = (drive.travelled + drive.scale * value * dt).clamp(low, high);
                     let velocity = drive.direction * ((travelled - drive.travelled) / dt);
@@ -131,8 +131,8 @@ impl Play {
                         None => moves.push((body, velocity)),
                     }
                 }
-                (ActionKind::MotorPosition | ActionKind::MotorVelocity, _, Some(joint)) => {
-                    drive.set_motor(world, joint, *value);
+                (ActionKind::MotorPosition | ActionKind::MotorVelocity, _) => {
+                    drive.joints.iter().for_each(|joint| drive.set_motor(world, *joint, *value));
                 }
                 _ => {}
             }
@@ -187,15 +187,17 @@ impl Drive {
                 Some(built.handles[*position])
             }
         };
-        let joint = match &action.joint {
-            None => None,
-            Some(name) => {
-                let handle = built.joints.get(name);
-                Some(*handle.ok_or(format!("{key}.joint: there is no joint {name:?}"))?)
-            }
-        };
+        let joints: Vec<_> = action
+            .joint
+            .iter()
+            .chain(&action.also)
+            .map(|name| {
+                let handle = built.joints.get(name).copied();
+                handle.ok_or(format!("{key}.joint: there is no joint {name:?}"))
+            })
+            .collect::<Result<_, _>>()?;
         let motor = matches!(action.kind, ActionKind::MotorPosition | ActionKind::MotorVelocity);
-        if motor != joint.is_some() || motor == body.is_some() {
+        if motor == joints.is_empty() || motor == body.is_some() {
             return Err(format!("{key}: motors need `joint`, other actions need `body` and `direction`"));
         }
         let direction = match (&action.direction, motor) {
@@ -212,7 +214,7 @@ impl Drive {
         };
         let scale = evaluate(&action.scale, scope, || format!("{key}.scale"))? as f32;
         let direction = direction.normalize_or_zero();
-        Ok(Self { kind: action.kind, body, joint, direction, scale, travel, travelled: 0.0 })
+        Ok(Self { kind: action.kind, body, joints, direction, scale, travel, travelled: 0.0 })
     }
 
     fn set_motor(&self, world: &mut World, joint: ImpulseJointHandle, value: f32) {
@@ -243,21 +245,24 @@ impl Simulation for Play {
 
     fn state(&self, out: &mut Vec<f32>) {
         self.present(|motion| {
+            let mut push = |name: &String| {
+                let Some(at) = motion.names.bodies.get(name) else {
+                    out.extend([0.0; STATE_WIDTH]);
+                    return;
+                };
+                let (pose, velocity) = (&motion.poses[*at], &motion.velocities[*at]);
+                out.extend(pose.position);
+                out.extend(pose.quat_xyzw);
+                out.extend(velocity.linear);
+                out.extend(velocity.angular);
+            };
             for body in self.family.file.bodies.iter().filter(|body| body.motion != BodyMotion::Fixed) {
-                let member =
-                    |i| if body.repeat.is_some() { format!("{}_{i}", body.name) } else { body.name.clone() };
-                for i in 0..body.repeat_max() {
-                    let Some(at) = motion.names.bodies.get(&member(i)) else {
-                        out.extend([0.0; STATE_WIDTH]);
-                        continue;
-                    };
-                    let (pose, velocity) = (&motion.poses[*at], &motion.velocities[*at]);
-                    out.extend(pose.position);
-                    out.extend(pose.quat_xyzw);
-                    out.extend(velocity.linear);
-                    out.extend(velocity.angular);
+                match body.repeat {
+                    None => push(&body.name),
+                    Some(_) => (0..body.repeat_max()).for_each(|i| push(&format!("{}_{i}", body.name))),
                 }
             }
+            self.family.file.soft.iter().for_each(|soft| push(&soft.name));
         });
     }
 
