@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Instant;
 
+use rayon::prelude::*;
 use worldstep_synth::clips::{Link, Trajectory};
 use worldstep_synth::scenario::Family;
 use worldstep_synth::{Randomisation, Scenario, ScenarioOptions, UnitKind, UnitRequest};
@@ -185,8 +186,10 @@ fn every_outcome_happens() {
     const SEEDS: u64 = 40;
     for scenario in families() {
         let mut counts: BTreeMap<&str, u64> = BTreeMap::new();
-        let clips: Vec<_> =
-            (0..SEEDS).map(|seed| simulate(&scenario, seed, UnitKind::Single).remove(0)).collect();
+        let clips: Vec<_> = (0..SEEDS)
+            .into_par_iter()
+            .map(|seed| simulate(&scenario, seed, UnitKind::Single).remove(0))
+            .collect();
         for clip in &clips {
             assert!(finite(clip), "{}, seed {}", scenario.name(), clip.seed);
             *counts.entry(&clip.outcome).or_default() += 1;

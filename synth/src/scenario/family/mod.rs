@@ -58,6 +58,12 @@ const BUILT_IN: &[(&str, &str)] = &[
     family!("roll-behind-screen"),
     family!("drop-behind-wall"),
     family!("cup-and-ball"),
+    family!("soft-cube"),
+    family!("cloth-over-obstacle"),
+    family!("rope"),
+    family!("arm-pushing"),
+    family!("gripper-picking"),
+    family!("mobile-base-pushing"),
 ];
 
 /// Bound of every element of the state observation, SI.
