@@ -22,7 +22,7 @@ def run_json(*arguments: str | Path) -> dict[str, Any]:
     return json.loads(finished.stdout)
 
 
-@pytest.fixture(scope="session", params=["push-cube", "catch-behind-screen"])
+@pytest.fixture(scope="session", params=["billiards", "catch-behind-screen"])
 def data(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A dataset with all channels; the family's has several cameras."""
     folder = tmp_path_factory.mktemp("data") / request.param

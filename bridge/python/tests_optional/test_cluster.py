@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 import ray
@@ -17,17 +18,29 @@ from worldstep import cluster, private_server
 TASK = "catch-behind-screen"
 CLIPS = 640
 SHARDS = 3
+START_ATTEMPTS = 4
+T = TypeVar("T")
 
 
 @pytest.fixture
 def nodes() -> Iterator[tuple[Cluster, list]]:
     """Two machines of one core beside a head that computes nothing."""
-    local = Cluster(initialize_head=True, head_node_args={"num_cpus": 0})
-    workers = [local.add_node(num_cpus=1) for _ in range(2)]
+    local = patient(lambda: Cluster(initialize_head=True, head_node_args={"num_cpus": 0}))
+    workers = [patient(lambda: local.add_node(num_cpus=1)) for _ in range(2)]
     ray.init(address=local.address, log_to_driver=False)
     yield local, workers
     ray.shutdown()
     local.shutdown()
+
+
+def patient(start: Callable[[], T]) -> T:
+    """Ray gives a node 30 s to start and no way to change that, which is short for a busy machine."""
+    for _ in range(START_ATTEMPTS - 1):
+        try:
+            return start()
+        except Exception as error:  # Ray raises no class of its own here.
+            print(f"a node did not start ({error}), trying again")
+    return start()
 
 
 def job(out: Path, **more: object) -> cluster.Job:
