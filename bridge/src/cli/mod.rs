@@ -15,6 +15,7 @@ mod doctor;
 mod envs;
 mod eval;
 mod export;
+mod merge;
 mod pictures;
 mod progress;
 mod serve;
@@ -37,7 +38,7 @@ enum Command {
     Envs(Json),
     /// Records clips of a family or task as a LeRobotDataset v3.0.
     Synth(SynthArgs),
-    /// Looks after datasets: checks them, draws a report.
+    /// Looks after datasets: checks them, draws a report, merges shards.
     #[command(subcommand)]
     Data(data::DataCommand),
     /// Writes a dataset in a format of other tools.
