@@ -16,7 +16,7 @@ MODEL_MINUTES ?= 36
 # Optional groups have environments of their own, and use the command that the main one has.
 OPTIONAL := WORLDSTEP_BIN="$(CURDIR)/$(VENV)/bin/worldstep"
 
-.PHONY: help setup system venv build test test-rust test-python test-lerobot test-export test-ray lint demo nano cuda cuda-check bench docs clean
+.PHONY: help setup system venv build test test-rust test-python test-lerobot test-export test-ray lint demo nano cuda cuda-check bench bench-peers docs clean
 
 help:
 	@sed -n 's/^## //p' Makefile
@@ -89,6 +89,11 @@ bench: build
 	$(VENV)/bin/worldstep bench render
 	$(VENV)/bin/worldstep bench dream
 	$(VENV)/bin/worldstep bench bridge
+
+## make bench-peers  the renderer beside MuJoCo's, which gets a virtual environment of its own (.venv-mujoco)
+bench-peers: build
+	@setup/mujoco-environment "$(PYTHON)" .venv-mujoco
+	$(VENV)/bin/worldstep bench render --peers
 
 ## make docs     the API documentation
 docs: setup

@@ -20,7 +20,8 @@ impl Eyes {
         &self.renderer
     }
 
-    /// Draws `lanes` of `env`; image `i` of the frames is lane `lanes[i]`.
+    /// Draws `lanes` of `env`; image `i` of the frames is lane `lanes[i]`. What
+    /// is done to the frames is overwritten by the next look.
     ///
     /// # Errors
     /// As [`Renderer::render`].
@@ -29,7 +30,7 @@ impl Eyes {
         env: &dyn TruthSource,
         lanes: &[usize],
         channels: Channels,
-    ) -> Result<&Frames, RenderError> {
+    ) -> Result<&mut Frames, RenderError> {
         self.poses.resize_with(lanes.len().max(self.poses.len()), Vec::new);
         for (poses, lane) in self.poses.iter_mut().zip(lanes) {
             poses.clear();
@@ -38,6 +39,6 @@ impl Eyes {
         let views: Vec<_> =
             lanes.iter().zip(&self.poses).map(|(lane, poses)| View::new(env.scene(*lane), poses)).collect();
         self.renderer.render(&views, channels, &mut self.frames)?;
-        Ok(&self.frames)
+        Ok(&mut self.frames)
     }
 }

@@ -11,6 +11,7 @@ mod bridge;
 mod dream;
 mod env;
 mod render;
+mod render_peer;
 
 pub use bridge::bridge;
 pub use dream::dream;
@@ -65,7 +66,8 @@ impl Report {
             let case: Vec<_> = case
                 .map(|(_, value)| value.as_str().map_or_else(|| value.to_string(), str::to_owned))
                 .collect();
-            out += &format!("{:>12.1} {:12} {}\n", row.value, row.unit, case.join(" · "));
+            let peer = row.peer.as_ref().map_or(String::new(), |peer| format!(" · {peer}"));
+            out += &format!("{:>12.1} {:12} {}{peer}\n", row.value, row.unit, case.join(" · "));
         }
         out
     }

@@ -10,7 +10,7 @@ pub fn run(args: &BenchArgs) -> Result<()> {
     let time = Duration::from_secs_f64(args.seconds);
     let rows = match args.part {
         BenchPart::Env => bench::env(time)?,
-        BenchPart::Render => bench::render(time)?,
+        BenchPart::Render => bench::render(time, args.peers.as_deref())?,
         BenchPart::Dream => bench::dream(args.model.as_deref(), time)?,
         BenchPart::Bridge => bench::bridge(args.model.as_deref(), time)?,
     };

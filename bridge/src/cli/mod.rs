@@ -218,6 +218,9 @@ struct BenchArgs {
     /// Seconds for each row.
     #[arg(long, default_value_t = 2.0)]
     seconds: f64,
+    /// Measures other projects' renderers too, in turns with this one, with the Python that has them.
+    #[arg(long, value_name = "PYTHON", num_args = 0..=1, default_missing_value = ".venv-mujoco/bin/python")]
+    peers: Option<PathBuf>,
     #[command(flatten)]
     json: Json,
 }
