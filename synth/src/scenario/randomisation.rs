@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::ops::Deref;
 use std::path::Path;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, de};
 
 use super::range::Range;
 use crate::clips::SynthError;
@@ -14,10 +14,17 @@ pub const DEFAULTS: &str = include_str!("../../randomisation.toml");
 /// Most distractors of a clip.
 pub const DISTRACTORS_MAX: usize = 3;
 
-/// The randomisation of a dataset: `synth/randomisation.toml`, or what a file of the user's changes in it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+/// The randomisation of a dataset: `synth/randomisation.toml`, or what a file of the user's changes in it; what is read
+/// need hold only the changes.
+#[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(transparent)]
 pub struct Randomisation(Groups);
+
+impl<'de> Deserialize<'de> for Randomisation {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Self::changed(toml::Table::deserialize(deserializer)?).map_err(de::Error::custom)
+    }
+}
 
 /// The groups of the config, each of which can be switched off; see the config for what they mean.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -165,9 +172,12 @@ impl Randomisation {
     /// # Errors
     /// The key, and what would be right.
     pub fn parse(text: &str) -> Result<Self, String> {
-        let read = |text: &str| text.parse::<toml::Table>().map_err(|error| error.to_string());
+        Self::changed(read(text)?)
+    }
+
+    fn changed(changes: toml::Table) -> Result<Self, String> {
         let mut table = read(DEFAULTS)?;
-        overlay(&mut table, read(text)?, "")?;
+        overlay(&mut table, changes, "")?;
         let groups: Groups = table.try_into().map_err(|error: toml::de::Error| error.to_string())?;
         groups.check()?;
         Ok(Self(groups))
@@ -191,6 +201,10 @@ impl Randomisation {
         }
         self
     }
+}
+
+fn read(text: &str) -> Result<toml::Table, String> {
+    text.parse().map_err(|error: toml::de::Error| error.to_string())
 }
 
 /// Puts `changes` over `table`; a range replaces a range, whatever its kind, and keys must be there already.
@@ -287,6 +301,10 @@ mod tests {
         assert_eq!(changed.physics.gravity, Range::Fixed(1.62));
         assert_eq!(changed.physics.density, defaults.physics.density);
         assert!(!changed.sky.enabled && changed.light == defaults.light);
+        let read: Randomisation = toml::from_str(text).unwrap();
+        assert_eq!(read, changed);
+        let written = serde_json::to_string(&read).unwrap();
+        assert_eq!(serde_json::from_str::<Randomisation>(&written).unwrap(), read);
     }
 
     #[test]
