@@ -249,8 +249,7 @@ impl FamilySource<'_> {
         let family = &self.family;
         let randomisation = &self.request.options.randomisation;
         let wrong = |message| family.error(message);
-        // Of its own name too, so that families don't look alike for the same seed.
-        let mut draws = Draws::new(recording::derived_seed(self.request.seed, family.name()));
+        let mut draws = Draws::new(self.request.seed, family.name());
         let values = parameters::draw(&family.file, randomisation, &mut draws).map_err(wrong)?;
         let mut materials =
             Materials { file: &family.file, values: &values, randomisation, draws: &mut draws };

@@ -88,7 +88,7 @@ pub(super) fn pair(source: &FamilySource<'_>) -> Result<Vec<Trajectory>, SynthEr
 
 fn pair_of_world(source: &FamilySource<'_>) -> Result<Option<Vec<Trajectory>>, SynthError> {
     let seed = source.request.seed;
-    let mut stream = Draws::new(seed).stream("violation");
+    let mut stream = Draws::new(seed, source.family.name()).stream("violation");
     let violations = &source.family.file.violations;
     let violation = &violations[stream.random_range(0..violations.len())];
     let mut policy = ClipPolicy::new(&source.mix(), seed);
