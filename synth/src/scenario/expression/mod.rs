@@ -174,6 +174,9 @@ impl Over {
             }
             _ => {
                 let past = || EvaluationError("there is no past to look at here".to_owned());
+                if scope.rows() == 0 {
+                    return Err(past());
+                }
                 let value = |row| inner.value(scope.in_row(row).ok_or_else(past)?.as_ref());
                 (0..scope.rows()).map(value).collect::<Result<Vec<_>, _>>()?
             }
