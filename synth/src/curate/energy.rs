@@ -43,7 +43,7 @@ struct Ledger {
     energy: Vec<f64>,
     /// What may have been added during each row, `len`.
     given: Vec<f64>,
-    /// Greatest kinetic energy, and how far potential energy ranges.
+    /// Greatest kinetic energy or the range of potential energy, whichever is larger.
     turnover: f64,
     /// Weight of all free bodies, N.
     weight: f64,
@@ -76,7 +76,7 @@ impl Ledger {
         let mut ledger = Self {
             energy,
             given: vec![0.0; trajectory.len],
-            turnover: kinetic_max + high - low,
+            turnover: kinetic_max.max(high - low),
             weight: mass * gravity.length(),
         };
         ledger.credit_forces(trajectory, bodies, free);

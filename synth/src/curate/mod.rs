@@ -20,18 +20,34 @@ pub use signature::Signature;
 
 use crate::clips::{Link, Trajectory};
 
+/// Outcomes of which stillness is the point.
+pub const STILL_OUTCOMES: [&str; 12] = [
+    "stayed",
+    "stood",
+    "stands",
+    "held",
+    "shut",
+    "stable",
+    "still",
+    "none_fell",
+    "not_reached",
+    "not_lifted",
+    "left_alone",
+    "stood_ajar",
+];
+
 /// Thresholds of the rules; a section of a configuration file can override any of them.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Curation {
     /// Rules that are not applied. Default none.
     pub off: Vec<Code>,
-    /// Two bodies overlap by no more than this share of the thinner one's least extent. Default 0.25.
+    /// Two bodies overlap by no more than this share of the thinner one's least extent. Default 0.4.
     pub penetration_share: f64,
     /// A deeper overlap lasts so many rows before it counts. Default 3.
     pub penetration_rows: u32,
     /// Mechanical energy may rise by this share of what the clip turns over, without anything that drives it.
-    /// Default 0.1.
+    /// Default 0.2.
     pub energy_share: f64,
     /// It may rise by as much as lifts all free bodies so high, metres. Default 0.005.
     pub energy_lift: f64,
@@ -44,9 +60,9 @@ pub struct Curation {
     /// Something has to move by as much, metres. Default 0.03.
     pub static_distance: f64,
     /// Outcomes of which stillness is the point; clips that come to them may be static.
-    /// Default `stayed`, `stood`, `stands`, `held`, `shut`, `stable`, `still`.
+    /// Default: the outcomes of the built-in families that say so ([`STILL_OUTCOMES`]).
     pub still_outcomes: Vec<String>,
-    /// For no more than this share of the clip is none of the things that move in the picture. Default 0.5.
+    /// For no more than this share of the clip is none of the things that move in the picture. Default 0.75.
     pub out_of_frame_share: f64,
     /// Two clips of a scenario differ by more, metres (see [`Signature::distance`]). Default 0.01.
     pub duplicate_distance: f64,
@@ -54,19 +70,18 @@ pub struct Curation {
 
 impl Default for Curation {
     fn default() -> Self {
-        let still = ["stayed", "stood", "stands", "held", "shut", "stable", "still"];
         Self {
             off: Vec::new(),
-            penetration_share: 0.25,
+            penetration_share: 0.4,
             penetration_rows: 3,
-            energy_share: 0.1,
+            energy_share: 0.2,
             energy_lift: 0.005,
             joint_drift: 0.03,
             joint_turn: 0.2,
             joint_rows: 3,
             static_distance: 0.03,
-            still_outcomes: still.map(str::to_owned).to_vec(),
-            out_of_frame_share: 0.5,
+            still_outcomes: STILL_OUTCOMES.map(str::to_owned).to_vec(),
+            out_of_frame_share: 0.75,
             duplicate_distance: 0.01,
         }
     }

@@ -1,3 +1,4 @@
+use worldstep_env::scene::SEMANTIC_CLASSES;
 use worldstep_env::{Instance, Texture};
 
 use super::color_name;
@@ -46,14 +47,33 @@ impl Names {
     }
 }
 
+/// Names that say what a thing is for and not what it is.
+const PARTS: [&str; 6] = ["other", "hero", "object", "body", "mover", "target"];
+
+/// Whether a word tells one of several like things from the others: a number, a letter, a side.
+fn is_numbering(word: &str) -> bool {
+    const SIDES: [&str; 8] = ["left", "right", "near", "far", "front", "back", "top", "bottom"];
+    word.len() == 1 || word.chars().all(|c| c.is_ascii_digit()) || SIDES.contains(&word)
+}
+
 /// The name without numbering.
 fn noun(instance: &Instance) -> String {
     if is_of_class(instance, &["ground"]) {
         return "ground".to_owned();
     }
     let words = instance.name.replace(['_', '-'], " ");
-    let bare = words.trim_end_matches(|c: char| c.is_ascii_digit() || " []#.".contains(c)).trim();
-    if bare.is_empty() { "thing".to_owned() } else { bare.to_owned() }
+    let mut words: Vec<&str> = words.split_whitespace().collect();
+    while words.len() > 1 && words.last().is_some_and(|last| is_numbering(last)) {
+        words.pop();
+    }
+    let bare = words.join(" ");
+    let bare = bare.trim_end_matches(|c: char| c.is_ascii_digit() || "[]#.".contains(c));
+    if bare.is_empty() || PARTS.contains(&bare) {
+        // A part in a play is no kind of thing; its class is.
+        let class = SEMANTIC_CLASSES.get(usize::from(instance.semantic)).copied();
+        return class.filter(|class| *class != "background").unwrap_or("thing").replace('_', " ");
+    }
+    bare.to_owned()
 }
 
 /// Pattern and colour; the ground goes without.
