@@ -10,7 +10,6 @@ use worldstep_synth::inspect::{
 };
 use worldstep_synth::lerobot::{Totals, merge_shards};
 
-use super::merge::{self, MergeArgs};
 use super::{Json, print_json, print_text, progress};
 
 /// Clips between lines where there is no terminal for a progress bar.
@@ -24,8 +23,6 @@ pub enum DataCommand {
     Merge(MergeArgs),
     /// Draws one self-contained HTML page: counts, accept rate, distributions, clips with every annotation.
     Report(ReportArgs),
-    /// Makes one dataset of the shards of a job (`synth --shard`), bit for bit what it would be undivided.
-    Merge(MergeArgs),
 }
 
 #[derive(Args)]
@@ -77,7 +74,6 @@ pub fn run(command: &DataCommand) -> Result<()> {
         DataCommand::Check(args) => run_check(args),
         DataCommand::Merge(args) => run_merge(args),
         DataCommand::Report(args) => run_report(args),
-        DataCommand::Merge(args) => merge::run(args),
     }
 }
 

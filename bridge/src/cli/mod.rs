@@ -15,7 +15,6 @@ mod doctor;
 mod envs;
 mod eval;
 mod export;
-mod merge;
 mod pictures;
 mod progress;
 mod serve;
@@ -38,7 +37,7 @@ enum Command {
     Envs(Json),
     /// Records clips of a family or task as a LeRobotDataset v3.0.
     Synth(SynthArgs),
-    /// Looks after datasets: checks them, draws a report, merges shards.
+    /// Looks after datasets: checks them, draws a report.
     #[command(subcommand)]
     Data(data::DataCommand),
     /// Writes a dataset in a format of other tools.
