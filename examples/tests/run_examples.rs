@@ -36,3 +36,12 @@ fn render_frames_writes_three_pictures_a_task() {
     let first = *picture.get_pixel(0, 0);
     assert!(picture.pixels().any(|pixel| *pixel != first), "the picture shows more than one colour");
 }
+
+#[test]
+fn gallery_draws_every_scenario() {
+    assert!(run("gallery").contains("scenarios in out/gallery.png"));
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let sheet = image::open(root.join("out/gallery.png")).unwrap().to_rgb8();
+    let drawn = sheet.pixels().filter(|pixel| pixel.0 != [255; 3]).count();
+    assert!(drawn * 4 > sheet.pixels().len() * 3, "{drawn} of {} pixels are drawn", sheet.pixels().len());
+}
