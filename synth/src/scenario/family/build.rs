@@ -106,10 +106,13 @@ impl Materials<'_> {
             moving: body.motion != Motion::Fixed,
             actuated: self.file.actuates(&body.name),
         };
-        let handle = if body.solid {
-            built.world.add(look, rigid, collider).0
-        } else {
-            built.world.add_ghost(look, rigid)
+        let handle = match (body.solid, body.motion) {
+            (true, _) => built.world.add(look, rigid, collider).0,
+            // Physics moves it, so it needs the mass that its collider brings.
+            (false, Motion::Dynamic) => {
+                built.world.add(look, rigid, collider.collision_groups(InteractionGroups::none())).0
+            }
+            (false, _) => built.world.add_ghost(look, rigid),
         };
         built.names.bodies.insert(name, built.handles.len());
         built.handles.push(handle);

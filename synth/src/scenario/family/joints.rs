@@ -90,7 +90,10 @@ fn drive(
     }
     if let Some(friction) = &joint.friction {
         let friction = value(friction, "friction")?;
-        data = data.motor_model(axis, MotorModel::ForceBased).motor_velocity(axis, 0.0, friction);
+        // A motor without damping is one without give: it would hold the joint for good.
+        if friction > 0.0 {
+            data = data.motor_model(axis, MotorModel::ForceBased).motor_velocity(axis, 0.0, friction);
+        }
     }
     if let Some(MotorFile { target, stiffness, damping, force_max }) = &joint.motor {
         let gain = scope.values["motor_gain"] as f32;
