@@ -127,7 +127,6 @@ fn full_disk_keeps_what_was_written() {
         set +e
         "$2" synth --scenario CatchBehindScreen-v0 --clips 200 --seed 5 --out "$1/clips" 2>"$1.err"
         echo "status $?"
-        ls "$1/clips/data/chunk-000" | wc -l
         mount -o remount,size=64m "$1"
         "$2" synth --scenario CatchBehindScreen-v0 --clips 70 --seed 5 --out "$1/clips" --resume --json 2>>"$1.err2"
     "#;
@@ -146,13 +145,11 @@ fn full_disk_keeps_what_was_written() {
         eprintln!("SKIPPED full_disk_keeps_what_was_written: mount namespaces are not allowed here");
         return;
     }
-    let kept: usize =
-        said.lines().nth(1).and_then(|line| line.trim().parse().ok()).expect("a number of files");
-    assert!(kept >= 1, "whole files of clips were written before the disk was full: {said}");
     let error = std::fs::read_to_string(disk.with_extension("err")).unwrap();
     assert!(said.starts_with("status 1"), "{said}{error}");
     let line = error.lines().find(|line| line.starts_with("worldstep: ")).expect("a line of error");
-    assert!(line.contains("No space left") && line.contains("--resume"), "{line}");
+    let names_both = line.contains("more clips need about") && line.contains("MB are free");
+    assert!(names_both && line.contains("--resume"), "{line}");
     let resumed: serde_json::Value = serde_json::from_str(said.lines().last().unwrap()).unwrap();
     let undisturbed = folder.path().join("undisturbed");
     let output = run(&[

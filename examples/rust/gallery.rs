@@ -22,7 +22,7 @@ fn main() -> anyhow::Result<()> {
     let seed: u64 = arguments.next().map_or(Ok(3), |seed| seed.parse())?;
     let names: Vec<String> = arguments.collect();
     let scenarios = if names.is_empty() {
-        Scenario::all()
+        Scenario::all()?
     } else {
         names.iter().map(|name| Scenario::find(name)).collect::<Result<_, _>>()?
     };

@@ -75,7 +75,7 @@ fn other_versions_are_refused_with_both_versions() {
     disk::write(&toy::clips(2, 4, 3), dir.path());
     edit_info(dir.path(), |info| info["worldstep"]["format"] = 99.into());
     let message = refusal(dir.path());
-    assert!(message.contains("99") && message.contains("reads 1"), "{message}");
+    assert!(message.contains("99") && message.contains("reads 2"), "{message}");
     edit_info(dir.path(), |info| info["codebase_version"] = "v2.1".into());
     let message = refusal(dir.path());
     assert!(message.contains("v2.1") && message.contains("v3.0"), "{message}");
