@@ -1,4 +1,5 @@
 //! Soft bodies: they fall, rest, drape and hang, keep their shape and their momentum, and go through snapshots.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use rapier3d::prelude::*;
 use worldstep_env::physics::{Look, SoftId, SoftMaterial, SoftShape, World};

@@ -1,4 +1,5 @@
 //! Contacts, forces and joints as a world records them: momentum is accounted for, and recording changes nothing.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use rapier3d::prelude::*;
 use worldstep_env::physics::{Look, World, capsule_collider, hull_collider, mesh_collider};

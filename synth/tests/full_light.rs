@@ -104,8 +104,8 @@ fn the_shadow_of_a_ball_is_where_the_sun_throws_it() {
             weight += lost;
         }
         let expected = |axis: usize| center[axis] - center[2] * light[axis] / light[2];
-        for axis in 0..2 {
-            let found = sum[axis] / weight;
+        for (axis, sum) in sum.into_iter().enumerate() {
+            let found = sum / weight;
             assert!((found - expected(axis)).abs() < 0.04, "{light:?}: {found}, not {}", expected(axis));
         }
     }

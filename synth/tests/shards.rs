@@ -67,7 +67,7 @@ fn shards_that_do_not_belong_together_are_named() {
     assert!(error.contains("another job") && error.contains("seed is 4"), "{error}");
     let whole = folder.path().join("whole");
     record(&options(2, whole.clone()));
-    assert!(refused(&[whole.clone()]).contains("not a shard"));
+    assert!(refused(std::slice::from_ref(&whole)).contains("not a shard"));
     // One that was stopped early.
     let short = SynthOptions { shard: Some((0, 2)), ..options(65, folder.path().join("short")) };
     let flag = short.stop.clone();

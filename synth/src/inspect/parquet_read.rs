@@ -141,7 +141,7 @@ pub fn flat(array: &ArrayRef) -> ArrayRef {
         DataType::FixedSizeList(_, len) => {
             let list = array.as_fixed_size_list();
             let len = *len as usize;
-            flat(&list.values().slice(list.value_offset_at(0) as usize, list.len() * len))
+            flat(&list.values().slice(list.value_offset_at(0), list.len() * len))
         }
         _ => array.clone(),
     }

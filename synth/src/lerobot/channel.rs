@@ -139,6 +139,7 @@ impl ImageCoding {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::ImageChannel as C;
 

@@ -18,7 +18,7 @@ impl CameraFrame {
     }
 
     /// Rows of `camera_from_object` of a thing at `pose`.
-    pub fn from_object(&self, pose: &Pose) -> [[f32; 4]; 3] {
+    pub fn rows_of(&self, pose: &Pose) -> [[f32; 4]; 3] {
         let world_from_object = Mat3::from_quat(Quat::from_array(pose.quat_xyzw).normalize());
         let rotation = (self.camera_from_world * world_from_object).transpose();
         let translation = self.camera_from_world * (Vec3::from(pose.position) - self.position);

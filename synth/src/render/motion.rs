@@ -40,7 +40,7 @@ impl<'a> Motions<'a> {
     pub fn of(&self, index: usize, camera_from_object: &[[f32; 4]; 3], frame: Option<&Pose>) -> MotionData {
         let to = |row: &Option<(CameraFrame, &[Pose])>| {
             let Some((camera, poses)) = row else { return [[0.0; 4]; 3] };
-            let then = camera.from_object(&frame.copied().unwrap_or(poses[index]));
+            let then = camera.rows_of(&frame.copied().unwrap_or(poses[index]));
             std::array::from_fn(|r| std::array::from_fn(|c| then[r][c] - camera_from_object[r][c]))
         };
         MotionData {

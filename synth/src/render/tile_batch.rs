@@ -207,7 +207,7 @@ impl TileBatch {
             soft_corners += triangles::soft_corners(instance.shape, &view.scene.meshes);
             // The corners of soft things are in the world's frame.
             let frame = matches!(instance.shape, Shape::Soft { .. }).then_some(&WORLD);
-            let camera_from_object = camera.from_object(frame.unwrap_or(pose));
+            let camera_from_object = camera.rows_of(frame.unwrap_or(pose));
             let bucket = bucket(kind, Style::of(light, instance));
             self.looks[bucket].extend(light.map(|light| LookData::new(instance, light)));
             if let Some(motions) = &mut motions {

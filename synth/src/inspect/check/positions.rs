@@ -5,11 +5,14 @@ use super::clip::ClipCheck;
 /// Largest deviation of a timestamp that LeRobot accepts, seconds.
 const TIMESTAMP_S_MAX: f64 = 1e-4;
 
+/// What a column holds in a row of a clip.
+type Expected = fn(usize, &ClipCheck<'_>) -> i64;
+
 /// Columns that follow from a row's position: indices and timestamps.
 pub fn check(clip: &ClipCheck<'_>) -> Vec<Fault> {
     let (columns, entry) = (Columns(clip.batch), clip.entry);
     let mut faults = Vec::new();
-    let expected: [(&str, fn(usize, &ClipCheck<'_>) -> i64); 4] = [
+    let expected: [(&str, Expected); 4] = [
         ("episode_index", |_, clip| clip.entry.facts.index as i64),
         ("frame_index", |row, _| row as i64),
         ("index", |row, clip| (clip.entry.first_row + row) as i64),

@@ -145,7 +145,7 @@ pub fn instance_color(id: u16) -> [u8; 3] {
         return NOTHING;
     }
     let turn = (f32::from(id) * 0.618_034).fract();
-    let value = if id % 2 == 0 { 0.95 } else { 0.8 };
+    let value = if id.is_multiple_of(2) { 0.95 } else { 0.8 };
     wheel::hsv(turn, 0.62, value)
 }
 
@@ -155,7 +155,7 @@ pub fn class_color(class: u16) -> [u8; 3] {
         return NOTHING;
     }
     let turn = f32::from(class) / SEMANTIC_CLASSES.len() as f32;
-    wheel::hsv(turn, if class % 2 == 0 { 0.45 } else { 0.75 }, 0.9)
+    wheel::hsv(turn, if class.is_multiple_of(2) { 0.45 } else { 0.75 }, 0.9)
 }
 
 /// A colour as CSS has it.
