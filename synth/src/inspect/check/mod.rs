@@ -49,7 +49,7 @@ impl Default for CheckOptions {
 pub struct CheckReport {
     /// Datasets in the folder.
     pub datasets: Vec<CheckedDataset>,
-    /// What is wrong, the first [`FINDINGS_PER_CODE_MAX`] of each kind.
+    /// What is wrong, the first 50 of each kind.
     pub findings: Vec<Finding>,
     /// How often each kind was found.
     pub counts: BTreeMap<Code, usize>,
