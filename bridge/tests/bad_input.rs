@@ -57,6 +57,18 @@ fn unknown_task_lists_the_known_ones() {
 }
 
 #[test]
+fn a_number_of_threads_that_no_machine_has_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("clips");
+    for workers in ["0", "100000000"] {
+        let output =
+            run(&["synth", "--scenario", "toss", "--clips", "1", "--out", text(&out), "--workers", workers]);
+        assert_one_line(&output, &[workers, "1 to 256"]);
+    }
+    assert!(!out.exists());
+}
+
+#[test]
 fn missing_checkpoint_names_the_file_and_what_to_do() {
     let output = run(&["eval", "--model", "/nonexistent/model", "--data", "/nonexistent/data"]);
     assert_one_line(&output, &["/nonexistent/model", "worldstep train"]);

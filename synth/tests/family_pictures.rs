@@ -1,6 +1,6 @@
 //! For writing families: a contact sheet of clips, to see whether what matters is in view.
 //!
-//! `PICTURES=/tmp/sheets FAMILY=toss,drop cargo test -p worldstep-synth --test family_pictures -- --ignored`
+//! `PICTURES=out/sheets FAMILY=toss,drop cargo test -p worldstep-synth --test family_pictures -- --ignored`
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use std::path::Path;

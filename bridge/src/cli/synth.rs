@@ -16,6 +16,9 @@ use super::{SynthArgs, print_json, progress, stop_flag};
 /// Clips between lines where there is no terminal for a progress bar.
 const LINE_EVERY_CLIPS: usize = 50;
 
+/// Most threads that simulate and encode.
+const WORKERS_MAX: usize = 256;
+
 /// Records a dataset.
 pub fn run(args: &SynthArgs) -> Result<()> {
     let options = options(args)?;
@@ -66,8 +69,8 @@ fn options(args: &SynthArgs) -> Result<SynthOptions> {
     options.clock = since_start;
     options.channels = ImageChannel::parse_list(&args.channels).map_err(anyhow::Error::msg)?;
     if let Some(workers) = args.workers {
-        if workers == 0 {
-            bail!("0 workers, expected at least 1");
+        if !(1..=WORKERS_MAX).contains(&workers) {
+            bail!("{workers} workers, expected 1 to {WORKERS_MAX}");
         }
         options.workers = workers;
     }
