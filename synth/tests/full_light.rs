@@ -315,7 +315,7 @@ fn a_folder_without_pictures_or_with_a_broken_one_is_refused() {
         Err(error) => panic!("{error}"),
         Ok(_) => panic!("{path:?} was taken"),
     };
-    assert!(error(folder.path()).contains("no PNG or JPEG"), "{}", error(folder.path()));
+    assert!(error(folder.path()).contains("no PNG file"), "{}", error(folder.path()));
     assert!(error(&folder.path().join("nowhere")).contains("nowhere"));
     std::fs::write(folder.path().join("broken.png"), "not a picture").unwrap();
     assert!(error(folder.path()).contains("broken.png"));

@@ -120,3 +120,28 @@ fn a_unit_that_nothing_is_good_enough_for_ends_the_run_with_its_reason() {
     assert!(matches!(error, SynthError::Rejected { .. }), "{line}");
     assert!(line.contains(FAMILY) && line.contains("\"static\"") && line.contains("64 attempts"), "{line}");
 }
+
+#[test]
+fn all_pairs_are_those_of_families_that_have_some_and_others_are_refused_before_anything_is_recorded() {
+    let folder = tempfile::tempdir().unwrap();
+    let (all, some) = (folder.path().join("all"), folder.path().join("some"));
+    let pairs = |out: &Path| SynthOptions { unit: UnitKind::Pair, ..options(6, out) };
+    let summary = write(&SynthOptions { scenario: "all".to_owned(), ..pairs(&all) });
+    assert_eq!(summary.clips(), 6);
+    assert!(summary.datasets.iter().all(|dataset| dataset.rejected.get("unbalanced").is_none()));
+    let mixed = SynthOptions { scenario: "toss,drop".to_owned(), ..pairs(&some) };
+    let error = write_dataset(&mixed, &mut |_| {}).unwrap_err().to_string();
+    assert!(error.contains("drop has no impossible twins"), "{error}");
+    assert!(!some.exists(), "toss was recorded before drop was looked at");
+}
+
+#[test]
+fn pictures_and_the_folder_they_come_from_go_together() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("out");
+    let mut asks = options(2, &out);
+    asks.scenarios.randomisation = asks.scenarios.randomisation.with_pictures();
+    let error = write_dataset(&asks, &mut |_| {}).unwrap_err().to_string();
+    assert!(error.contains("\"image\"") && error.contains("folder"), "{error}");
+    assert!(!out.exists());
+}

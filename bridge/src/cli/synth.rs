@@ -84,6 +84,9 @@ fn options(args: &SynthArgs) -> Result<SynthOptions> {
     if let Some(path) = &args.randomisation {
         options.scenarios.randomisation = read_toml(path)?;
     }
+    if args.textures.is_some() {
+        options.scenarios.randomisation = options.scenarios.randomisation.with_pictures();
+    }
     if let Some(path) = &args.curation {
         options.curation = read_toml(path)?;
     }

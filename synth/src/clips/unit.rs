@@ -9,7 +9,7 @@ use super::{Link, SynthError, SynthOptions, Trajectory};
 use crate::annotate::annotate;
 use crate::curate::{Code, Signature, check};
 use crate::lerobot::{Facts, Links};
-use crate::scenario::{Scenario, UnitRequest};
+use crate::scenario::{Scenario, UnitKind, UnitRequest};
 
 /// Attempts at one unit before the run ends with an error.
 pub const ATTEMPTS_MAX: u32 = 64;
@@ -109,8 +109,12 @@ impl<'a> UnitMaker<'a> {
         self.unbalanced(unit, attempt, clips).then_some(Code::Unbalanced)
     }
 
-    /// Outcomes take turns, unit by unit. The first clip counts: a group's parent, a pair's possible twin.
+    /// Outcomes take turns, unit by unit. The first clip counts: a group's parent. Pairs take what comes, as not every
+    /// outcome leaves room for something impossible.
     fn unbalanced(&self, unit: usize, attempt: u32, clips: &[Trajectory]) -> bool {
+        if self.options.unit == UnitKind::Pair {
+            return false;
+        }
         let outcomes = self.scenario.outcomes();
         let (Some(first), true) = (clips.first(), attempt < BALANCE_ATTEMPTS) else { return false };
         outcomes.get(unit % outcomes.len().max(1)).is_some_and(|wanted| *wanted != first.outcome)

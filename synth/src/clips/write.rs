@@ -45,6 +45,11 @@ fn check(options: &SynthOptions) -> Result<(), SynthError> {
     if options.frame_size == 0 || options.frame_size > FRAME_SIZE_MAX {
         return wrong(format!("frames of {} pixels, expected 1..={FRAME_SIZE_MAX}", options.frame_size));
     }
+    if options.textures.is_none() && options.scenarios.randomisation.textures.has_pictures() {
+        return wrong(
+            "the randomisation's textures.kinds has \"image\", expected a folder of pictures too".to_owned(),
+        );
+    }
     let filled = std::fs::read_dir(&options.out).is_ok_and(|mut entries| entries.next().is_some());
     if filled && !options.resume {
         return Err(SynthError::NotEmpty { path: options.out.clone() });
@@ -54,10 +59,13 @@ fn check(options: &SynthOptions) -> Result<(), SynthError> {
 
 /// Each scenario with its folder and its share of the clips, in whole units.
 fn parts(options: &SynthOptions) -> Result<Vec<(Scenario, PathBuf, usize)>, SynthError> {
-    let scenarios = match options.scenario.as_str() {
-        "all" => Scenario::all()?,
+    let fits = |scenario: &Scenario| scenario.check(options.unit, options.scenarios.horizon);
+    let scenarios: Vec<_> = match options.scenario.as_str() {
+        "all" => Scenario::all()?.into_iter().filter(|scenario| fits(scenario).is_ok()).collect(),
         names => names.split(',').map(|name| Scenario::find(name.trim())).collect::<Result<_, _>>()?,
     };
+    // All of them before the first is recorded.
+    scenarios.iter().try_for_each(fits)?;
     if let [one] = scenarios.as_slice() {
         return Ok(vec![(one.clone(), options.out.clone(), options.clips)]);
     }

@@ -56,7 +56,7 @@ pub enum RenderError {
         reason: String,
     },
     /// A folder of pictures, or one of them, that cannot be read.
-    #[error("{path:?} gives no pictures: {reason}; give a folder of PNG or JPEG files")]
+    #[error("{path:?} gives no pictures: {reason}; give a folder of PNG files")]
     Pictures {
         /// The folder or the file.
         path: PathBuf,

@@ -20,8 +20,8 @@ use super::RenderError;
 const SIDE: u32 = 256;
 /// Most pictures of a folder.
 const PICTURES_MAX: usize = 256;
-/// Endings of the files that are read.
-const ENDINGS: [&str; 3] = ["png", "jpg", "jpeg"];
+/// Ending of the files that are read.
+const ENDING: &str = "png";
 
 /// Square pictures of equal size; none is one white one.
 #[derive(Clone, Debug, Default)]
@@ -30,7 +30,7 @@ pub struct Pictures {
 }
 
 impl Pictures {
-    /// Reads all PNG and JPEG files of `folder`, by name.
+    /// Reads all PNG files of `folder`, by name.
     ///
     /// # Errors
     /// [`RenderError::Pictures`] if there are none or too many, or if one can't be read.
@@ -46,7 +46,7 @@ impl Pictures {
         }
         paths.sort();
         match paths.len() {
-            0 => return Err(failed(folder, "it holds no PNG or JPEG file".to_owned())),
+            0 => return Err(failed(folder, "it holds no PNG file".to_owned())),
             count if count > PICTURES_MAX => {
                 return Err(failed(folder, format!("it holds {count} pictures; {PICTURES_MAX} is the most")));
             }
@@ -62,7 +62,7 @@ impl Pictures {
 
 fn is_picture(path: &Path) -> bool {
     let ending = path.extension().and_then(|ending| ending.to_str()).unwrap_or_default();
-    ENDINGS.iter().any(|known| known.eq_ignore_ascii_case(ending))
+    ending.eq_ignore_ascii_case(ENDING)
 }
 
 /// The pictures on the GPU.

@@ -79,7 +79,7 @@ impl Renderer {
         Self::start(config, Pictures::default())
     }
 
-    /// As [`new`](Self::new), with the PNG and JPEG files of `folder`, by name, as the pictures of
+    /// As [`new`](Self::new), with the PNG files of `folder`, by name, as the pictures of
     /// [`Texture::Image`](worldstep_env::Texture::Image).
     ///
     /// # Errors

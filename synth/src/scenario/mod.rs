@@ -166,11 +166,23 @@ impl Scenario {
         }
     }
 
+    /// Whether it has units of this kind, with clips of `horizon` times their own length.
+    ///
+    /// # Errors
+    /// [`SynthError::Options`] says what would be right.
+    pub fn check(&self, kind: UnitKind, horizon: f32) -> Result<(), SynthError> {
+        match self {
+            Self::Family(family) => family.check(kind, horizon),
+            Self::Task(entry) => task::check(entry, kind, horizon),
+        }
+    }
+
     /// Runs the unit that `request` asks for: one trajectory, a group of branches, or a pair.
     ///
     /// # Errors
     /// [`SynthError::Options`] for a kind of unit that this scenario has not.
     pub fn simulate(&self, request: &UnitRequest<'_>) -> Result<Vec<Trajectory>, SynthError> {
+        self.check(request.kind, request.options.horizon)?;
         match self {
             Self::Family(family) => family.simulate(request),
             Self::Task(entry) => task::simulate(entry, request),

@@ -203,6 +203,23 @@ impl Randomisation {
     }
 }
 
+impl Textures {
+    /// Whether pictures are among its kinds.
+    pub fn has_pictures(&self) -> bool {
+        self.enabled && self.kinds.contains(&TextureKind::Image)
+    }
+}
+
+impl Randomisation {
+    /// This, with pictures among the kinds of textures.
+    pub fn with_pictures(mut self) -> Self {
+        if !self.0.textures.kinds.contains(&TextureKind::Image) {
+            self.0.textures.kinds.push(TextureKind::Image);
+        }
+        self
+    }
+}
+
 fn read(text: &str) -> Result<toml::Table, String> {
     text.parse().map_err(|error: toml::de::Error| error.to_string())
 }

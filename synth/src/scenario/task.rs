@@ -9,22 +9,25 @@ use super::recording::{self, Simulation, Source, Stepped};
 use super::{UnitKind, UnitRequest};
 use crate::clips::{SynthError, Trajectory};
 
+/// Whether the task `entry` has units of this kind and length.
+pub(super) fn check(entry: &TaskEntry, kind: UnitKind, horizon: f32) -> Result<(), SynthError> {
+    if kind == UnitKind::Pair {
+        let message = format!("{} is a task, and only families have impossible twins", entry.id);
+        return Err(SynthError::Options { message });
+    }
+    if horizon != 1.0 {
+        let message =
+            format!("horizon {horizon} for {}: a task's clips end at its time limit, expected 1", entry.id);
+        return Err(SynthError::Options { message });
+    }
+    Ok(())
+}
+
 /// Runs a unit of the task `entry`.
 pub(super) fn simulate(
     entry: &'static TaskEntry,
     request: &UnitRequest<'_>,
 ) -> Result<Vec<Trajectory>, SynthError> {
-    if request.kind == UnitKind::Pair {
-        let message = format!("{} is a task, and only families have impossible twins", entry.id);
-        return Err(SynthError::Options { message });
-    }
-    if request.options.horizon != 1.0 {
-        let message = format!(
-            "horizon {} for {}: a task's clips end at its time limit, expected 1",
-            request.options.horizon, entry.id
-        );
-        return Err(SynthError::Options { message });
-    }
     recording::unit(&TaskSource { entry, request: *request }, request)
 }
 

@@ -211,20 +211,24 @@ impl Family {
         std::iter::once(String::new()).chain(self.file.cameras.iter().map(|rig| rig.name.clone())).collect()
     }
 
+    /// Whether it has units of this kind and length.
+    pub(super) fn check(&self, kind: UnitKind, horizon: f32) -> Result<(), SynthError> {
+        let rows = self.rows(horizon);
+        if !(1..=ROWS_MAX).contains(&rows) {
+            let message = format!(
+                "horizon {horizon} gives {} clips of {rows} rows, expected 1 to {ROWS_MAX}",
+                self.name()
+            );
+            return Err(SynthError::Options { message });
+        }
+        if kind == UnitKind::Pair { violation::check(self) } else { Ok(()) }
+    }
+
     /// Runs a unit.
     pub(super) fn simulate(
         self: &Arc<Self>,
         request: &UnitRequest<'_>,
     ) -> Result<Vec<Trajectory>, SynthError> {
-        let rows = self.rows(request.options.horizon);
-        if !(1..=ROWS_MAX).contains(&rows) {
-            let message = format!(
-                "horizon {} gives {} clips of {rows} rows, expected 1 to {ROWS_MAX}",
-                request.options.horizon,
-                self.name()
-            );
-            return Err(SynthError::Options { message });
-        }
         let source = FamilySource { family: self.clone(), request: *request };
         if request.kind == UnitKind::Pair {
             return violation::pair(&source);

@@ -50,18 +50,23 @@ impl ViolationFile {
     }
 }
 
+/// Whether `family` has impossible twins.
+pub(super) fn check(family: &super::Family) -> Result<(), SynthError> {
+    if !family.file.violations.is_empty() {
+        return Ok(());
+    }
+    let having: Vec<_> = super::Family::built_in()?
+        .iter()
+        .filter(|family| family.violations().next().is_some())
+        .map(|family| family.name().to_owned())
+        .collect();
+    let message = format!("{} has no impossible twins; {} have", family.name(), having.join(", "));
+    Err(SynthError::Options { message })
+}
+
 /// A possible clip and its impossible twin. If the seed's own world gives no chance, those that follow from it are tried.
 pub(super) fn pair(source: &FamilySource<'_>) -> Result<Vec<Trajectory>, SynthError> {
     let family = &source.family;
-    if family.file.violations.is_empty() {
-        let having: Vec<_> = super::Family::built_in()?
-            .iter()
-            .filter(|family| family.violations().next().is_some())
-            .map(|family| family.name().to_owned())
-            .collect();
-        let message = format!("{} has no impossible twins; {} have", family.name(), having.join(", "));
-        return Err(SynthError::Options { message });
-    }
     let seed = source.request.seed;
     for attempt in 0..WORLDS_MAX {
         let world = if attempt == 0 { seed } else { derived_seed(seed, &format!("pair {attempt}")) };
