@@ -7,14 +7,16 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
 use arrow_array::cast::AsArray as _;
-use arrow_array::types::Float32Type;
+use arrow_array::types::{Float32Type, Int64Type};
 use arrow_array::{
-    Array as _, ArrayRef, BinaryArray, Float32Array, ListArray, RecordBatch, StringArray, StructArray,
+    Array as _, ArrayRef, BinaryArray, FixedSizeListArray, Float32Array, ListArray, RecordBatch, StringArray,
+    StructArray,
 };
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
-use worldstep_env::dataset::{episode, feature, file_path};
+use worldstep_env::dataset::{episode, feature, file_path, table};
 use worldstep_synth::inspect::{CheckOptions, CheckReport, Code, Dataset, ReportOptions, check, report};
+use worldstep_synth::lerobot::ImageChannel;
 use worldstep_synth::{SynthOptions, write_dataset};
 
 const TASK: &str = "PushCube-v0";
@@ -202,6 +204,94 @@ fn a_changed_velocity_a_bent_orientation_and_a_hole_are_found() {
     assert!(bent.contains(&Code::Quaternion), "{bent:?}");
     let hole = damage(feature::VELOCITY, (4 * k + cube) * 6, |_| f32::NAN);
     assert!(hole.contains(&Code::NotFinite), "{hole:?}");
+}
+
+/// Clips of blocks that fall and bounce, recorded once for all tests.
+fn drops() -> &'static Path {
+    static DROPS: OnceLock<(tempfile::TempDir, PathBuf)> = OnceLock::new();
+    &DROPS
+        .get_or_init(|| {
+            let folder = tempfile::tempdir().unwrap();
+            let out = folder.path().join("drops");
+            let channels = vec![ImageChannel::Rgb, ImageChannel::Instance];
+            let small = SynthOptions { frame_size: 16, channels, ..SynthOptions::new("drop", 4, &out) };
+            write_dataset(&small, &mut |_| {}).unwrap();
+            (folder, out)
+        })
+        .1
+}
+
+/// The block in the clip whose first fall is the longest.
+struct Fall {
+    episode: usize,
+    /// Of the block, and of how many.
+    slot: usize,
+    slots: usize,
+    /// A row within the fall.
+    falling: usize,
+    /// The row of the strongest impact.
+    impact: usize,
+}
+
+fn fall() -> Fall {
+    let dataset = Dataset::open(drops()).unwrap();
+    let labels = &dataset.scenario().instances;
+    let slot = labels.iter().position(|label| label.name == "block").unwrap();
+    let strength = |impulse: [f32; 3]| impulse.iter().map(|x| x * x).sum::<f32>();
+    let falls = (0..dataset.episodes.len()).map(|episode| {
+        let clip = dataset.numbers(episode).unwrap();
+        let id = labels[slot].id;
+        let contacts = || clip.contacts.iter().filter(|(_, c)| c.a == id || c.b == id);
+        let first = contacts().map(|(frame, _)| *frame as usize).min().unwrap();
+        let strongest =
+            contacts().max_by(|(_, a), (_, b)| strength(a.impulse).total_cmp(&strength(b.impulse))).unwrap();
+        let impact = strongest.0 as usize;
+        Fall { episode, slot, slots: labels.len(), falling: first / 2, impact }
+    });
+    falls.max_by_key(|fall| fall.falling).unwrap()
+}
+
+#[test]
+fn a_sideways_jump_in_free_flight_breaks_momentum() {
+    let clean = run(drops());
+    assert!(clean.ok(), "{:#?}", clean.findings);
+    let fall = fall();
+    assert!(fall.falling >= 2, "no clip falls for long");
+    let folder = tempfile::tempdir().unwrap();
+    copy_folder(drops(), folder.path());
+    // Small enough that the way of the step still fits both velocities.
+    let sideways = (fall.falling * fall.slots + fall.slot) * 6 + 1;
+    rewrite(&folder.path().join(data()), fall.episode, |batch| {
+        change_matrix(batch, feature::VELOCITY, sideways, |v| v + 0.1)
+    });
+    let report = run(folder.path());
+    let found = report.findings.iter().find(|finding| finding.fault.code == Code::Momentum).unwrap();
+    assert_eq!((found.episode, found.fault.frame), (Some(fall.episode), Some(fall.falling - 1)), "{found}");
+    assert!(!codes(&report).contains(&Code::Velocity), "only momentum tells: {:#?}", report.findings);
+}
+
+#[test]
+fn an_impulse_that_no_momentum_answers_breaks_momentum() {
+    let fall = fall();
+    let folder = tempfile::tempdir().unwrap();
+    copy_folder(drops(), folder.path());
+    rewrite(&folder.path().join(file_path(table::CONTACTS, 0)), fall.episode, |batch| {
+        let episode = batch["episode_index"].as_primitive::<Int64Type>().values();
+        let frame = batch["frame_index"].as_primitive::<Int64Type>().values();
+        let impulses = batch["impulse"].as_fixed_size_list();
+        let mut values = impulses.values().as_primitive::<Float32Type>().values().to_vec();
+        for (row, impulse) in values.chunks_exact_mut(3).enumerate() {
+            if (episode[row], frame[row]) == (fall.episode as i64, fall.impact as i64) {
+                impulse.iter_mut().for_each(|value| *value *= 1.5);
+            }
+        }
+        let arrow_schema::DataType::FixedSizeList(field, 3) = impulses.data_type() else { unreachable!() };
+        let changed = FixedSizeListArray::new(field.clone(), 3, Arc::new(Float32Array::from(values)), None);
+        with_column(batch, "impulse", Arc::new(changed))
+    });
+    let report = run(folder.path());
+    let found = report.findings.iter().find(|finding| finding.fault.code == Code::Momentum).unwrap();
+    assert_eq!((found.episode, found.fault.frame), (Some(fall.episode), Some(fall.impact)), "{found}");
 }
 
 #[test]

@@ -94,7 +94,7 @@ impl CheckReport {
 /// Checks the dataset in `dir`, or all those in its subfolders. `progress` is told the clips done and those in all.
 ///
 /// # Errors
-/// [`SynthError::Read`] if there is no dataset at all; everything else is in the report.
+/// [`SynthError::NoDataset`] if there is none at all; everything else is in the report.
 pub fn check(
     dir: &Path,
     options: &CheckOptions,
