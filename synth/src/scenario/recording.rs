@@ -10,6 +10,8 @@ use crate::clips::{Link, Sensor, SynthError, Trajectory};
 
 /// Most clips of one branch group.
 const BRANCHES_MAX: usize = 64;
+/// Attempts at a branch that does anything else than those before it.
+const BRANCH_ATTEMPTS: usize = 16;
 
 /// A world under way that takes actions.
 pub(super) trait Simulation {
@@ -208,18 +210,40 @@ fn branches(source: &dyn Source, seed: u64, count: usize) -> Result<Vec<Trajecto
     let snapshot = simulation.save()?;
     let mut clips = vec![parent];
     for member in 1..count {
-        let kind = branch_kind(base, member);
-        let rng = Rng::seed_from_u64(derived_seed(seed, &format!("branch {member}")));
-        simulation.load(&snapshot)?;
-        let mut trajectory = Trajectory { policy: kind.name(), ..shared.clone() };
-        let mut policy = ClipPolicy::of_kind(kind, rng);
-        record(simulation.as_mut(), &mut policy, &mut trajectory, source.rows_max())?;
-        clips.push(trajectory);
+        for attempt in 0..BRANCH_ATTEMPTS {
+            let (kind, label) = match attempt {
+                0 => (branch_kind(base, member), format!("branch {member}")),
+                // Two scripts, or an expert whose noise never spoke, do the same: only chance surely does not.
+                _ => (PolicyKind::Random, format!("branch {member} attempt {attempt}")),
+            };
+            let mut policy = ClipPolicy::of_kind(kind, Rng::seed_from_u64(derived_seed(seed, &label)));
+            simulation.load(&snapshot)?;
+            let mut trajectory = Trajectory { policy: kind.name(), ..shared.clone() };
+            record(simulation.as_mut(), &mut policy, &mut trajectory, source.rows_max())?;
+            if clips.iter().all(|other| other.action != trajectory.action) {
+                clips.push(trajectory);
+                break;
+            }
+        }
+        if clips.len() == member {
+            let message = format!("branch {member} from row {frame} does what another does");
+            return Err(SynthError::Scenario { scenario: shared.scenario, seed, message });
+        }
     }
-    for (member, clip) in clips.iter_mut().enumerate() {
-        clip.link = Link::Branch { member, frame: frame as u32 };
-    }
+    link_branches(&mut clips, frame);
     Ok(clips)
+}
+
+/// Each branch parts where its action first differs from the parent's, at `frame` or later.
+fn link_branches(clips: &mut [Trajectory], frame: usize) {
+    let Some((parent, branches)) = clips.split_first_mut() else { return };
+    parent.link = Link::Branch { member: 0, frame: frame as u32 };
+    let width = parent.action.len() / parent.len.max(1);
+    for (i, clip) in branches.iter_mut().enumerate() {
+        let differs = |(a, b): (&f32, &f32)| a.to_bits() != b.to_bits();
+        let first = clip.action.iter().zip(&parent.action).position(differs).map(|at| at / width);
+        clip.link = Link::Branch { member: i + 1, frame: first.unwrap_or(frame) as u32 };
+    }
 }
 
 /// Somewhere in the middle third.
