@@ -103,7 +103,7 @@ pub fn grid(caption: &str, columns: &[String], rows: &[(String, Vec<usize>)]) ->
     }
     out.push_str("</tr>");
     for (name, counts) in rows {
-        let _ = write!(out, "<tr><th scope=row>{}</th>", escape(&words(name)));
+        let _ = write!(out, "<tr><th scope=row>{}</th>", escape(name));
         for count in counts {
             let share = 70.0 * *count as f64 / largest as f64;
             let _ = write!(out, "<td class=n style=\"--share:{share:.0}%\">{count}</td>");

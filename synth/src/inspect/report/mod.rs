@@ -38,7 +38,7 @@ impl Default for ReportOptions {
 /// in all.
 ///
 /// # Errors
-/// [`SynthError::Read`] if one of them cannot be read.
+/// [`SynthError::NoDataset`] if there is none, [`SynthError::Read`] if one of them cannot be read.
 pub fn report(
     dir: &Path,
     options: &ReportOptions,

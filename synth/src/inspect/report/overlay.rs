@@ -8,6 +8,8 @@ use crate::inspect::Rows;
 use crate::inspect::geometry::{Pinhole, isometry, vector};
 use crate::lerobot::{ImageChannel, Source};
 
+/// Side of the frames, in pixels, that widths and letters are made for; on others they grow and shrink along.
+pub const SIDE_USUAL: f64 = 64.0;
 /// Length of the longest arrow as a share of the picture's side.
 const ARROW_SHARE: f64 = 0.28;
 /// Length of the drawn axes of a pose, metres.
@@ -30,6 +32,11 @@ impl<'a> Overlay<'a> {
         let forces = rows.clip.forces.iter().map(|(_, force)| vector(&force.force).norm());
         let strongest = (contacts.fold(1e-9, f64::max), forces.fold(1e-9, f64::max));
         Self { rows, camera, strongest }
+    }
+
+    /// What is one pixel wide on frames of the usual size.
+    pub fn unit(&self) -> f64 {
+        self.rows.side as f64 / SIDE_USUAL
     }
 
     /// SVG elements over row `t`.
@@ -78,7 +85,7 @@ impl<'a> Overlay<'a> {
                 escape(&label.name),
                 label.id,
                 low.0,
-                (low.1 as f64 - 1.0).max(4.0),
+                (low.1 as f64 - self.unit()).max(4.0 * self.unit()),
                 label.id,
             );
             self.axes(t, slot, view, out);
@@ -112,7 +119,8 @@ impl<'a> Overlay<'a> {
         let Some((x, y)) = view.project(&start) else { return };
         let _ = write!(
             out,
-            "<circle class={class} cx={x:.1} cy={y:.1} r=1><title>{}</title></circle>",
+            "<circle class={class} cx={x:.1} cy={y:.1} r={}><title>{}</title></circle>",
+            self.unit(),
             escape(about)
         );
         let length = vector.norm().min(1.0);
@@ -128,7 +136,7 @@ impl<'a> Overlay<'a> {
         let pixels = ARROW_SHARE * self.rows.side as f64 * length.sqrt();
         let (ux, uy) = (dx / reach, dy / reach);
         let (to_x, to_y) = (x + ux * pixels, y + uy * pixels);
-        let (head, half) = (3.0, 1.4);
+        let (head, half) = (3.0 * self.unit(), 1.4 * self.unit());
         let (back_x, back_y) = (to_x - ux * head, to_y - uy * head);
         let _ = write!(
             out,

@@ -25,7 +25,7 @@ pub fn whole(dir: &Path, overview: &[(Dataset, Gathered)], sections: &[String]) 
     let seconds: f64 =
         overview.iter().map(|(dataset, gathered)| gathered.frames as f64 / f64::from(dataset.fps)).sum();
     let cards = [
-        (overview.len().to_string(), "scenarios"),
+        (overview.len().to_string(), if overview.len() == 1 { "scenario" } else { "scenarios" }),
         (clips.to_string(), "clips"),
         (frames.to_string(), "frames"),
         (number(seconds), "seconds"),
@@ -69,7 +69,7 @@ fn table(overview: &[(Dataset, Gathered)]) -> String {
             gathered.units,
             100.0 * accepted,
             worst.map_or("–".to_owned(), |(reason, count)| format!("{} ({count})", escape(&words(reason)))),
-            escape(&listed(&gathered.outcomes)),
+            if gathered.outcomes.is_empty() { "–".to_owned() } else { escape(&listed(&gathered.outcomes)) },
             escape(&listed(&gathered.splits)),
         );
     }
@@ -163,7 +163,10 @@ fn facts(dataset: &Dataset, gathered: &Gathered) -> String {
         info.cameras.iter().map(|name| if name.is_empty() { "main" } else { name.as_str() }).collect();
     let hash = set_hash(dataset.episodes.iter().map(|entry| entry.hash.as_str()));
     let rows = [
-        ("clips", format!("{} of {} rows, {} fps", dataset.episodes.len(), gathered.frames, dataset.fps)),
+        (
+            "clips",
+            format!("{}, {} rows in all, {} a second", dataset.episodes.len(), gathered.frames, dataset.fps),
+        ),
         ("accepted", format!("{} of {attempts} attempts, {:.1}%", gathered.units, 100.0 * accepted)),
         ("frames", format!("{0} × {0} pixels: {1}", info.frame_size, info.channels.join(", "))),
         ("cameras", cameras.join(", ")),

@@ -1,7 +1,7 @@
 use std::fmt::Write as _;
 
 use super::html::{escape, number, png_uri, words};
-use super::overlay::Overlay;
+use super::overlay::{Overlay, SIDE_USUAL};
 use super::paint::Painter;
 use super::timeline::timeline;
 use crate::clips::SynthError;
@@ -77,6 +77,9 @@ fn head(entry: &EpisodeEntry, clip: &Clip) -> String {
     if let (Some(parent), Some(frame)) = (facts.links.branch_parent, facts.links.branch_frame) {
         tags.push(("branch of", format!("{parent} at {frame}")));
     }
+    if let Some(twin) = facts.links.pair {
+        tags.push(("twin", format!("episode {twin}")));
+    }
     if !facts.links.violation.is_empty() {
         tags.push(("impossible", words(&facts.links.violation)));
     }
@@ -146,20 +149,25 @@ fn strip(painter: &Painter<'_>, side: usize, channel: ImageChannel, shown: &[usi
 /// Lines between frames.
 fn gaps(side: usize, frames: usize) -> String {
     (1..frames)
-        .map(|i| format!("<rect class=gap x={} y=0 width=1.4 height={side} />", (i * side) as f64 - 0.7))
+        .map(|i| {
+            let width = 1.4 * side as f64 / SIDE_USUAL;
+            let x = (i * side) as f64 - width / 2.0;
+            format!("<rect class=gap x={x} y=0 width={width} height={side} />")
+        })
         .collect()
 }
 
 fn overlays(overlay: &Overlay<'_>, side: usize, shown: &[usize]) -> String {
+    let unit = overlay.unit();
     let mut out = String::new();
     for (i, t) in shown.iter().enumerate() {
         let _ = write!(
             out,
-            "<svg x={} y=0 width={side} height={side} viewBox=\"0 0 {side} {side}\">{}<text class=at x=1 y={}>{t}\
-             </text></svg>",
+            "<svg x={} y=0 width={side} height={side} viewBox=\"0 0 {side} {side}\" style=\"--unit:{unit}px\">{}<text \
+             class=at x={unit} y={}>{t}</text></svg>",
             i * side,
             overlay.frame(*t),
-            side - 2,
+            side as f64 - 2.0 * unit,
         );
     }
     out

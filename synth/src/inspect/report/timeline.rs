@@ -137,7 +137,7 @@ impl Line<'_> {
             let (color, sign) = mark(event.kind);
             let _ = write!(
                 out,
-                "<text class=event fill=\"{color}\" x=\"{:.1}\" y=\"{middle:.1}\">{sign}<title>frame {}: {} of #{} \
+                "<text class=event style=\"fill:{color}\" x=\"{:.1}\" y=\"{middle:.1}\">{sign}<title>frame {}: {} of #{} \
                  (#{}), {}</title></text>",
                 self.x(event.frame as usize) + self.per_row / 2.0,
                 event.frame,
