@@ -14,6 +14,7 @@ VENV := .venv
 BIN := $(CARGO_TARGET_DIR)/debug
 MODEL_MINUTES ?= 36
 # Optional groups have environments of their own, and use the command that the main one has.
+OPTIONAL_VENVS := .venv-lerobot .venv-export .venv-ray .venv-mujoco
 OPTIONAL := WORLDSTEP_BIN="$(CURDIR)/$(VENV)/bin/worldstep"
 
 .PHONY: help setup system venv build test test-rust test-python test-lerobot test-export test-ray lint demo nano cuda cuda-check bench bench-peers docs clean
@@ -101,4 +102,6 @@ docs: setup
 
 ## make clean    removes what this clone made (not the shared target folder)
 clean:
-	rm -rf out $(VENV) .venv-lerobot .venv-export .venv-ray
+	rm -rf out $(VENV) $(OPTIONAL_VENVS)
+	rm -rf bridge/python/*.egg-info .pytest_cache bridge/python/.pytest_cache .ruff_cache bridge/python/.ruff_cache
+	find bridge/python examples -name __pycache__ -type d -prune -exec rm -rf {} +

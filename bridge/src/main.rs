@@ -13,7 +13,7 @@ fn main() -> ExitCode {
         Err(error) => {
             // One line: the whole chain of causes, outermost first.
             eprintln!("worldstep: {error:#}");
-            ExitCode::FAILURE
+            cli::exit_code(&error)
         }
     }
 }

@@ -69,6 +69,32 @@ fn a_number_of_threads_that_no_machine_has_is_refused() {
 }
 
 #[test]
+fn a_file_with_a_mistake_is_named_with_its_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("clips");
+    let wrong = folder.path().join("wrong.toml");
+    std::fs::write(&wrong, "# thresholds\nstatic_distance = \"far\"\n").unwrap();
+    let drop = ["synth", "--scenario", "drop", "--clips", "1", "--out", text(&out)];
+    let output = run(&[&drop[..], &["--curation", text(&wrong)]].concat());
+    assert_one_line(&output, &["wrong.toml", "line 2", "expected f64"]);
+    assert_eq!(output.stderr.iter().filter(|byte| **byte == b'\n').count(), 1);
+    assert_eq!(output.status.code(), Some(2), "it is wrong on every machine");
+    let output = run(&["synth", "--scenario", text(&wrong), "--clips", "1", "--out", text(&out)]);
+    assert_one_line(&output, &["wrong.toml", "line 2", "static_distance"]);
+    assert!(!out.exists());
+}
+
+#[test]
+fn a_file_is_no_folder_for_a_dataset() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("notes.txt");
+    std::fs::write(&out, "mine").unwrap();
+    let output = run(&["synth", "--scenario", "drop", "--clips", "1", "--out", text(&out)]);
+    assert_one_line(&output, &["notes.txt", "is a file"]);
+    assert_eq!(std::fs::read_to_string(&out).unwrap(), "mine");
+}
+
+#[test]
 fn missing_checkpoint_names_the_file_and_what_to_do() {
     let output = run(&["eval", "--model", "/nonexistent/model", "--data", "/nonexistent/data"]);
     assert_one_line(&output, &["/nonexistent/model", "worldstep train"]);

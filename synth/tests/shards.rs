@@ -6,6 +6,7 @@ mod folders;
 use std::path::{Path, PathBuf};
 
 use folders::assert_same_dataset;
+use worldstep_env::dataset::file_path;
 use worldstep_synth::lerobot::{ImageChannel, merge_shards};
 use worldstep_synth::{SynthOptions, UnitKind, write_dataset};
 
@@ -26,6 +27,21 @@ fn shards(folder: &Path, clips: usize, of: usize, unit: UnitKind) -> Vec<PathBuf
         out
     };
     (0..of).map(shard).collect()
+}
+
+#[test]
+fn a_merge_that_fails_half_way_leaves_nothing_that_looks_whole() {
+    let folder = tempfile::tempdir().unwrap();
+    let parts = shards(folder.path(), 65, 2, UnitKind::Single);
+    let cut = parts[1].join(file_path("data", 0));
+    let bytes = std::fs::read(&cut).unwrap();
+    std::fs::write(&cut, &bytes[..bytes.len() / 2]).unwrap();
+    let merged = folder.path().join("merged");
+    merge_shards(&parts, &merged).unwrap_err();
+    let left = std::fs::read_dir(&merged).map_or(0, Iterator::count);
+    assert_eq!(left, 0, "the first shard's file was merged before");
+    std::fs::write(&cut, &bytes).unwrap();
+    assert_eq!(merge_shards(&parts, &merged).unwrap().episodes, 65);
 }
 
 #[test]

@@ -66,5 +66,17 @@ fn every_frame_is_a_sample_with_the_bytes_of_the_dataset() {
     export_webdataset(&data, &again, &small, &mut |_, _| {}).unwrap();
     assert!(files(&again) == shards, "the same bytes every time");
     let error = export_webdataset(&data, &out, &small, &mut |_, _| {}).unwrap_err().to_string();
-    assert!(error.contains("not empty"), "{error}");
+    assert!(error.contains("not an empty folder"), "{error}");
+}
+
+#[test]
+fn a_dataset_without_clips_has_no_shards_and_is_described_all_the_same() {
+    let folder = tempfile::tempdir().unwrap();
+    let (data, out) = (folder.path().join("data"), folder.path().join("out"));
+    let empty =
+        SynthOptions { frame_size: 8, shard: Some((0, 2)), ..SynthOptions::new("CartPole-v0", 1, &data) };
+    write_dataset(&empty, &mut |_| {}).unwrap();
+    let exported = export_webdataset(&data, &out, &WebDatasetOptions::default(), &mut |_, _| {}).unwrap();
+    assert_eq!((exported.clips, exported.samples), (0, 0));
+    assert!(out.join("dataset.json").exists());
 }

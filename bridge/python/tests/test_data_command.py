@@ -58,17 +58,25 @@ def test_check_passes_a_clean_set_and_names_what_is_wrong_with_another(data: Pat
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["data", "check", "/nowhere"], "/nowhere"),
+        (["data", "check", "/nowhere"], 'no dataset at "/nowhere"'),
         (["data", "check", ".", "--sample", "2"], "--sample is 2"),
-        (["data", "report", "/nowhere"], "/nowhere"),
-        (["export", "/nowhere", "--to", "webdataset", "--out", "x"], "/nowhere"),
+        (["data", "report", "/nowhere"], 'no dataset at "/nowhere"'),
+        (["data", "merge", "/nowhere", "--out", "x"], 'no dataset at "/nowhere"'),
+        (["data", "check", "."], "no meta/info.json"),
+        (["export", "/nowhere", "--to", "webdataset", "--out", "x"], 'no dataset at "/nowhere"'),
+        (["export", "/nowhere", "--to", "rerun", "--out", "x"], 'no dataset at "/nowhere"'),
+        (["export", ".", "--to", "webdataset", "--out", "x", "--shard-mib", "0"], "--shard-mib is 0"),
+        (["export", ".", "--to", "webdataset", "--out", "x", "--shard-mib", str(1 << 44)], "expected 1 to"),
+        (["export", ".", "--to", "webdataset", "--out", "x", "--clips", "3"], "--to rerun"),
+        (["synth", "--scenario", "toss", "--clips", "1", "--out", "x", "--policy", "lazy"], "lazy"),
     ],
 )
 def test_bad_input_is_one_clear_line(arguments: list[str], said: str, tmp_path: Path) -> None:
     command = [private_server.find_binary(), *arguments]
     finished = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
-    assert finished.returncode == 1
+    assert finished.returncode == 2, "the same request fails in the same way anywhere"
     assert said in finished.stderr and len(finished.stderr.strip().splitlines()) == 1
+    assert "damaged" not in finished.stderr and list(tmp_path.iterdir()) == []
 
 
 def test_report_is_one_page_that_needs_nothing_else(data: Path, tmp_path: Path) -> None:
@@ -125,4 +133,4 @@ def test_shards_of_several_scenarios_merge_into_the_undivided_sets(tmp_path: Pat
     hashes = {dataset["content_hash"] for dataset in merged["datasets"]}
     assert hashes == {dataset["content_hash"] for dataset in whole["datasets"]} and len(hashes) == 2
     finished = run("data", "merge", parts[0], "--out", tmp_path / "incomplete")
-    assert finished.returncode == 1 and len(finished.stderr.strip().splitlines()) == 1
+    assert finished.returncode == 2 and len(finished.stderr.strip().splitlines()) == 1

@@ -14,10 +14,15 @@ from worldstep import private_server
 CLIPS = 4
 
 
+def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    """A command, as a shell sees it."""
+    command = [private_server.find_binary(), *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
 def run_json(*arguments: str | Path) -> dict[str, Any]:
     """What a command answers with `--json`."""
-    command = [private_server.find_binary(), *map(str, arguments), "--json"]
-    finished = subprocess.run(command, capture_output=True, text=True, check=False)
+    finished = run(*arguments, "--json")
     assert finished.returncode == 0, finished.stderr
     return json.loads(finished.stdout)
 

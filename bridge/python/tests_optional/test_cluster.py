@@ -85,9 +85,27 @@ def test_a_node_that_dies_in_the_middle_changes_no_bit(nodes: tuple[Cluster, lis
 def test_a_shard_that_cannot_succeed_ends_the_job_with_its_reason(
     nodes: tuple[Cluster, list], tmp_path: Path
 ) -> None:
-    wrong = job(tmp_path / "merged", scenario="toss-nothing", retries=1)
-    with pytest.raises(cluster.ShardFailed, match="toss-nothing"):
-        cluster.record(wrong)
+    wrong = job(tmp_path / "merged", scenario="toss-nothing", retries=3)
+    seen: list[cluster.Progress] = []
+    with pytest.raises(cluster.ShardFailed, match=r"refused: .*toss-nothing"):
+        cluster.record(wrong, seen.append)
+    assert all(progress.restarts == 0 for progress in seen), "another try would have ended the same way"
+
+
+def test_a_shard_that_may_yet_succeed_is_tried_again(nodes: tuple[Cluster, list], tmp_path: Path) -> None:
+    failing = tmp_path / "worldstep"
+    failing.write_text(f"#!/bin/sh\necho tried >> {tmp_path}/tries\necho 'no device' >&2\nexit 1\n")
+    failing.chmod(0o755)
+    lost = job(tmp_path / "merged", binary=str(failing), shards=1, retries=2)
+    with pytest.raises(cluster.ShardFailed, match=r"lost 3 times, last: .*no device"):
+        cluster.record(lost)
+    assert (tmp_path / "tries").read_text() == "tried\n" * 3
+
+
+def test_more_shards_than_files_are_of_no_use() -> None:
+    assert cluster.shards_of_use(640, 3) == 3
+    assert cluster.shards_of_use(65, 8) == 2
+    assert cluster.shards_of_use(1, 8) == 1
 
 
 def test_a_folder_with_something_in_it_is_refused(nodes: tuple[Cluster, list], tmp_path: Path) -> None:

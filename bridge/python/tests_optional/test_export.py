@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import io
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pytest
 import webdataset as wds
-from conftest import CLIPS, run_json
+from conftest import CLIPS, run, run_json
 from PIL import Image
 from rerun.chunk import RrdReader
 
 from worldstep.dataset import IMAGE_PREFIX, PLANES, Dataset, channel
+from worldstep.export_rerun import object_entity
 
 
 def test_webdataset_gives_every_row_back(data: Path, tmp_path: Path) -> None:
@@ -63,7 +67,7 @@ def test_rerun_recordings_hold_the_clip(data: Path, tmp_path: Path) -> None:
     for slot, label in enumerate(written.labels):
         if not clip.columns["object.instance_id"][0, slot]:
             continue
-        entity = f"/world/objects/{label['name']}"
+        entity = f"/{object_entity(label)}"
         place = values(chunks, entity, "Transform3D:translation").reshape(-1, 3)
         turn = values(chunks, entity, "Transform3D:quaternion").reshape(-1, 4)
         pose = clip.columns["object.pose"][:, slot]
@@ -73,8 +77,37 @@ def test_rerun_recordings_hold_the_clip(data: Path, tmp_path: Path) -> None:
     logged = sum(chunk.to_record_batch().num_rows for chunk in chunks if chunk.entity_path == "/events")
     assert logged == len(clip.tables["events"])
     again = tmp_path / "again"
-    run_json("export", data, "--to", "rerun", "--out", again, "--clips", "0,3")
+    run_json("export", data, "--to", "rerun", "--out", again, "--episodes", "0,3")
     assert {path.name for path in again.iterdir()} == {"ep000000.rrd", "ep000003.rrd"}
+
+
+@pytest.mark.parametrize(
+    ("which", "said"),
+    [
+        (["--episodes", "1,4"], "has 4 clips"),
+        (["--episodes", "-1"], "-1"),
+        (["--clips", "-3"], "-3"),
+        (["--clips", "0,5,7"], "0,5,7"),
+        (["--clips", "1", "--episodes", "1"], "--episodes"),
+        (["--shard-mib", "8"], "webdataset"),
+    ],
+)
+def test_wrong_choices_are_refused_before_anything_is_written(
+    data: Path, tmp_path: Path, which: list[str], said: str
+) -> None:
+    finished = run("export", data, "--to", "rerun", "--out", tmp_path / "out", *which)
+    assert finished.returncode == 2 and said in finished.stderr, finished.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_recordings_never_go_into_a_folder_with_something_in_it(data: Path, tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("mine")
+    finished = run("export", data, "--to", "rerun", "--out", tmp_path)
+    assert finished.returncode == 2 and "not an empty folder" in finished.stderr
+    direct = [sys.executable, "-m", "worldstep.export_rerun", str(data), "--out", str(tmp_path)]
+    finished = subprocess.run(direct, capture_output=True, text=True, check=False)
+    assert finished.returncode == 1 and "not an empty folder" in finished.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
 
 
 def values(chunks: list, entity: str, component: str) -> np.ndarray:

@@ -31,6 +31,10 @@ PROGRESS_S = 1.0
 """Seconds between two looks at how far the shards are."""
 LOCK_TIMEOUT_S = 60.0
 """How long a shard waits for a lost predecessor to let go of its folder."""
+WRONG_REQUEST = 2
+"""Exit code of `worldstep` for what fails in the same way on every machine."""
+CLIPS_PER_FILE = 64
+"""Clips that a shard can't be cut below."""
 SAID_MAX = 500
 """Characters of a failed shard's last words that are passed on."""
 
@@ -75,7 +79,11 @@ class Progress:
 
 
 class ShardFailed(RuntimeError):
-    """A shard failed more often than it may be started again."""
+    """A shard failed more often than it may be started again, or in a way that no other try can mend."""
+
+
+class WrongRequest(RuntimeError):
+    """What was asked of a shard fails in the same way on every machine."""
 
 
 def run_shard(job: Job, index: int) -> dict[str, Any]:
@@ -99,7 +107,8 @@ def run_shard(job: Job, index: int) -> dict[str, Any]:
         )
     if done.returncode != 0:
         said = done.stderr.strip()[-SAID_MAX:] or "it said nothing"
-        raise RuntimeError(f"shard {index} ended with status {done.returncode}: {said}")
+        error = WrongRequest if done.returncode == WRONG_REQUEST else RuntimeError
+        raise error(f"shard {index} ended with status {done.returncode}: {said}")
     return json.loads(done.stdout)
 
 
@@ -124,7 +133,7 @@ def _die_with_parent() -> None:
 def record(job: Job, on_progress: Callable[[Progress], None] = lambda _: None) -> dict[str, Any]:
     """Record all shards on the connected Ray cluster, then merge them; gives what the merge says.
 
-    Raises `ShardFailed` if a shard was lost more often than `job.retries`.
+    Raises `ShardFailed` if a shard was lost more often than `job.retries`, or refuses what is asked of it.
     """
     import ray
 
@@ -142,12 +151,12 @@ def record(job: Job, on_progress: Callable[[Progress], None] = lambda _: None) -
                 ray.get(reference)
                 progress.shards_done += 1
             except ray.exceptions.RayError as error:
-                if attempts[index] > job.retries:
+                wrong = isinstance(error, WrongRequest)
+                if wrong or attempts[index] > job.retries:
                     for other in running:
                         ray.cancel(other, force=True)
-                    raise ShardFailed(
-                        f"shard {index} was lost {attempts[index]} times, last: {_last_line(error)}"
-                    ) from error
+                    times = "refused" if wrong else f"lost {attempts[index]} times, last"
+                    raise ShardFailed(f"shard {index} was {times}: {_last_line(error)}") from error
                 attempts[index] += 1
                 progress.restarts += 1
                 running[task.remote(job, index)] = index
@@ -179,6 +188,11 @@ def merge(job: Job) -> dict[str, Any]:
     return json.loads(merged.stdout)
 
 
+def shards_of_use(clips: int, shards: int) -> int:
+    """How many of `shards` a job of `clips` clips has something for: they are cut between files."""
+    return min(shards, -(-clips // CLIPS_PER_FILE))
+
+
 def _last_line(error: BaseException) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return lines[-1][:SAID_MAX] if lines else type(error).__name__
@@ -187,22 +201,34 @@ def _last_line(error: BaseException) -> str:
 def main(arguments: list[str] | None = None) -> None:
     """Run the command."""
     parser = argparse.ArgumentParser(prog="python -m worldstep.cluster", description=__doc__.splitlines()[0])
-    parser.add_argument("--scenario", required=True)
-    parser.add_argument("--clips", type=int, required=True)
+    parser.add_argument("--scenario", required=True, help="as of `worldstep synth`")
+    parser.add_argument("--clips", type=int, required=True, help="accepted clips in all")
     parser.add_argument("--out", type=Path, required=True, help="folder that all machines see")
-    parser.add_argument("--shards", type=int, required=True, help="parts; a few for each machine")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--cpus", type=int, default=1, help="cores of each shard")
-    parser.add_argument("--retries", type=int, default=3, help="how often a lost shard is started again")
+    parser.add_argument(
+        "--shards", type=int, required=True,
+        help=f"parts; a few for each machine, at most one for {CLIPS_PER_FILE} clips of a scenario",
+    )  # fmt: skip
+    parser.add_argument("--seed", type=int, default=0, help="seed of the first clip (default: %(default)s)")
+    parser.add_argument("--cpus", type=int, default=1, help="cores of each shard (default: %(default)s)")
+    parser.add_argument(
+        "--retries", type=int, default=3,
+        help="how often a lost shard is started again (default: %(default)s)",
+    )  # fmt: skip
     parser.add_argument("--address", default=None, help="Ray cluster (`auto`, host:port); default: local")
     parser.add_argument("--worldstep", default=None, help="path of the command on the cluster's machines")
     parser.add_argument("--keep-shards", action="store_true", help="leave the shards beside the dataset")
-    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--json", action="store_true", help="one JSON object on standard output")
     parser.add_argument("extra", nargs="*", help="further arguments of `worldstep synth`, after --")
     args = parser.parse_args(arguments)
     for name in ("clips", "shards", "cpus"):
         if getattr(args, name) < 1:
             parser.error(f"--{name} is {getattr(args, name)}, expected at least 1")
+    if args.retries < 0:
+        parser.error(f"--retries is {args.retries}, expected at least 0")
+    shards = shards_of_use(args.clips, args.shards)
+    if shards < args.shards:
+        few = f"{args.clips} clips are {shards} files of {CLIPS_PER_FILE}"
+        print(f"worldstep.cluster: {few}: {shards} shards instead of {args.shards}", file=sys.stderr)
     try:
         import ray
     except ImportError:
@@ -211,7 +237,7 @@ def main(arguments: list[str] | None = None) -> None:
         scenario=args.scenario,
         clips=args.clips,
         out=Path(os.path.abspath(args.out)),
-        shards=args.shards,
+        shards=shards,
         seed=args.seed,
         cpus=args.cpus,
         retries=args.retries,

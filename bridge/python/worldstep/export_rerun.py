@@ -11,6 +11,7 @@ import argparse
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import rerun as rr
@@ -27,38 +28,52 @@ def main(arguments: list[str] | None = None) -> None:
     """Run the command."""
     about = __doc__.splitlines()[0]
     parser = argparse.ArgumentParser(prog="python -m worldstep.export_rerun", description=about)
-    parser.add_argument("data", type=Path)
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--clips", help="a number of clips, or their indices with commas between")
-    parser.add_argument("--json", action="store_true")
+    parser.add_argument("data", type=Path, help="dataset, or a folder with several in subfolders")
+    parser.add_argument("--out", type=Path, required=True, help="folder for the recordings, new or empty")
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument(
+        "--clips", type=int, metavar="COUNT", default=CLIPS_DEFAULT,
+        help="how many clips of each dataset, from its first on (default: %(default)s)",
+    )  # fmt: skip
+    which.add_argument("--episodes", metavar="INDICES", help="which clips of each dataset, such as 0,5,7")
+    parser.add_argument("--json", action="store_true", help="one JSON object on standard output")
     args = parser.parse_args(arguments)
+    if args.clips < 1:
+        parser.error(f"--clips is {args.clips}, expected at least 1")
+    if args.out.exists() and (not args.out.is_dir() or any(args.out.iterdir())):
+        raise SystemExit(f"{args.out} is not an empty folder; exports go into a new one")
+    datasets = {folder: Dataset(folder) for folder in find_datasets(args.data)}
+    if not datasets:
+        raise SystemExit(f"there is no dataset at {args.data}: no meta/info.json there or in its subfolders")
+    # All of them before the first is written.
+    indices = {folder: chosen(args.clips, args.episodes, len(d.episodes)) for folder, d in datasets.items()}
     written = []
-    found = find_datasets(args.data)
-    for folder in found:
-        dataset = Dataset(folder)
+    for folder, dataset in datasets.items():
         out = args.out / folder.relative_to(args.data)
         out.mkdir(parents=True, exist_ok=True)
-        for index in chosen(args.clips, len(dataset.episodes)):
+        for index in indices[folder]:
             path = out / f"ep{index:06d}.rrd"
-            write_clip(dataset, index, path)
+            try:
+                write_clip(dataset, index, path)
+            except (OSError, RuntimeError) as error:  # Rerun raises no class of its own.
+                path.unlink(missing_ok=True)
+                raise SystemExit(f"cannot export episode {index} to {path}: {error}") from None
             written.append(path)
             print(path, file=sys.stderr)
     if args.json:
         print(json.dumps({"recordings": [str(path) for path in written]}))
 
 
-def chosen(clips: str | None, count: int) -> list[int]:
-    """Indices that `--clips` asks for."""
-    if clips is None:
-        return list(range(min(CLIPS_DEFAULT, count)))
+def chosen(clips: int, episodes: str | None, count: int) -> list[int]:
+    """Indices that `--clips` or `--episodes` ask for."""
+    if episodes is None:
+        return list(range(min(clips, count)))
     try:
-        numbers = [int(part) for part in clips.split(",")]
+        numbers = [int(part) for part in episodes.split(",")]
     except ValueError:
-        raise SystemExit(f"--clips {clips!r}: expected a number of clips, or indices like 0,5,7") from None
-    if "," not in clips:
-        return list(range(min(numbers[0], count)))
+        raise SystemExit(f"--episodes {episodes!r}: expected indices like 0,5,7") from None
     if any(not 0 <= index < count for index in numbers):
-        raise SystemExit(f"--clips {clips!r}: there are the episodes 0 to {count - 1}")
+        raise SystemExit(f"--episodes {episodes!r}: there are {count} clips, from 0 on")
     return numbers
 
 
@@ -91,6 +106,16 @@ def suffix(camera: str) -> str:
     return f".{camera}" if camera else ""
 
 
+def part(label: dict[str, Any]) -> str:
+    """Give a thing's name as a part of an entity's path."""
+    return rr.escape_entity_path_part(label["name"])
+
+
+def object_entity(label: dict[str, Any]) -> str:
+    """Give the entity of a thing's pose and box."""
+    return f"world/objects/{part(label)}"
+
+
 def log_static(recording: rr.RecordingStream, dataset: Dataset, clip: Clip) -> None:
     """Log what holds for the whole clip: axes, names of ids, boxes, what it is about."""
     recording.log("world", rr.ViewCoordinates.RIGHT_HAND_Z_UP, static=True)
@@ -103,7 +128,7 @@ def log_static(recording: rr.RecordingStream, dataset: Dataset, clip: Clip) -> N
     for label, (low, high) in zip(dataset.labels, extents(dataset, clip), strict=True):
         if low is not None:
             box = rr.Boxes3D(mins=[low], sizes=[high - low], class_ids=[label["id"]], labels=[label["name"]])
-            recording.log(f"world/objects/{label['name']}", box, static=True)
+            recording.log(object_entity(label), box, static=True)
 
 
 def extents(dataset: Dataset, clip: Clip) -> list[tuple[np.ndarray | None, np.ndarray | None]]:
@@ -152,7 +177,7 @@ def log_objects(recording: rr.RecordingStream, dataset: Dataset, clip: Clip, fra
         if ids[slot]:
             pose = clip.columns["object.pose"][frame, slot]
             transform = rr.Transform3D(translation=pose[:3], quaternion=rr.Quaternion(xyzw=pose[3:]))
-            recording.log(f"world/objects/{label['name']}", transform)
+            recording.log(object_entity(label), transform)
 
 
 def log_arrows(recording: rr.RecordingStream, clip: Clip, frame: int) -> None:
@@ -177,9 +202,9 @@ def log_signals(recording: rr.RecordingStream, dataset: Dataset, clip: Clip, fra
     for slot, label in enumerate(dataset.labels):
         if label["moving"] and clip.columns["object.instance_id"][frame, slot]:
             speed = np.linalg.norm(clip.columns["object.velocity"][frame, slot, :3])
-            recording.log(f"signals/speed/{label['name']}", rr.Scalars(speed))
+            recording.log(f"signals/speed/{part(label)}", rr.Scalars(speed))
             share = clip.columns["object.visibility"][frame, slot]
-            recording.log(f"signals/visibility/{label['name']}", rr.Scalars(share))
+            recording.log(f"signals/visibility/{part(label)}", rr.Scalars(share))
     names = {label["id"]: label["name"] for label in dataset.labels} | {0: "nothing"}
     for event in clip.tables["events"]:
         if event["frame_index"] == frame:

@@ -5,10 +5,11 @@ use std::time::Instant;
 use anyhow::{Context as _, Result, bail};
 use clap::{Args, Subcommand};
 use serde_json::{Map, json};
+use worldstep_synth::SynthError;
 use worldstep_synth::inspect::{
     CheckOptions, CheckReport, Finding, ReportOptions, check, find_datasets, report,
 };
-use worldstep_synth::lerobot::{Totals, merge_shards};
+use worldstep_synth::lerobot::{Totals, check_shards, merge_shards};
 
 use super::{Json, print_json, print_text, progress};
 
@@ -29,8 +30,8 @@ pub enum DataCommand {
 pub struct CheckArgs {
     /// Dataset, or a folder with several in subfolders.
     dir: PathBuf,
-    /// Share of the clips that are decoded and looked at closely, evenly spread.
-    #[arg(long, default_value_t = 1.0)]
+    /// Share of the clips that are decoded and looked at closely, evenly spread; above 0, and 1 at most.
+    #[arg(long, value_name = "SHARE", allow_negative_numbers = true, default_value_t = 1.0)]
     sample: f64,
     /// What the content hash has to be, as `worldstep synth` printed it.
     #[arg(long, value_name = "HASH")]
@@ -44,7 +45,7 @@ pub struct MergeArgs {
     /// Folders of all shards, in any order.
     #[arg(required = true)]
     shards: Vec<PathBuf>,
-    /// New folder of the dataset.
+    /// Folder of the dataset, new or empty.
     #[arg(long)]
     out: PathBuf,
     #[command(flatten)]
@@ -59,10 +60,10 @@ pub struct ReportArgs {
     #[arg(long)]
     out: Option<PathBuf>,
     /// Clips of each dataset that are drawn.
-    #[arg(long, default_value_t = ReportOptions::default().clips_drawn)]
+    #[arg(long, allow_negative_numbers = true, default_value_t = ReportOptions::default().clips_drawn)]
     clips: usize,
     /// Frames of each that are drawn.
-    #[arg(long, default_value_t = ReportOptions::default().frames_drawn)]
+    #[arg(long, allow_negative_numbers = true, default_value_t = ReportOptions::default().frames_drawn)]
     frames: usize,
     #[command(flatten)]
     json: Json,
@@ -79,7 +80,8 @@ pub fn run(command: &DataCommand) -> Result<()> {
 
 fn run_check(args: &CheckArgs) -> Result<()> {
     if !(args.sample > 0.0 && args.sample <= 1.0) {
-        bail!("--sample is {}, expected more than 0, and 1 at most", args.sample);
+        let message = format!("--sample is {}, expected more than 0, and 1 at most", args.sample);
+        return Err(SynthError::Options { message }.into());
     }
     let options = CheckOptions { sample: args.sample, expected_hash: args.expect.clone() };
     let bar = progress::bar(0, "clips");
@@ -169,9 +171,16 @@ fn run_merge(args: &MergeArgs) -> Result<()> {
             parts.entry(below).or_default().push(path);
         }
     }
+    let out_of = |below: &Path| {
+        if below.as_os_str().is_empty() { args.out.clone() } else { args.out.join(below) }
+    };
+    // All of them before the first is written.
+    for (below, shards) in &parts {
+        check_shards(shards, &out_of(below))?;
+    }
     let mut merged = Vec::new();
     for (below, shards) in &parts {
-        let out = if below.as_os_str().is_empty() { args.out.clone() } else { args.out.join(below) };
+        let out = out_of(below);
         merged.push((merge_shards(shards, &out)?, out));
     }
     if args.json.json {

@@ -1,16 +1,20 @@
-use std::path::PathBuf;
+use std::io::{BufRead as _, BufReader};
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result, bail};
 use clap::{Args, ValueEnum};
 use serde_json::json;
-use worldstep_synth::export::{WebDatasetOptions, export_webdataset};
+use worldstep_synth::SynthError;
+use worldstep_synth::export::{WebDatasetOptions, check_empty, export_webdataset};
 use worldstep_synth::inspect::{Dataset, find_datasets};
 
 use super::{Json, print_json, print_text, progress};
 
 /// The Python module that writes Rerun recordings.
 const RERUN_MODULE: &str = "worldstep.export_rerun";
+/// Largest `--shard-mib`: 1 TiB.
+const SHARD_MIB_MAX: u64 = 1 << 20;
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum ExportFormat {
@@ -27,15 +31,19 @@ pub struct ExportArgs {
     /// Format.
     #[arg(long)]
     to: ExportFormat,
-    /// New folder for what is exported.
+    /// Folder for what is exported, new or empty.
     #[arg(long)]
     out: PathBuf,
-    /// Size after which the next sample begins a new shard (webdataset), in MiB.
-    #[arg(long, default_value_t = WebDatasetOptions::default().shard_bytes >> 20)]
-    shard_mib: u64,
-    /// Clips to export (rerun): `3`, or `0,5,7`; the first 8 by default.
-    #[arg(long)]
-    clips: Option<String>,
+    /// Webdataset: size in MiB that shards stay below, 256 by default; a sample is never cut.
+    #[arg(long, value_name = "MIB")]
+    shard_mib: Option<u64>,
+    /// Rerun: how many clips of each dataset, from its first on; 8 by default.
+    #[arg(long, value_name = "COUNT", allow_negative_numbers = true, conflicts_with = "episodes",
+        value_parser = clap::value_parser!(u32).range(1..))]
+    clips: Option<u32>,
+    /// Rerun: which clips of each dataset, by their indices (from 0) with commas between, for instance 0,5,7.
+    #[arg(long, value_name = "INDICES", allow_negative_numbers = true, value_delimiter = ',')]
+    episodes: Vec<u32>,
     #[command(flatten)]
     json: Json,
 }
@@ -43,13 +51,29 @@ pub struct ExportArgs {
 /// Exports a dataset.
 pub fn run(args: &ExportArgs) -> Result<()> {
     match args.to {
+        ExportFormat::Webdataset if args.clips.is_some() || !args.episodes.is_empty() => {
+            Err(wrong("--clips and --episodes are for --to rerun; webdataset takes all clips".to_owned()))
+        }
+        ExportFormat::Rerun if args.shard_mib.is_some() => {
+            Err(wrong("--shard-mib is for --to webdataset; rerun writes one file a clip".to_owned()))
+        }
         ExportFormat::Webdataset => webdataset(args),
         ExportFormat::Rerun => rerun(args),
     }
 }
 
+fn wrong(message: String) -> anyhow::Error {
+    SynthError::Options { message }.into()
+}
+
 fn webdataset(args: &ExportArgs) -> Result<()> {
-    let options = WebDatasetOptions { shard_bytes: args.shard_mib << 20 };
+    let mut options = WebDatasetOptions::default();
+    if let Some(mib) = args.shard_mib {
+        if !(1..=SHARD_MIB_MAX).contains(&mib) {
+            return Err(wrong(format!("--shard-mib is {mib}, expected 1 to {SHARD_MIB_MAX}")));
+        }
+        options.shard_bytes = mib << 20;
+    }
     let bar = progress::bar(0, "clips");
     let exported = export_webdataset(&args.dir, &args.out, &options, &mut |done, total| {
         bar.set_length(total as u64);
@@ -77,8 +101,13 @@ fn webdataset(args: &ExportArgs) -> Result<()> {
 
 /// Rerun's own SDK writes its files; it is a Python package.
 fn rerun(args: &ExportArgs) -> Result<()> {
+    check_empty(&args.out)?;
     for path in find_datasets(&args.dir)? {
-        Dataset::open(&path)?;
+        let count = Dataset::open(&path)?.episodes.len();
+        if let Some(index) = args.episodes.iter().find(|index| **index as usize >= count) {
+            let path = path.display();
+            return Err(wrong(format!("--episodes has {index}, but {path} has {count} clips, from 0 on")));
+        }
     }
     let python = interpreter().with_context(|| {
         format!("no Python found for {RERUN_MODULE}; set WORLDSTEP_PYTHON to one that has `worldstep[rerun]`")
@@ -96,14 +125,34 @@ fn rerun(args: &ExportArgs) -> Result<()> {
     let mut command = Command::new(&python);
     command.args(["-m", RERUN_MODULE]).arg(&args.dir).arg("--out").arg(&args.out);
     if let Some(clips) = &args.clips {
-        command.arg("--clips").arg(clips);
+        command.arg("--clips").arg(clips.to_string());
+    }
+    if !args.episodes.is_empty() {
+        let indices: Vec<String> = args.episodes.iter().map(u32::to_string).collect();
+        command.arg("--episodes").arg(indices.join(","));
     }
     if args.json.json {
         command.arg("--json");
     }
-    let status = command.status().with_context(|| format!("cannot run {}", python.display()))?;
+    run_python(&mut command, &python)
+}
+
+/// Runs `command` and passes on what it says; what it says last before it fails is the error.
+fn run_python(command: &mut Command, python: &Path) -> Result<()> {
+    let cannot = || format!("cannot run {}", python.display());
+    let mut child = command.stdin(Stdio::null()).stderr(Stdio::piped()).spawn().with_context(cannot)?;
+    let mut last: Option<String> = None;
+    for line in child.stderr.take().map(BufReader::new).into_iter().flat_map(BufReader::lines) {
+        if let Some(before) = last.replace(line.with_context(cannot)?) {
+            eprintln!("{before}");
+        }
+    }
+    let status = child.wait().with_context(cannot)?;
     if !status.success() {
-        bail!("{RERUN_MODULE} ended with {status}");
+        bail!("{RERUN_MODULE} ended with {status}: {}", last.as_deref().unwrap_or("it said nothing"));
+    }
+    if let Some(line) = last {
+        eprintln!("{line}");
     }
     Ok(())
 }

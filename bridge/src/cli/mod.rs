@@ -1,6 +1,7 @@
 //! Subcommands of `worldstep`, one file each.
 
 use std::path::PathBuf;
+use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -8,6 +9,7 @@ use anyhow::Result;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use serde::Serialize;
 use worldstep_bridge::Limits;
+use worldstep_synth::SynthError;
 
 mod bench;
 mod data;
@@ -21,9 +23,14 @@ mod serve;
 mod synth;
 mod train;
 
+/// Exit code for a request that fails in the same way whenever and wherever it is made; the parser's own is the same.
+const WRONG_REQUEST: u8 = 2;
+const EXIT_CODES: &str =
+    "Exit codes: 0 done, 1 failed (another try or machine may do better), 2 wrong request.";
+
 /// A robotics simulator with one interface and two engines: truth (physics) and dream (a learned world model).
 #[derive(Parser)]
-#[command(name = "worldstep", version, propagate_version = true)]
+#[command(name = "worldstep", version, propagate_version = true, after_help = EXIT_CODES)]
 pub struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -66,19 +73,19 @@ struct SynthArgs {
     #[arg(long)]
     scenario: String,
     /// Accepted clips (episodes) in all.
-    #[arg(long)]
+    #[arg(long, allow_negative_numbers = true)]
     clips: u64,
-    /// Folder of the dataset.
+    /// Folder of the dataset: new, empty, or with --resume that of the interrupted run.
     #[arg(long)]
     out: PathBuf,
     /// Seed of the first clip; unit i has seed + i.
-    #[arg(long, default_value_t = 0)]
+    #[arg(long, allow_negative_numbers = true, default_value_t = 0)]
     seed: u64,
     /// Goes on where an interrupted run stopped.
     #[arg(long)]
     resume: bool,
-    /// Threads that simulate and encode; the clips are the same with any number. As many as cores by default.
-    #[arg(long)]
+    /// Threads that simulate and encode, 1 to 256; the clips are the same with any number. As many as cores by default.
+    #[arg(long, allow_negative_numbers = true)]
     workers: Option<usize>,
     /// Records one part `i/N` of the job, i from 0; `worldstep data merge` makes one dataset of all parts.
     #[arg(long, value_name = "I/N", value_parser = parse_shard)]
@@ -87,17 +94,17 @@ struct SynthArgs {
     /// rgb and instance always are.
     #[arg(long, default_value = "all")]
     channels: String,
-    /// Side of the square frames in pixels.
-    #[arg(long, default_value_t = 64)]
+    /// Side of the square frames in pixels, 1 to 1024.
+    #[arg(long, allow_negative_numbers = true, default_value_t = 64)]
     size: u32,
-    /// Groups of this many clips (2, 4, 8, …) that begin alike and go on with different actions.
+    /// Groups of this many clips (2, 4, 8, 16, 32 or 64) that begin alike and go on with different actions.
     #[arg(long, value_name = "B", conflicts_with = "pairs")]
     branches: Option<usize>,
-    /// Pairs of a possible clip and an impossible twin; never in a training split.
+    /// Pairs of a possible clip and an impossible twin (of families that have such), in a split of their own.
     #[arg(long)]
     pairs: bool,
     /// Length of clips as a multiple of the family's own; longer ones are a test split.
-    #[arg(long, default_value_t = 1.0)]
+    #[arg(long, allow_negative_numbers = true, default_value_t = 1.0)]
     horizon: f32,
     /// TOML file with ranges for what is randomised.
     #[arg(long, value_name = "FILE")]
@@ -105,7 +112,7 @@ struct SynthArgs {
     /// TOML file with thresholds for what clips are accepted.
     #[arg(long, value_name = "FILE")]
     curation: Option<PathBuf>,
-    /// Folder of pictures that textures are chosen from.
+    /// Folder of PNG pictures that textures are chosen from.
     #[arg(long, value_name = "FOLDER")]
     textures: Option<PathBuf>,
     /// How often clips are random, scripted, noisy_expert and noop, for instance `random=0.5,scripted=0.5`.
@@ -236,6 +243,14 @@ pub fn run(cli: Cli) -> Result<()> {
         Command::Eval(args) => eval::run(&args),
         Command::Serve(args) => serve::run(args),
         Command::Bench(args) => bench::run(&args),
+    }
+}
+
+/// What the process ends with after `error`.
+pub fn exit_code(error: &anyhow::Error) -> ExitCode {
+    match error.downcast_ref::<SynthError>() {
+        Some(error) if error.is_of_request() => ExitCode::from(WRONG_REQUEST),
+        _ => ExitCode::FAILURE,
     }
 }
 

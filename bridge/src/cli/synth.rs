@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use worldstep_env::policy::PolicyMix;
 use worldstep_synth::clips::Stage;
 use worldstep_synth::lerobot::ImageChannel;
-use worldstep_synth::{DatasetSummary, SynthOptions, SynthSummary, UnitKind, write_dataset};
+use worldstep_synth::{DatasetSummary, SynthError, SynthOptions, SynthSummary, UnitKind, write_dataset};
 
 use super::{SynthArgs, print_json, progress, stop_flag};
 
@@ -21,7 +21,7 @@ const WORKERS_MAX: usize = 256;
 
 /// Records a dataset.
 pub fn run(args: &SynthArgs) -> Result<()> {
-    let options = options(args)?;
+    let options = options(args).map_err(|error| SynthError::Options { message: format!("{error:#}") })?;
     let bar = progress::bar(args.clips, "clips");
     let start = Instant::now();
     let mut next_line = LINE_EVERY_CLIPS;
@@ -132,7 +132,7 @@ fn policy_mix(text: &str) -> Result<PolicyMix> {
 
 fn read_toml<T: DeserializeOwned>(path: &Path) -> Result<T> {
     let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-    toml::from_str(&text).with_context(|| format!("{} is not what was expected", path.display()))
+    toml::from_str(&text).map_err(|error| SynthError::config(path, &text, &error).into())
 }
 
 fn hash(summary: &SynthSummary) -> String {

@@ -1,4 +1,4 @@
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 use worldstep_env::EnvError;
@@ -88,6 +88,22 @@ pub enum SynthError {
         /// Why not.
         message: String,
     },
+    /// There is nothing to read.
+    #[error("there is no dataset at {path:?}: {message}")]
+    NoDataset {
+        /// The folder that was named.
+        path: PathBuf,
+        /// What is there instead.
+        message: String,
+    },
+    /// A merge or an export that stopped half-way.
+    #[error("cannot write {path:?}: {message}; make room there and start again with an empty folder")]
+    Unfinished {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        message: String,
+    },
     /// Reading a dataset back failed.
     #[error("cannot read {path:?}: {message}; the dataset is damaged, record it again into another folder")]
     Read {
@@ -113,6 +129,39 @@ pub enum SynthError {
 }
 
 impl SynthError {
+    /// Whether it lies in what was asked for, so that the same request fails in the same way on any machine.
+    pub fn is_of_request(&self) -> bool {
+        match self {
+            Self::Env(_)
+            | Self::Render(RenderError::Pictures { .. })
+            | Self::NotEmpty { .. }
+            | Self::Mismatch { .. }
+            | Self::Rejected { .. }
+            | Self::Scenario { .. }
+            | Self::Merge { .. }
+            | Self::NoDataset { .. }
+            | Self::Config { .. }
+            | Self::Options { .. } => true,
+            Self::Render(_)
+            | Self::Write { .. }
+            | Self::DiskFull { .. }
+            | Self::Unfinished { .. }
+            | Self::Read { .. } => false,
+        }
+    }
+
+    /// A [`SynthError::Config`] of the TOML file `path` with the contents `text`, on one line.
+    pub fn config(path: &Path, text: &str, error: &toml::de::Error) -> Self {
+        let message = error.message().trim().replace('\n', "; ");
+        let line =
+            |at: usize| 1 + text.as_bytes()[..at.min(text.len())].iter().filter(|b| **b == b'\n').count();
+        let message = match error.span() {
+            Some(span) => format!("line {}: {message}", line(span.start)),
+            None => message,
+        };
+        Self::Config { path: path.to_owned(), message }
+    }
+
     /// A [`SynthError::Write`] from any error.
     pub(crate) fn write(path: impl Into<PathBuf>) -> impl FnOnce(String) -> Self {
         let path = path.into();

@@ -43,12 +43,15 @@ fn check(options: &SynthOptions) -> Result<(), SynthError> {
         return wrong("0 clips were asked for, expected at least 1".to_owned());
     }
     if options.frame_size == 0 || options.frame_size > FRAME_SIZE_MAX {
-        return wrong(format!("frames of {} pixels, expected 1..={FRAME_SIZE_MAX}", options.frame_size));
+        return wrong(format!("frames of {} pixels, expected 1 to {FRAME_SIZE_MAX}", options.frame_size));
     }
     if options.textures.is_none() && options.scenarios.randomisation.textures.has_pictures() {
         return wrong(
             "the randomisation's textures.kinds has \"image\", expected a folder of pictures too".to_owned(),
         );
+    }
+    if options.out.exists() && !options.out.is_dir() {
+        return wrong(format!("{:?} is a file, expected a folder for the dataset", options.out));
     }
     let filled = std::fs::read_dir(&options.out).is_ok_and(|mut entries| entries.next().is_some());
     if filled && !options.resume {

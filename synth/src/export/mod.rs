@@ -3,4 +3,4 @@
 mod sample;
 mod webdataset;
 
-pub use webdataset::{WebDataset, WebDatasetOptions, export_webdataset};
+pub use webdataset::{WebDataset, WebDatasetOptions, check_empty, export_webdataset};

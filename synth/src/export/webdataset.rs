@@ -57,10 +57,7 @@ pub fn export_webdataset(
         let message = format!("shards of {} bytes, expected at least {SHARD_BYTES_MIN}", options.shard_bytes);
         return Err(SynthError::Options { message });
     }
-    if std::fs::read_dir(out).is_ok_and(|mut entries| entries.next().is_some()) {
-        let message = format!("{out:?} is not empty; exports go into a new folder");
-        return Err(SynthError::Options { message });
-    }
+    check_empty(out)?;
     let mut datasets = Vec::new();
     for path in find_datasets(dir)? {
         let below = path.strip_prefix(dir).unwrap_or(Path::new("")).to_owned();
@@ -82,6 +79,23 @@ pub fn export_webdataset(
     }
     exported.samples = exported.shards.values().sum();
     Ok(exported)
+}
+
+/// Refuses a folder for an export that holds something already.
+///
+/// # Errors
+/// [`SynthError::Options`].
+pub fn check_empty(out: &Path) -> Result<(), SynthError> {
+    if out.exists() && !std::fs::read_dir(out).is_ok_and(|mut entries| entries.next().is_none()) {
+        let message = format!("{out:?} is not an empty folder; exports go into a new one");
+        return Err(SynthError::Options { message });
+    }
+    Ok(())
+}
+
+fn failed(path: &Path) -> impl FnOnce(std::io::Error) -> SynthError {
+    let path = path.to_owned();
+    move |error| SynthError::Unfinished { path, message: error.to_string() }
 }
 
 fn export_clip(
@@ -117,6 +131,8 @@ fn extension(feature: &str) -> &str {
 }
 
 fn write_facts(dataset: &Dataset, folder: &Path) -> Result<(), SynthError> {
+    // A dataset without clips has made no shard, and no folder for it.
+    std::fs::create_dir_all(folder).map_err(failed(folder))?;
     let lines: String = dataset.episodes.iter().map(|entry| format!("{}\n", episode_json(entry))).collect();
     let mut info = json!({ "fps": dataset.fps, "worldstep": dataset.info });
     // Where a part was drawn and how it was cut says nothing about what is in the shards.
@@ -125,7 +141,7 @@ fn write_facts(dataset: &Dataset, folder: &Path) -> Result<(), SynthError> {
     }
     for (name, text) in [("episodes.jsonl", lines), ("dataset.json", format!("{info:#}\n"))] {
         let path = folder.join(name);
-        std::fs::write(&path, text).map_err(|error| SynthError::write(&path)(error.to_string()))?;
+        std::fs::write(&path, text).map_err(failed(&path))?;
     }
     Ok(())
 }
@@ -191,9 +207,8 @@ impl Series {
 impl Shard {
     fn create(folder: &Path, name: &str) -> Result<Self, SynthError> {
         let (path, part) = (folder.join(name), folder.join(format!("{name}.part")));
-        let fail = |error: std::io::Error| SynthError::write(&part)(error.to_string());
-        std::fs::create_dir_all(folder).map_err(fail)?;
-        let tar = tar::Builder::new(BufWriter::new(File::create(&part).map_err(fail)?));
+        std::fs::create_dir_all(folder).map_err(failed(folder))?;
+        let tar = tar::Builder::new(BufWriter::new(File::create(&part).map_err(failed(&part))?));
         Ok(Self { path, part, tar, bytes: 0, samples: 0 })
     }
 
@@ -203,16 +218,12 @@ impl Shard {
         header.set_size(bytes.len() as u64);
         header.set_mode(0o644);
         header.set_mtime(0);
-        self.tar
-            .append_data(&mut header, name, bytes)
-            .map_err(|error| SynthError::write(&self.part)(error.to_string()))
+        self.tar.append_data(&mut header, name, bytes).map_err(failed(&self.part))
     }
 
     fn finish(self) -> Result<(), SynthError> {
-        let part = self.part;
-        let fail = |error: std::io::Error| SynthError::write(&part)(error.to_string());
-        let mut file = self.tar.into_inner().map_err(fail)?;
-        file.flush().map_err(fail)?;
-        std::fs::rename(&part, &self.path).map_err(fail)
+        let mut file = self.tar.into_inner().map_err(failed(&self.part))?;
+        file.flush().map_err(failed(&self.part))?;
+        std::fs::rename(&self.part, &self.path).map_err(failed(&self.path))
     }
 }

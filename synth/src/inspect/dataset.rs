@@ -182,13 +182,13 @@ impl Dataset {
 /// The datasets in `dir`: the folder itself, or those in its subfolders, by path.
 ///
 /// # Errors
-/// [`SynthError::Read`] if there is none.
+/// [`SynthError::NoDataset`] if there is none.
 pub fn find_datasets(dir: &Path) -> Result<Vec<PathBuf>, SynthError> {
     let mut found = Vec::new();
     collect(dir, FOLDER_DEPTH_MAX, &mut found)?;
     if found.is_empty() {
-        let message = "no dataset is there (no meta/info.json, in subfolders neither)".to_owned();
-        return Err(SynthError::Read { path: dir.to_owned(), message });
+        let message = "no meta/info.json there, nor in its subfolders".to_owned();
+        return Err(SynthError::NoDataset { path: dir.to_owned(), message });
     }
     Ok(found)
 }
@@ -201,7 +201,8 @@ fn collect(dir: &Path, depth: usize, found: &mut Vec<PathBuf>) -> Result<(), Syn
     if depth == 0 {
         return Ok(());
     }
-    let wrong = |error: std::io::Error| SynthError::Read { path: dir.to_owned(), message: error.to_string() };
+    let wrong =
+        |error: std::io::Error| SynthError::NoDataset { path: dir.to_owned(), message: error.to_string() };
     let mut folders = Vec::new();
     for entry in std::fs::read_dir(dir).map_err(wrong)? {
         let path = entry.map_err(wrong)?.path();

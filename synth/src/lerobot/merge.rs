@@ -9,21 +9,50 @@ use super::totals::Totals;
 use crate::clips::SynthError;
 
 /// Makes one dataset in `out` of all shards of a job, in whatever order they are given. It is bit for bit the dataset
-/// that the job would have been without shards.
+/// that the job would have been without shards. If it fails, `out` is as empty as before: half of a job would look like
+/// a whole dataset.
 ///
 /// # Errors
-/// [`SynthError::Merge`] names the shard that is missing, incomplete, there twice or of another job.
+/// What [`check_shards`] finds; [`SynthError::Unfinished`] if writing fails.
 pub fn merge_shards(shards: &[PathBuf], out: &Path) -> Result<Totals, SynthError> {
-    if std::fs::read_dir(out).is_ok_and(|mut entries| entries.next().is_some()) {
-        return Err(refused(out, "it is not empty; give another folder"));
+    let shards = together(shards, out)?;
+    write_merged(&shards, out).map_err(|error| {
+        for part in ["meta", "data", "events"] {
+            // What cannot be removed is refused the next time.
+            let _ = std::fs::remove_dir_all(out.join(part));
+        }
+        match error {
+            SynthError::Write { path, message } => SynthError::Unfinished { path, message },
+            other => other,
+        }
+    })
+}
+
+/// Whether [`merge_shards`] would accept them.
+///
+/// # Errors
+/// [`SynthError::Merge`] names the shard that is missing, incomplete, there twice or of another job, or `out` if there
+/// is something in it.
+pub fn check_shards(shards: &[PathBuf], out: &Path) -> Result<(), SynthError> {
+    together(shards, out).map(drop)
+}
+
+fn together(shards: &[PathBuf], out: &Path) -> Result<Vec<(PathBuf, DatasetInfo)>, SynthError> {
+    if out.exists() && !std::fs::read_dir(out).is_ok_and(|mut entries| entries.next().is_none()) {
+        return Err(refused(out, "it is no empty folder; give another one"));
     }
     let shards = in_order(shards)?;
-    let Some((first, info)) = shards.first() else {
+    if shards.is_empty() {
         return Err(refused(out, "no shard was given, expected all of a job"));
-    };
+    }
+    Ok(shards)
+}
+
+fn write_merged(shards: &[(PathBuf, DatasetInfo)], out: &Path) -> Result<Totals, SynthError> {
+    let (first, info) = &shards[0];
     let names: Names = read_names(first)?;
     let mut writer = DatasetWriter::new(out, DatasetInfo { shard: None, ..info.clone() }, names)?;
-    for (path, info) in &shards {
+    for (path, info) in shards {
         let clips = info.shard.map_or(0, |shard| shard.range().len());
         for file in 0..clips.div_ceil(EPISODES_PER_FILE) {
             let mut shard_file = ShardFile::open(path, file, writer.features())?;

@@ -26,7 +26,7 @@ pub use episode_reader::read_episodes;
 pub use episodes::EpisodeEntry;
 pub use features::{Feature, FeatureKind, Source, features, hugging_face_schema, info_features, schema};
 pub use info::read_info;
-pub use merge::merge_shards;
+pub use merge::{check_shards, merge_shards};
 pub use rows::{EncodedEpisode, Place, encode_episode};
 pub use stats::FeatureStats;
 pub use tables::TABLES;

@@ -117,7 +117,8 @@ impl Family {
     /// As [`load`](Self::load).
     pub fn parse(path: &Path, text: &str) -> Result<Arc<Self>, SynthError> {
         let wrong = |message: String| SynthError::Config { path: path.to_owned(), message };
-        let file: FamilyFile = toml::from_str(text).map_err(|error| wrong(error.to_string()))?;
+        let file: FamilyFile =
+            toml::from_str(text).map_err(|error| SynthError::config(path, text, &error))?;
         check::check(&file).map_err(wrong)?;
         let width = file.actions.len();
         let family = Arc::new(Self {
