@@ -76,8 +76,14 @@ impl<'a> Body<'a> {
     }
 
     fn velocities(&self) -> Option<Fault> {
+        // What actions place may move and be at rest again within one row.
+        if self.actuated && self.mass().is_none() {
+            return None;
+        }
         (0..self.rows.clip.len.saturating_sub(1)).find_map(|t| {
-            let turned = if self.touched.contains(&t) { None } else { self.orientation(t) };
+            // Links of a chain swing to and fro within one row.
+            let shaken = self.held || self.touched.contains(&t);
+            let turned = if shaken { None } else { self.orientation(t) };
             self.position(t).or(turned)
         })
     }
