@@ -39,8 +39,9 @@
 //! all little-endian. First, by name, every feature but LeRobot's own five (`timestamp`, `frame_index`,
 //! `episode_index`, `index`, `task_index`): the name, then its raw values (images decoded: u8, u16 or f32; else f32, i64,
 //! or one byte a truth value). Then the rows of the three tables, then the facts of `meta/episodes` but `split`,
-//! `rejected` and `unit`, with other episodes counted from this one (exactly how: `content_hash` in synth). The hash of a whole set is BLAKE3 over its episodes'
-//! hashes (as text) in order. Neither depends on workers, shards or encoders.
+//! `rejected`, `redrawn_for_balance` and `unit`, with other episodes counted from this one (exactly how: `content_hash` in
+//! synth). The hash of a whole set is BLAKE3 over its episodes' hashes (as text) in order. Neither depends on workers,
+//! shards or encoders.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -161,6 +162,9 @@ pub mod episode {
     /// String: JSON object of reason code → attempts of this unit that were rejected for it before it was accepted; only
     /// in a unit's first episode, `{}` in the others.
     pub const REJECTED: &str = "rejected";
+    /// Int64: sound attempts at this unit that were passed over, because another outcome or event had its turn; only in
+    /// a unit's first episode, 0 in the others. Earlier sets lack the column.
+    pub const REDRAWN: &str = "redrawn_for_balance";
     /// Int64: episode whose first rows this one shares, −1 if it is no branch (or the parent itself).
     pub const BRANCH_PARENT: &str = "branch_parent";
     /// Int64: first row whose action differs from the parent's, −1 if it is no branch.

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use rayon::prelude::*;
 use worldstep_env::record::EventKind;
 use worldstep_synth::annotate::{Bodies, Clause, annotate, clauses};
 use worldstep_synth::clips::Trajectory;
@@ -153,4 +154,29 @@ fn curation_rarely_rejects_clean_clips() {
     let share = f64::from(wrong as u32) / f64::from(total as u32);
     println!("physical rules reject {wrong} of {total} clips");
     assert!(share < FALSE_REJECTS_MAX, "{wrong} of {total} clean clips are rejected");
+}
+
+/// Every number of a hundred clips of each family is finite; prints how often each event happens in each outcome, from
+/// which families choose what to balance. Run with
+/// `cargo test -p worldstep-synth --test simulated_clips hundred -- --ignored --nocapture`.
+#[test]
+#[ignore = "a measurement; takes minutes"]
+fn a_hundred_clips_of_each_family_are_finite() {
+    let only_finite = Curation { off: Code::ALL[1..].to_vec(), ..Curation::default() };
+    assert_eq!(Code::ALL[0], Code::NonFinite);
+    for scenario in families() {
+        let clips: Vec<_> = (0..100).into_par_iter().map(|seed| clip(&scenario, seed)).collect();
+        for clip in &clips {
+            assert_eq!(check(clip, &only_finite), Ok(()), "{}, seed {}", scenario.name(), clip.seed);
+        }
+        println!("{}", scenario.name());
+        for outcome in scenario.outcomes() {
+            let of: Vec<_> = clips.iter().filter(|clip| clip.outcome == *outcome).collect();
+            let share = |kind: EventKind| {
+                let has = of.iter().filter(|clip| clip.events.iter().any(|event| event.kind == kind)).count();
+                format!("{} {:.0} %", kind.name(), 100.0 * has as f64 / of.len().max(1) as f64)
+            };
+            println!("  {outcome} {}: {}", of.len(), EventKind::ALL.map(share).join(", "));
+        }
+    }
 }

@@ -144,12 +144,13 @@ fn line(dataset: &DatasetSummary) -> String {
     let outcomes = dataset.outcomes.iter().map(|(name, count)| format!("{name} {count}")).collect();
     let rejected = dataset.rejected.iter().map(|(name, count)| format!("{name} {count}")).collect();
     format!(
-        "{}: {} clips; outcomes: {}; {:.0} % of attempts accepted, rejected: {}",
+        "{}: {} clips; outcomes: {}; {:.0} % of attempts accepted, rejected: {}; drawn again for balance: {}",
         dataset.scenario,
         dataset.clips,
         counts(outcomes),
         100.0 * dataset.accept_rate(),
         counts(rejected),
+        dataset.redrawn_for_balance,
     )
 }
 
@@ -181,6 +182,7 @@ fn dataset_json(dataset: &DatasetSummary) -> Value {
         "units": dataset.units,
         "accept_rate": dataset.accept_rate(),
         "rejected": dataset.rejected,
+        "redrawn_for_balance": dataset.redrawn_for_balance,
         "outcomes": dataset.outcomes,
         "stage_seconds": stages,
     })

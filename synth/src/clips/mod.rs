@@ -19,5 +19,5 @@ pub use error::SynthError;
 pub use options::{DatasetSummary, SynthOptions, SynthProgress, SynthSummary};
 pub use stages::Stage;
 pub use trajectory::{Link, Sensor, Trajectory};
-pub use unit::{ATTEMPTS_MAX, BALANCE_ATTEMPTS};
+pub use unit::{ATTEMPTS_MAX, VAL_EVERY};
 pub use write::write_dataset;

@@ -112,14 +112,17 @@ pub struct DatasetSummary {
     pub units: usize,
     /// Clips by outcome; empty for a task.
     pub outcomes: BTreeMap<String, usize>,
-    /// Attempts that were rejected on the way, by reason.
+    /// Attempts that were rejected for a fault on the way, by reason.
     pub rejected: BTreeMap<String, u64>,
+    /// Sound attempts that were passed over, because another outcome or event had its turn.
+    pub redrawn_for_balance: u64,
     /// Seconds of this run in each of [`Stage::ALL`], summed over threads.
     pub stage_seconds: [f64; Stage::ALL.len()],
 }
 
 impl DatasetSummary {
-    /// Share of attempts that were accepted.
+    /// Share of units among units and attempts that were rejected for a fault; what was drawn again for balance alone
+    /// had none.
     pub fn accept_rate(&self) -> f64 {
         let rejected: u64 = self.rejected.values().sum();
         self.units as f64 / (self.units as u64 + rejected).max(1) as f64

@@ -7,16 +7,14 @@ use super::plan::unit_seed;
 use super::stages::{Stage, Stages};
 use super::{Link, SynthError, SynthOptions, Trajectory};
 use crate::annotate::annotate;
-use crate::curate::{Code, Signature, check};
+use crate::curate::{Code, Fit, Signature, Turn, check};
 use crate::lerobot::{Facts, Links};
 use crate::scenario::{Scenario, UnitKind, UnitRequest};
 
 /// Attempts at one unit before the run ends with an error.
 pub const ATTEMPTS_MAX: u32 = 64;
-/// Attempts at a unit that must come to the outcome that is its turn; after them any will do.
-pub const BALANCE_ATTEMPTS: u32 = 8;
 /// Every how many-th unit is for validation.
-const VAL_EVERY: usize = 10;
+pub const VAL_EVERY: usize = 10;
 /// The sampled value that marks a combination of factors which training never sees.
 const HELD_OUT: &str = "held_out";
 
@@ -25,15 +23,27 @@ const HELD_OUT: &str = "held_out";
 pub struct Candidate {
     /// Position in the job.
     pub unit: usize,
-    /// Which attempt this is, from 0.
-    pub attempt: u32,
     /// Its clips, annotated.
     pub clips: Vec<Trajectory>,
     /// What it is compared with others by: its first clip.
     pub signature: Signature,
-    /// Attempts before, by reason.
-    pub rejected: BTreeMap<String, u64>,
+    /// What became of the other attempts so far.
+    pub spent: Spent,
 }
+
+/// Attempts at a unit that another one was preferred to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Spent {
+    /// Attempts made, the preferred one included.
+    pub attempts: u32,
+    /// For a fault, by reason.
+    pub rejected: BTreeMap<String, u64>,
+    /// Sound ones that were passed over for balance.
+    pub redrawn: u64,
+}
+
+/// The clips of a sound attempt, or the code of its fault.
+type Attempt = Result<(Vec<Trajectory>, Signature), &'static str>;
 
 /// Makes units: simulates, annotates, curates, and tries again.
 #[derive(Clone, Copy)]
@@ -54,7 +64,7 @@ impl<'a> UnitMaker<'a> {
     /// # Errors
     /// [`SynthError::Rejected`] if there is none.
     pub fn make(&self, unit: usize) -> Result<Option<Candidate>, SynthError> {
-        self.go_on(unit, 0, BTreeMap::new())
+        self.go_on(unit, Spent::default())
     }
 
     /// The next acceptable attempt after `candidate`, which was rejected for `reason`.
@@ -62,62 +72,75 @@ impl<'a> UnitMaker<'a> {
     /// # Errors
     /// [`SynthError::Rejected`] if there is none.
     pub fn make_another(&self, candidate: Candidate, reason: Code) -> Result<Option<Candidate>, SynthError> {
-        let mut rejected = candidate.rejected;
-        *rejected.entry(reason.name().to_owned()).or_default() += 1;
-        self.go_on(candidate.unit, candidate.attempt + 1, rejected)
+        let mut spent = candidate.spent;
+        *spent.rejected.entry(reason.name().to_owned()).or_default() += 1;
+        self.go_on(candidate.unit, spent)
     }
 
-    fn go_on(
-        &self,
-        unit: usize,
-        first: u32,
-        mut rejected: BTreeMap<String, u64>,
-    ) -> Result<Option<Candidate>, SynthError> {
-        for attempt in first..ATTEMPTS_MAX {
+    /// Attempts until one is sound and meets the unit's turn, or the best one of those that it may take to do so.
+    fn go_on(&self, unit: usize, mut spent: Spent) -> Result<Option<Candidate>, SynthError> {
+        let turn = self.turn(unit);
+        let choosy_until = self.options.curation.balance_attempts.min(ATTEMPTS_MAX);
+        let mut best: Option<(Fit, Candidate)> = None;
+        loop {
             if self.options.stopped() {
                 return Ok(None);
             }
-            let request = UnitRequest {
-                seed: unit_seed(self.options.seed, unit, attempt),
-                kind: self.options.unit,
-                options: &self.options.scenarios,
+            let choosy = spent.attempts < choosy_until;
+            if let Some((_, candidate)) = best.take_if(|_| !choosy) {
+                return Ok(Some(Candidate { spent, ..candidate }));
+            }
+            if spent.attempts == ATTEMPTS_MAX {
+                return Err(self.none_accepted(unit, &spent.rejected));
+            }
+            spent.attempts += 1;
+            let (clips, signature) = match self.attempt(unit, spent.attempts - 1)? {
+                Ok(made) => made,
+                Err(reason) => {
+                    *spent.rejected.entry(reason.to_owned()).or_default() += 1;
+                    continue;
+                }
             };
-            let mut clips = self.stages.time(Stage::Simulate, || self.scenario.simulate(&request))?;
-            let (reason, signature) = self.stages.time(Stage::Annotate, || {
-                clips.iter_mut().for_each(annotate);
-                (self.reject(unit, attempt, &clips), clips.first().map(Signature::of))
-            });
-            match (reason, signature) {
-                (None, Some(signature)) => {
-                    return Ok(Some(Candidate { unit, attempt, clips, signature, rejected }));
-                }
-                (reason, _) => {
-                    let name = reason.map_or("empty", Code::name);
-                    *rejected.entry(name.to_owned()).or_default() += 1;
-                }
+            // Of it and the best one before, one is passed over.
+            spent.redrawn += u64::from(best.is_some());
+            // The first clip counts: a group's parent.
+            let fit = turn.map_or(Fit::Full, |turn| clips.first().map_or(Fit::Other, |clip| turn.fit(clip)));
+            let candidate = Candidate { unit, clips, signature, spent: Spent::default() };
+            if fit == Fit::Full || !choosy {
+                return Ok(Some(Candidate { spent, ..candidate }));
+            }
+            if best.as_ref().is_none_or(|(best, _)| fit > *best) {
+                best = Some((fit, candidate));
             }
         }
-        Err(self.none_accepted(unit, &rejected))
     }
 
-    /// Why not, as a reason code.
-    fn reject(&self, unit: usize, attempt: u32, clips: &[Trajectory]) -> Option<Code> {
-        let unfit = clips.iter().find_map(|clip| check(clip, &self.options.curation).err());
-        if let Some(reason) = unfit {
-            return Some(reason.code());
+    /// What the unit should come to. Pairs take what comes, as not every outcome leaves room for something impossible.
+    fn turn(&self, unit: usize) -> Option<Turn<'a>> {
+        let curation = &self.options.curation;
+        if self.options.unit == UnitKind::Pair || curation.balance_attempts == 0 {
+            return None;
         }
-        self.unbalanced(unit, attempt, clips).then_some(Code::Unbalanced)
+        Turn::of(self.scenario, unit, curation)
     }
 
-    /// Outcomes take turns, unit by unit. The first clip counts: a group's parent. Pairs take what comes, as not every
-    /// outcome leaves room for something impossible.
-    fn unbalanced(&self, unit: usize, attempt: u32, clips: &[Trajectory]) -> bool {
-        if self.options.unit == UnitKind::Pair {
-            return false;
-        }
-        let outcomes = self.scenario.outcomes();
-        let (Some(first), true) = (clips.first(), attempt < BALANCE_ATTEMPTS) else { return false };
-        outcomes.get(unit % outcomes.len().max(1)).is_some_and(|wanted| *wanted != first.outcome)
+    /// The clips of one attempt, or why they are not fit.
+    fn attempt(&self, unit: usize, attempt: u32) -> Result<Attempt, SynthError> {
+        let request = UnitRequest {
+            seed: unit_seed(self.options.seed, unit, attempt),
+            kind: self.options.unit,
+            options: &self.options.scenarios,
+        };
+        let mut clips = self.stages.time(Stage::Simulate, || self.scenario.simulate(&request))?;
+        Ok(self.stages.time(Stage::Annotate, || {
+            clips.iter_mut().for_each(annotate);
+            let unfit = clips.iter().find_map(|clip| check(clip, &self.options.curation).err());
+            match (unfit, clips.first().map(Signature::of)) {
+                (Some(reason), _) => Err(reason.code().name()),
+                (None, None) => Err("empty"),
+                (None, Some(signature)) => Ok((clips, signature)),
+            }
+        }))
     }
 
     /// The error of a unit whose simulation panicked.
@@ -157,7 +180,8 @@ pub fn facts(candidate: &Candidate, index: usize, horizon: f32, slots: &[Instanc
         gravity: clip.gravity,
         physical: physical(clip, slots),
         unit: candidate.unit,
-        rejected: if member == 0 { candidate.rejected.clone() } else { BTreeMap::new() },
+        rejected: if member == 0 { candidate.spent.rejected.clone() } else { BTreeMap::new() },
+        redrawn: if member == 0 { candidate.spent.redrawn } else { 0 },
         links: links(clip, index, member),
     });
     facts.collect()

@@ -123,6 +123,7 @@ fn write_scenario(
         units: totals.units,
         outcomes: totals.outcomes.clone(),
         rejected: totals.rejected.clone(),
+        redrawn_for_balance: totals.redrawn,
         stage_seconds: stages.seconds(),
     })
 }

@@ -3,6 +3,7 @@
 //! A clip is rejected for one reason, the first that holds in the order of [`Code`]. Clips of the registry's tasks are
 //! looked at for numbers that are none only: whatever an agent can bring about belongs into its data.
 
+mod balance;
 mod energy;
 mod finite;
 mod framing;
@@ -15,13 +16,14 @@ mod signature;
 use serde::{Deserialize, Serialize};
 use worldstep_env::registry;
 
+pub use balance::{Fit, Turn};
 pub use reason::{Code, Reason};
 pub use signature::Signature;
 
 use crate::clips::{Link, Trajectory};
 
 /// Outcomes of which stillness is the point.
-pub const STILL_OUTCOMES: [&str; 12] = [
+pub const STILL_OUTCOMES: [&str; 15] = [
     "stayed",
     "stood",
     "stands",
@@ -34,6 +36,10 @@ pub const STILL_OUTCOMES: [&str; 12] = [
     "not_lifted",
     "left_alone",
     "stood_ajar",
+    // What robots come to when nothing is done, which is one of their behaviours.
+    "untouched",
+    "stuck",
+    "missed",
 ];
 
 /// Thresholds of the rules; a section of a configuration file can override any of them.
@@ -66,6 +72,12 @@ pub struct Curation {
     pub out_of_frame_share: f64,
     /// Two clips of a scenario differ by more, metres (see [`Signature::distance`]). Default 0.01.
     pub duplicate_distance: f64,
+    /// Attempts at a unit that should come to the outcome and the event whose [`Turn`] it is; after them, the best one of
+    /// those will do. 0: the first sound attempt will. Default 8.
+    pub balance_attempts: u32,
+    /// Whether clips with and without an event take turns within an outcome, where the family's file says which events
+    /// to look for. Default true.
+    pub balance_events: bool,
 }
 
 impl Default for Curation {
@@ -83,6 +95,8 @@ impl Default for Curation {
             still_outcomes: STILL_OUTCOMES.map(str::to_owned).to_vec(),
             out_of_frame_share: 0.75,
             duplicate_distance: 0.01,
+            balance_attempts: 8,
+            balance_events: true,
         }
     }
 }

@@ -19,13 +19,11 @@ pub enum Code {
     OutOfFrame,
     /// Too like another clip.
     NearDuplicate,
-    /// An outcome that there are enough of.
-    Unbalanced,
 }
 
 impl Code {
     /// Every rule.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 7] = [
         Self::NonFinite,
         Self::Penetration,
         Self::Energy,
@@ -33,7 +31,6 @@ impl Code {
         Self::Static,
         Self::OutOfFrame,
         Self::NearDuplicate,
-        Self::Unbalanced,
     ];
 
     /// Its name in datasets.
@@ -46,7 +43,6 @@ impl Code {
             Self::Static => "static",
             Self::OutOfFrame => "out_of_frame",
             Self::NearDuplicate => "near_duplicate",
-            Self::Unbalanced => "unbalanced",
         }
     }
 }
@@ -122,12 +118,6 @@ pub enum Reason {
         /// See [`Signature::distance`](super::Signature::distance).
         distance: f64,
     },
-    /// See [`Code::Unbalanced`].
-    #[error("its outcome is {outcome:?}, of which there are enough")]
-    Unbalanced {
-        /// The outcome.
-        outcome: String,
-    },
 }
 
 impl Reason {
@@ -141,7 +131,6 @@ impl Reason {
             Self::Static { .. } => Code::Static,
             Self::OutOfFrame { .. } => Code::OutOfFrame,
             Self::NearDuplicate { .. } => Code::NearDuplicate,
-            Self::Unbalanced { .. } => Code::Unbalanced,
         }
     }
 }

@@ -63,8 +63,10 @@ pub struct Facts {
     pub physical: [Vec<f32>; 3],
     /// The unit that it belongs to, over all shards.
     pub unit: usize,
-    /// Attempts of its unit that were rejected, by reason.
+    /// Attempts of its unit that were rejected for a fault, by reason.
     pub rejected: BTreeMap<String, u64>,
+    /// Sound attempts of its unit that were passed over for balance.
+    pub redrawn: u64,
     /// How it is linked with other clips.
     pub links: Links,
 }

@@ -14,6 +14,9 @@ use super::features::Feature;
 use super::stats::FeatureStats;
 use crate::clips::SynthError;
 
+/// The reason code under which earlier versions counted what was drawn again for balance.
+const UNBALANCED: &str = "unbalanced";
+
 /// The entries of one file of `meta/episodes`.
 ///
 /// # Errors
@@ -121,6 +124,10 @@ fn entry(row: &Row<'_>, features: &[Feature]) -> Result<EpisodeEntry, String> {
 fn facts(row: &Row<'_>) -> Result<Facts, String> {
     let gravity = row.floats(episode::GRAVITY)?;
     let rejected: Result<BTreeMap<String, u64>, _> = serde_json::from_str(&row.text(episode::REJECTED)?);
+    let mut rejected = rejected.map_err(|_| episode::REJECTED.to_owned())?;
+    // Sets that have no column for them count them here.
+    let unbalanced = rejected.remove(UNBALANCED).unwrap_or(0);
+    let redrawn = row.int(episode::REDRAWN).map_or(unbalanced, |redrawn| redrawn as u64);
     Ok(Facts {
         index: row.int("episode_index")? as usize,
         scenario: row.text(episode::SCENARIO)?,
@@ -139,7 +146,8 @@ fn facts(row: &Row<'_>) -> Result<Facts, String> {
             row.floats(episode::RESTITUTION)?,
         ],
         unit: row.int(episode::UNIT)? as usize,
-        rejected: rejected.map_err(|_| episode::REJECTED.to_owned())?,
+        rejected,
+        redrawn,
         links: Links {
             branch_parent: row.index(episode::BRANCH_PARENT)?,
             branch_frame: row.index(episode::BRANCH_FRAME)?.map(|frame| frame as u32),

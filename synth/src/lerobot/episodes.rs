@@ -82,7 +82,7 @@ fn fact_columns(entries: &[EpisodeEntry]) -> Result<Vec<(String, ArrayRef)>, Str
         let values = entries.iter().flat_map(|e| of(&e.facts).iter().copied());
         nested(Arc::new(Float32Array::from_iter_values(values)), width)
     };
-    let columns: [(&str, ArrayRef); 20] = [
+    let columns: [(&str, ArrayRef); 21] = [
         (episode::SEED, ints(entries, |e| e.facts.seed as i64)),
         (episode::SPLIT, texts(entries, |e| e.facts.split.clone())),
         (episode::SCENARIO, texts(entries, |e| e.facts.scenario.clone())),
@@ -98,6 +98,7 @@ fn fact_columns(entries: &[EpisodeEntry]) -> Result<Vec<(String, ArrayRef)>, Str
         (episode::RESTITUTION, vectors(|facts| &facts.physical[2])?),
         (episode::UNIT, ints(entries, |e| e.facts.unit as i64)),
         (episode::REJECTED, texts(entries, |e| json!(e.facts.rejected).to_string())),
+        (episode::REDRAWN, ints(entries, |e| e.facts.redrawn as i64)),
         (episode::BRANCH_PARENT, ints(entries, |e| optional(e.facts.links.branch_parent))),
         (episode::BRANCH_FRAME, ints(entries, |e| e.facts.links.branch_frame.map_or(-1, i64::from))),
         (episode::VIOLATION, texts(entries, |e| e.facts.links.violation.clone())),

@@ -18,6 +18,8 @@ pub struct Totals {
     pub outcomes: BTreeMap<String, usize>,
     /// Attempts that were rejected, by reason.
     pub rejected: BTreeMap<String, u64>,
+    /// Sound attempts that were passed over so that outcomes and events are balanced.
+    pub redrawn: u64,
     /// One entry a feature, over all rows.
     pub stats: Vec<FeatureStats>,
     last_unit: Option<usize>,
@@ -40,6 +42,7 @@ impl Totals {
         for (reason, count) in &entry.facts.rejected {
             *self.rejected.entry(reason.clone()).or_default() += count;
         }
+        self.redrawn += entry.facts.redrawn;
         self.hasher.update(entry.hash.as_bytes());
         self.stats.resize_with(entry.stats.len(), FeatureStats::default);
         for (total, stats) in self.stats.iter_mut().zip(&entry.stats) {

@@ -16,6 +16,7 @@ use std::sync::Arc;
 use worldstep_env::Space;
 
 use worldstep_env::dataset::{InstanceLabel, labels};
+use worldstep_env::record::EventKind;
 use worldstep_env::registry::{self, TASKS, TaskEntry};
 
 use crate::clips::{SynthError, Trajectory};
@@ -146,6 +147,14 @@ impl Scenario {
     pub fn outcomes(&self) -> &[String] {
         match self {
             Self::Family(family) => family.outcomes(),
+            Self::Task(_) => &[],
+        }
+    }
+
+    /// Kinds of events that some clips with this outcome (its position) have and others have not, and that are balanced.
+    pub fn events_looked_for(&self, outcome: usize) -> &[EventKind] {
+        match self {
+            Self::Family(family) => family.events_looked_for(outcome),
             Self::Task(_) => &[],
         }
     }

@@ -107,25 +107,28 @@ impl Range {
     }
 }
 
+/// The seed from which all of a family's draws for a clip follow: with one seed for all families, the same number would
+/// give the same gravity, camera and behaviour in each of them.
+pub(super) fn family_seed(seed: u64, family: &str) -> u64 {
+    derived_seed(seed, family)
+}
+
 /// Draws by name, so that what one of them gives doesn't depend on the others, and keeps the record of them.
 pub(super) struct Draws {
     seed: u64,
-    looks_seed: u64,
     /// What was drawn.
     pub record: BTreeMap<String, f64>,
 }
 
 impl Draws {
-    /// Draws for `seed` of the family `family`.
-    pub fn new(seed: u64, family: &str) -> Self {
-        Self { seed, looks_seed: derived_seed(seed, family), record: BTreeMap::new() }
+    /// Draws of a family, whose own seed for a clip is `seed`; see [`family_seed`].
+    pub fn new(seed: u64) -> Self {
+        Self { seed, record: BTreeMap::new() }
     }
 
     /// A random stream of this name.
     pub fn stream(&self, name: &str) -> Rng {
-        // Looks are of the family too, so that families don't look alike for the same seed.
-        let looks = ["look.", "light.", "sky.", "sensor."].iter().any(|group| name.starts_with(group));
-        Rng::seed_from_u64(derived_seed(if looks { self.looks_seed } else { self.seed }, name))
+        Rng::seed_from_u64(derived_seed(self.seed, name))
     }
 
     /// A draw from `range`, or its middle if nothing is to be drawn.

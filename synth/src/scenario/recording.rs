@@ -174,6 +174,8 @@ pub(super) fn derived_seed(seed: u64, label: &str) -> u64 {
 pub(super) trait Source {
     /// A fresh simulation of `seed`, with a trajectory that holds all but rows.
     fn start(&self, policy: PolicyKind) -> Result<(Box<dyn Simulation>, Trajectory), SynthError>;
+    /// What behaviours and branches are drawn from.
+    fn seed(&self) -> u64;
     /// Behaviours of the scenario's clips.
     fn mix(&self) -> PolicyMix;
     /// Most rows.
@@ -183,25 +185,26 @@ pub(super) trait Source {
 /// A single clip or a group of branches.
 pub(super) fn unit(source: &dyn Source, request: &UnitRequest<'_>) -> Result<Vec<Trajectory>, SynthError> {
     match request.kind {
-        UnitKind::Branches(count) => branches(source, request.seed, count),
-        UnitKind::Single | UnitKind::Pair => Ok(vec![clip(source, request.seed)?]),
+        UnitKind::Branches(count) => branches(source, count),
+        UnitKind::Single | UnitKind::Pair => Ok(vec![clip(source)?]),
     }
 }
 
-fn clip(source: &dyn Source, seed: u64) -> Result<Trajectory, SynthError> {
-    let mut policy = ClipPolicy::new(&source.mix(), seed);
+fn clip(source: &dyn Source) -> Result<Trajectory, SynthError> {
+    let mut policy = ClipPolicy::new(&source.mix(), source.seed());
     let (mut simulation, mut trajectory) = source.start(policy.kind())?;
     record(simulation.as_mut(), &mut policy, &mut trajectory, source.rows_max())?;
     Ok(trajectory)
 }
 
 /// One snapshot, several behaviours, several futures; the snapshot goes through bytes.
-fn branches(source: &dyn Source, seed: u64, count: usize) -> Result<Vec<Trajectory>, SynthError> {
+fn branches(source: &dyn Source, count: usize) -> Result<Vec<Trajectory>, SynthError> {
     if !(2..=BRANCHES_MAX).contains(&count) {
         let message = format!("a branch group of {count} clips, expected 2 to {BRANCHES_MAX}");
         return Err(SynthError::Options { message });
     }
-    let parent = clip(source, seed)?;
+    let seed = source.seed();
+    let parent = clip(source)?;
     let frame = branch_frame(seed, parent.len);
     let mut policy = ClipPolicy::new(&source.mix(), seed);
     let base = policy.kind();

@@ -46,6 +46,10 @@ impl Source for TaskSource<'_> {
         Ok((Box::new(env), trajectory))
     }
 
+    fn seed(&self) -> u64 {
+        self.request.seed
+    }
+
     fn mix(&self) -> PolicyMix {
         self.request.options.mix.unwrap_or_default()
     }

@@ -29,6 +29,8 @@ pub struct Gathered {
     pub units: usize,
     /// Rejected attempts by reason.
     pub rejected: BTreeMap<String, u64>,
+    /// Sound attempts that were passed over for balance.
+    pub redrawn: u64,
     /// Values of every sampled parameter.
     pub parameters: BTreeMap<String, Vec<f64>>,
     /// Events by kind, over the clips read.
@@ -106,6 +108,7 @@ impl Gathered {
             for (reason, count) in &facts.rejected {
                 *self.rejected.entry(reason.clone()).or_default() += count;
             }
+            self.redrawn += facts.redrawn;
             if let Ok(Value::Object(parameters)) = serde_json::from_str(&facts.parameters) {
                 for (name, value) in parameters {
                     self.parameters.entry(name).or_default().extend(value.as_f64());
@@ -140,7 +143,7 @@ impl Gathered {
         self.trajectories.retain(|(_, _, values)| !values.is_empty());
     }
 
-    /// Attempts in all, and the share of them that was accepted.
+    /// Attempts in all but those drawn again for balance, and the share of them that was accepted.
     pub fn attempts(&self) -> (u64, f64) {
         let attempts = self.units as u64 + self.rejected.values().sum::<u64>();
         (attempts, self.units as f64 / attempts.max(1) as f64)

@@ -192,9 +192,15 @@ fn counts(gathered: &Gathered) -> String {
     };
     let rejected: Vec<(String, usize)> =
         gathered.rejected.iter().map(|(reason, count)| (reason.clone(), *count as usize)).collect();
+    let attempts = [
+        ("accepted", gathered.units),
+        ("rejected for a fault", gathered.rejected.values().sum::<u64>() as usize),
+        ("drawn again for balance", gathered.redrawn as usize),
+    ];
     [
         table("Outcomes", &sorted(&gathered.outcomes)),
         bars("Events", gathered.events.iter().map(|(kind, count)| (*kind, *count))),
+        bars("Attempts", attempts),
         table("Rejected attempts by reason", &rejected),
         table("Splits", &sorted(&gathered.splits)),
         table("Behaviours", &sorted(&gathered.policies)),

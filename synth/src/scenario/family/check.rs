@@ -191,8 +191,8 @@ fn quantities(expression: &Expression, key: &str) -> Result<(), String> {
 fn violations(file: &FamilyFile) -> Result<(), String> {
     for violation in &file.violations {
         let kind = violation.kind.name();
-        let names = [Some(&violation.body), violation.with.as_ref(), violation.behind.as_ref()];
-        for name in names.into_iter().flatten() {
+        let names = std::iter::once(&violation.body).chain(&violation.with).chain(&violation.behind);
+        for name in names {
             if !file.bodies.iter().any(|body| body.name == *name && body.repeat.is_none()) {
                 return Err(format!("violations.{kind}: there is no single body {name:?}"));
             }

@@ -21,6 +21,7 @@ use std::sync::Arc;
 use worldstep_env::Space;
 use worldstep_env::dataset::InstanceLabel;
 use worldstep_env::policy::{PolicyKind, PolicyMix};
+use worldstep_env::record::EventKind;
 
 use self::build::Materials;
 use self::file::{FamilyFile, Motion as BodyMotion};
@@ -28,7 +29,7 @@ use self::motion::Motion;
 use self::parameters::evaluate;
 use self::play::{Play, STATE_WIDTH};
 use super::randomisation::DISTRACTORS_MAX;
-use super::range::Draws;
+use super::range::{Draws, family_seed};
 use super::recording::{self, Simulation, Source};
 use super::{ScenarioOptions, UnitKind, UnitRequest};
 use crate::clips::{Sensor, SynthError, Trajectory};
@@ -159,6 +160,11 @@ impl Family {
         &self.outcomes
     }
 
+    /// See [`Scenario::events_looked_for`](super::Scenario::events_looked_for).
+    pub(super) fn events_looked_for(&self, outcome: usize) -> &[EventKind] {
+        self.file.outcomes.get(outcome).map_or(&[], |outcome| &outcome.events)
+    }
+
     /// Kinds of impossible twins that it has.
     pub fn violations(&self) -> impl Iterator<Item = &'static str> {
         self.file.violations.iter().map(|violation| violation.kind.name())
@@ -254,7 +260,7 @@ impl FamilySource<'_> {
         let family = &self.family;
         let randomisation = &self.request.options.randomisation;
         let wrong = |message| family.error(message);
-        let mut draws = Draws::new(self.request.seed, family.name());
+        let mut draws = Draws::new(self.seed());
         let values = parameters::draw(&family.file, randomisation, &mut draws).map_err(wrong)?;
         let mut materials =
             Materials { file: &family.file, values: &values, randomisation, draws: &mut draws };
@@ -311,6 +317,10 @@ impl Source for FamilySource<'_> {
     fn start(&self, policy: PolicyKind) -> Result<(Box<dyn Simulation>, Trajectory), SynthError> {
         let (play, trajectory) = self.begin(policy)?;
         Ok((Box::new(play), trajectory))
+    }
+
+    fn seed(&self) -> u64 {
+        family_seed(self.request.seed, self.family.name())
     }
 
     fn mix(&self) -> PolicyMix {

@@ -1,17 +1,18 @@
 //! Possible clips and their impossible twins: the same up to one row, in which something breaks its physics.
 
-use nalgebra::{Quaternion, UnitQuaternion, Vector3};
+use nalgebra::Vector3;
 use rand::RngExt as _;
 use rapier3d::prelude::{
     Group, InteractionGroups, InteractionTestMode, RigidBodyHandle, RigidBodyType, Vector,
 };
+use worldstep_env::Camera;
 use worldstep_env::policy::ClipPolicy;
-use worldstep_env::{Camera, Pose, Shape};
 
 use super::FamilySource;
 use super::build::bounding_radius;
 use super::file::{ViolationFile, ViolationKind};
 use super::play::Play;
+use crate::annotate::{Ray, RayCaster, vector};
 use crate::clips::{Link, SynthError, Trajectory};
 use crate::scenario::UnitRequest;
 use crate::scenario::range::Draws;
@@ -39,9 +40,9 @@ impl ViolationFile {
     /// Says which key is missing, if one is.
     pub fn check(&self) -> Result<(), String> {
         let needed: &[(&str, bool)] = match self.kind {
-            ViolationKind::Vanish => &[("behind", self.behind.is_some())],
+            ViolationKind::Vanish => &[("behind", !self.behind.is_empty())],
             ViolationKind::PassThrough => &[("with", self.with.is_some())],
-            ViolationKind::Swap => &[("behind", self.behind.is_some()), ("with", self.with.is_some())],
+            ViolationKind::Swap => &[("behind", !self.behind.is_empty()), ("with", self.with.is_some())],
         };
         match needed.iter().find(|(_, given)| !given) {
             Some((key, _)) => Err(format!("violations.{}: `{key}` is missing", self.kind.name())),
@@ -92,8 +93,8 @@ pub(super) fn pair(source: &FamilySource<'_>) -> Result<Vec<Trajectory>, SynthEr
 }
 
 fn pair_of_world(source: &FamilySource<'_>) -> Result<Option<Vec<Trajectory>>, SynthError> {
-    let seed = source.request.seed;
-    let mut stream = Draws::new(seed, source.family.name()).stream("violation");
+    let seed = source.seed();
+    let mut stream = Draws::new(seed).stream("violation");
     let violations = &source.family.file.violations;
     let violation = &violations[stream.random_range(0..violations.len())];
     let mut policy = ClipPolicy::new(&source.mix(), seed);
@@ -122,24 +123,29 @@ fn pair_of_world(source: &FamilySource<'_>) -> Result<Option<Vec<Trajectory>>, S
 /// Rows in which the violation would go unseen until its effects show.
 fn chances(violation: &ViolationFile, play: &Play, clip: &Trajectory) -> Vec<usize> {
     let at = |name: &String| play.names().bodies.get(name).copied();
-    let (Some(body), with, behind) =
-        (at(&violation.body), violation.with.as_ref().and_then(at), violation.behind.as_ref().and_then(at))
-    else {
+    let screens: Vec<usize> = violation.behind.iter().filter_map(at).collect();
+    let (Some(body), with) = (at(&violation.body), violation.with.as_ref().and_then(at)) else {
         return Vec::new();
     };
+    let mut lookout = Lookout::new(clip, &screens);
     // A twin that stays where nobody looks would be no violation: it must be due to come out again.
-    let hidden = |body: usize, screen: usize, t: usize| {
-        let due = clip.len.saturating_sub(clip.fps as usize / 4);
-        is_hidden(clip, t, body, screen) && !is_hidden(clip, due, body, screen)
+    let due = clip.len.saturating_sub(clip.fps as usize / 4);
+    let mut hidden = |body: usize| -> Vec<bool> {
+        let comes_out = !lookout.is_hidden(due, body);
+        (0..clip.len).map(|t| comes_out && lookout.is_hidden(t, body)).collect()
     };
     // Something must be left to see afterwards.
     let rows = 1..clip.len.saturating_sub(clip.fps as usize / 2);
-    match (violation.kind, with, behind) {
-        (ViolationKind::Vanish, _, Some(screen)) => rows.filter(|t| hidden(body, screen, *t)).collect(),
-        (ViolationKind::Swap, Some(other), Some(screen)) => {
-            rows.filter(|t| hidden(body, screen, *t) && hidden(other, screen, *t)).collect()
+    match (violation.kind, with) {
+        (ViolationKind::Vanish, _) => {
+            let hidden = hidden(body);
+            rows.filter(|t| hidden[*t]).collect()
         }
-        (ViolationKind::PassThrough, Some(wall), _) => {
+        (ViolationKind::Swap, Some(other)) => {
+            let (hidden, other_hidden) = (hidden(body), hidden(other));
+            rows.filter(|t| hidden[*t] && other_hidden[*t]).collect()
+        }
+        (ViolationKind::PassThrough, Some(wall)) => {
             let ids = [body as u16 + 1, wall as u16 + 1];
             let meets = |a: u16, b: u16| [a, b] == ids || [b, a] == ids;
             let first = clip.contacts.iter().find(|(_, contact)| meets(contact.a, contact.b));
@@ -198,14 +204,34 @@ fn ignore_each_other(
     world.set_collision_groups(wall, rest);
 }
 
-/// Whether the main camera sees nothing of `body` in row `t`, for the box `screen` is before all of its outline.
-fn is_hidden(clip: &Trajectory, t: usize, body: usize, screen: usize) -> bool {
-    let Shape::Cuboid { half_extents } = clip.scene.instances[screen].shape else { return false };
-    let poses = clip.poses_at(t);
-    let camera = &clip.cameras_at(t)[0];
-    let radius = 1.05 * bounding_radius(&clip.scene.instances[body].shape, &clip.scene.meshes);
-    let outline = outline(camera, poses[body].position, radius);
-    outline.iter().all(|point| blocks(&poses[screen], half_extents, camera.position, *point))
+/// Looks from the main camera for what some bodies hide.
+struct Lookout<'a> {
+    clip: &'a Trajectory,
+    screens: &'a [usize],
+    caster: RayCaster,
+}
+
+impl<'a> Lookout<'a> {
+    fn new(clip: &'a Trajectory, screens: &'a [usize]) -> Self {
+        let caster = RayCaster::new(&clip.scene, clip.poses_at(0), clip.soft_at(0));
+        Self { clip, screens, caster }
+    }
+
+    /// Whether nothing of `body` is seen in row `t`, for the screens are before all of its outline.
+    fn is_hidden(&mut self, t: usize, body: usize) -> bool {
+        let (scene, poses) = (&self.clip.scene, self.clip.poses_at(t));
+        self.caster.update(scene, poses, self.clip.soft_at(t));
+        let camera = &self.clip.cameras_at(t)[0];
+        let radius = 1.05 * bounding_radius(&scene.instances[body].shape, &scene.meshes);
+        let outline = outline(camera, poses[body].position, radius);
+        let origin = vector(camera.position);
+        outline.iter().all(|point| {
+            let ray = Ray { origin, direction: vector(*point) - origin };
+            let before =
+                |screen: &usize| self.caster.cast_one(*screen, &ray).is_some_and(|hit| hit.depth < 1.0);
+            self.screens.iter().any(before)
+        })
+    }
 }
 
 /// The middle of a sphere and points on its rim as the camera sees it.
@@ -219,46 +245,4 @@ fn outline(camera: &Camera, center: [f32; 3], radius: f32) -> Vec<[f32; 3]> {
         center + (right * libm::cosf(angle) + up * libm::sinf(angle)) * radius
     });
     std::iter::once(center).chain(rim).map(Into::into).collect()
-}
-
-/// Whether a box lies on the way from `eye` to `point`.
-fn blocks(pose: &Pose, half: [f32; 3], eye: [f32; 3], point: [f32; 3]) -> bool {
-    let [x, y, z, w] = pose.quat_xyzw;
-    let turn = UnitQuaternion::from_quaternion(Quaternion::new(w, x, y, z)).inverse();
-    let local = |point: [f32; 3]| turn * (Vector3::from(point) - Vector3::from(pose.position));
-    let (from, to) = (local(eye), local(point));
-    let (mut enter, mut leave) = (0.0_f32, 1.0_f32);
-    for axis in 0..3 {
-        let along = to[axis] - from[axis];
-        if along.abs() < 1e-9 {
-            if from[axis].abs() > half[axis] {
-                return false;
-            }
-            continue;
-        }
-        let (a, b) = ((-half[axis] - from[axis]) / along, (half[axis] - from[axis]) / along);
-        enter = enter.max(a.min(b));
-        leave = leave.min(a.max(b));
-    }
-    enter <= leave
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_box_blocks_what_is_behind_it_and_nothing_beside_it() {
-        let pose = Pose { position: [0.0, 0.0, 1.0], quat_xyzw: [0.0, 0.0, 0.0, 1.0] };
-        let (half, eye) = ([1.0, 0.1, 1.0], [0.0, -5.0, 1.0]);
-        for (point, expected) in [
-            ([0.0, 3.0, 1.0], true),
-            ([1.4, 3.0, 1.0], true),
-            ([1.8, 3.0, 1.0], false),
-            ([0.0, 3.0, 2.8], false),
-            ([0.0, -1.0, 1.0], false),
-        ] {
-            assert_eq!(blocks(&pose, half, eye, point), expected, "{point:?}");
-        }
-    }
 }
