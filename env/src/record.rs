@@ -5,6 +5,10 @@ use serde::{Deserialize, Serialize};
 use crate::Pose;
 
 /// All that two bodies did to each other by touching, during one control step.
+///
+/// Limits: two soft bodies that touch each other have no record. Friction of a body with several contacts is shared
+/// among them by load: their sum accounts for its momentum, each of them is an estimate (see
+/// [`World::contacts`](crate::physics::World::contacts)).
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Contact {
     /// [`Instance::id`](crate::Instance::id) of the first body, 0 for something unseen.

@@ -230,7 +230,7 @@ fn branches(source: &dyn Source, count: usize) -> Result<Vec<Trajectory>, SynthE
         }
         if clips.len() == member {
             let message = format!("branch {member} from row {frame} does what another does");
-            return Err(SynthError::Scenario { scenario: shared.scenario, seed, message });
+            return Err(SynthError::Scenario { scenario: shared.scenario, seed: shared.seed, message });
         }
     }
     link_branches(&mut clips, frame);

@@ -7,6 +7,7 @@ use serde::{Deserialize, Deserializer, de};
 use worldstep_env::policy::PolicyMix;
 use worldstep_env::record::EventKind;
 
+use super::mesh_file::MeshFile;
 use super::soft::SoftFile;
 use crate::scenario::expression::Expression;
 use crate::scenario::range::Range;
@@ -246,6 +247,8 @@ pub(in crate::scenario) enum ShapeFile {
     Tray([Expression; 4]),
     /// An upside-down cup, open below: radius, height, thickness; the origin is in the middle of its rim.
     Cup(Triple),
+    /// Triangles of an OBJ or STL file.
+    Mesh(MeshFile),
 }
 
 /// Where a colour comes from.

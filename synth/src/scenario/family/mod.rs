@@ -8,6 +8,7 @@ mod check;
 mod distractors;
 mod file;
 mod joints;
+mod mesh_file;
 mod motion;
 mod parameters;
 mod play;
@@ -24,7 +25,7 @@ use worldstep_env::policy::{PolicyKind, PolicyMix};
 use worldstep_env::record::EventKind;
 
 use self::build::Materials;
-use self::file::{FamilyFile, Motion as BodyMotion};
+use self::file::{FamilyFile, Motion as BodyMotion, ShapeFile};
 use self::motion::Motion;
 use self::parameters::evaluate;
 use self::play::{Play, STATE_WIDTH};
@@ -118,13 +119,21 @@ impl Family {
     /// As [`load`](Self::load).
     pub fn parse(path: &Path, text: &str) -> Result<Arc<Self>, SynthError> {
         let wrong = |message: String| SynthError::Config { path: path.to_owned(), message };
-        let file: FamilyFile =
+        let mut file: FamilyFile =
             toml::from_str(text).map_err(|error| SynthError::config(path, text, &error))?;
         check::check(&file).map_err(wrong)?;
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(text.as_bytes());
+        for body in &mut file.bodies {
+            let ShapeFile::Mesh(mesh) = &mut body.shape else { continue };
+            let hash = mesh.load(path.parent().unwrap_or(Path::new("")), body.motion);
+            let hash = hash.map_err(|message| wrong(format!("bodies.{}.shape: {message}", body.name)))?;
+            hasher.update(hash.as_bytes());
+        }
         let width = file.actions.len();
         let family = Arc::new(Self {
             path: path.to_owned(),
-            fingerprint: blake3::hash(text.as_bytes()).to_hex().to_string(),
+            fingerprint: hasher.finalize().to_hex().to_string(),
             outcomes: file.outcomes.iter().map(|outcome| outcome.name.clone()).collect(),
             action_space: Space::bounded(&vec![-1.0; width], &vec![1.0; width]),
             file,
@@ -150,7 +159,7 @@ impl Family {
         &self.file.summary
     }
 
-    /// BLAKE3 of the file, hexadecimal.
+    /// BLAKE3 of the file, and of the mesh files that it names, hexadecimal.
     pub fn fingerprint(&self) -> &str {
         &self.fingerprint
     }

@@ -89,6 +89,7 @@ pub(in crate::scenario) fn solid(
         }
         ShapeFile::Tray(sizes) => tray(world, &lengths(sizes)?),
         ShapeFile::Cup(sizes) => cup(world, &lengths(sizes)?),
+        ShapeFile::Mesh(file) => file.solid(world, key),
     }
 }
 
@@ -100,7 +101,8 @@ fn length(expression: &Expression, scope: &ValueScope<'_>, key: &str) -> Result<
     Err(format!("{key}: a length of {value}, expected 0.0001 to 10000 metres"))
 }
 
-fn spread(points: &[[f32; 3]], axis: usize) -> f32 {
+/// Extent along an axis.
+pub(in crate::scenario) fn spread(points: &[[f32; 3]], axis: usize) -> f32 {
     let values = points.iter().map(|point| point[axis]);
     values.clone().fold(f32::NEG_INFINITY, f32::max) - values.fold(f32::INFINITY, f32::min)
 }
