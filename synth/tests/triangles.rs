@@ -4,7 +4,7 @@
 mod stage;
 
 use stage::{at, ball, cuboid, draw, floor, renderer, scene, sheet, thing, turned};
-use worldstep_env::{Camera, Mesh, Pose, Scene, Shape, Surface, Texture};
+use worldstep_env::{Camera, Light, Mesh, Pose, Scene, Shape, Surface, Texture};
 use worldstep_synth::{Channels, Frames, Moment, RenderError, View};
 
 const SIDE: u32 = 96;
@@ -189,6 +189,42 @@ fn triangles_are_bitwise_the_same_wherever_their_tile_lies() {
         }
         // Nothing moves.
         assert!(single.flow_forward.iter().all(|flow| *flow == 0.0), "flow of view {i}");
+    }
+}
+
+/// A ball of triangles and a sheet, both in the picture as a whole; with `far`, also a corner that is not.
+fn in_the_picture(far: bool) -> (Scene, Vec<Pose>) {
+    let mut meshes = vec![ball(0.3), sheet(9, 1.0)];
+    for mesh in meshes.iter_mut().filter(|_| far) {
+        mesh.vertices.push([0.0, 0.0, -9.0]);
+        let corner = mesh.vertices.len() as u32 - 1;
+        mesh.triangles.push([corner; 3]);
+    }
+    let sheet_pose = turned([-0.3, 0.2, 0.45], [0.6, 0.0, 0.8], 0.5);
+    let things = vec![
+        floor(),
+        thing(Shape::Mesh { mesh: 0 }, [0.2, 0.4, 0.7], at([0.35, 0.0, 0.3])),
+        thing(Shape::Mesh { mesh: 1 }, [0.7, 0.2, 0.2], sheet_pose),
+    ];
+    let (mut scene, poses) = scene(things, meshes);
+    // What is far off casts no shadow.
+    scene.light = scene.light.map(|light| Light { shadow: 0.0, ..light });
+    (scene, poses)
+}
+
+#[test]
+fn triangles_that_share_corners_look_as_those_that_have_their_own() {
+    let draw_one = |far: bool| {
+        let (scene, poses) = in_the_picture(far);
+        draw(&mut renderer(1, SIDE), &[View::new(&scene, &poses)], Channels::All)
+    };
+    let (shared, own) = (draw_one(false), draw_one(true));
+    let differ = |a: &[u16], b: &[u16]| a.iter().zip(b).filter(|(a, b)| a != b).count();
+    assert!(differ(&shared.instance, &own.instance) <= 4);
+    let off = shared.rgb.iter().zip(&own.rgb).filter(|(a, b)| a.abs_diff(**b) > 2).count();
+    assert!(off <= 40, "{off} of {} values", own.rgb.len());
+    for id in [2, 3] {
+        assert!(shared.instance.iter().filter(|seen| **seen == id).count() > 300, "thing {id}");
     }
 }
 

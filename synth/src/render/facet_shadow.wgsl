@@ -26,15 +26,19 @@ fn facet_vertex_shadow(@builtin(vertex_index) vertex: u32, @builtin(instance_ind
     let normal = cross(points[1] - points[0], points[2] - points[0]);
     var out: FacetCaster;
     out.position = shadow_position(vec2(0.0), instance.tile);
-    // Seen edge-on, it hides nothing.
-    if f32(vertex) >= instance.half_extents.y || abs(normal.z) < 1e-6 || looks[index].casts == 0.0 {
+    if f32(vertex) >= instance.half_extents.y || looks[index].casts == 0.0 {
+        return out;
+    }
+    out.corner = shadow_corner(instance.tile);
+    out.position = shadow_position(round(points[which].xy * SUBPIXELS) / SUBPIXELS, instance.tile);
+    // Seen edge-on, it hides nothing; its vertices may be those of others.
+    out.depth = vec3(0.0, 0.0, 1.0);
+    if abs(normal.z) < 1e-6 {
         return out;
     }
     let slope = -normal.xy / normal.z;
     let bias = min(abs(slope.x) + abs(slope.y), BIAS_MAX / SHADOW_SIDE);
     out.depth = vec3(slope, points[0].z - dot(slope, points[0].xy) + bias);
-    out.corner = shadow_corner(instance.tile);
-    out.position = shadow_position(round(points[which].xy * SUBPIXELS) / SUBPIXELS, instance.tile);
     return out;
 }
 

@@ -4,9 +4,9 @@
 //! exists before the first batch that has a light.
 
 use bevy::render::render_resource::{
-    BindGroup, BindGroupEntries, BindGroupLayout, BindGroupLayoutEntries, Buffer, CommandEncoder, LoadOp,
-    Operations, RenderPassDepthStencilAttachment, RenderPassDescriptor, RenderPipeline, SamplerBindingType,
-    SamplerDescriptor, ShaderStages, StoreOp, TextureSampleType,
+    BindGroup, BindGroupEntries, BindGroupLayout, BindGroupLayoutEntries, Buffer, CommandEncoder,
+    IndexFormat, LoadOp, Operations, RenderPassDepthStencilAttachment, RenderPassDescriptor, RenderPipeline,
+    SamplerBindingType, SamplerDescriptor, ShaderStages, StoreOp, TextureSampleType,
     binding_types::{sampler, storage_buffer_read_only_sized, texture_2d_array, texture_depth_2d},
 };
 use bevy::render::renderer::{RenderDevice, RenderQueue};
@@ -19,7 +19,7 @@ use super::pictures::{PictureTexture, Pictures};
 use super::shadow_map::ShadowMap;
 use super::storage::Storage;
 use super::style::Style;
-use super::tile_batch::{Kind, TileBatch};
+use super::tile_batch::{Kind, TileBatch, Vertices};
 
 /// See the module.
 pub struct FullPass {
@@ -92,7 +92,12 @@ impl FullPass {
     }
 
     /// Draws the things of all tiles as the sun sees them.
-    pub fn draw_shadows(&self, encoder: &mut CommandEncoder, tile_group: &BindGroup, batch: &TileBatch) {
+    pub fn draw_shadows(
+        &self,
+        encoder: &mut CommandEncoder,
+        (tile_group, shared_corners): (&BindGroup, &Buffer),
+        batch: &TileBatch,
+    ) {
         let mut pass = encoder.begin_render_pass(&RenderPassDescriptor {
             label: Some("shadow"),
             depth_stencil_attachment: Some(RenderPassDepthStencilAttachment {
@@ -103,13 +108,18 @@ impl FullPass {
             ..Default::default()
         });
         pass.set_bind_group(0, &**tile_group, &[]);
+        pass.set_index_buffer(*shared_corners.slice(..), IndexFormat::Uint32);
         pass.set_bind_group(1, &*self.light_group, &[]);
         for draw in batch.draws().filter(|draw| draw.style != Style::Plain) {
             if let Some(pipeline) = self.pipelines.shadow(draw.kind) {
                 pass.set_pipeline(pipeline);
                 for run in batch.runs(&draw) {
-                    // A rectangle around a shape, or the triangles of a mesh.
-                    pass.draw(0..run.corners.unwrap_or(4), run.instances);
+                    match run.vertices {
+                        // A rectangle around the shape.
+                        Vertices::Proxy => pass.draw(0..4, run.instances),
+                        Vertices::Corners(corners) => pass.draw(0..corners, run.instances),
+                        Vertices::Shared(corners) => pass.draw_indexed(corners, 0, run.instances),
+                    }
                 }
             }
         }

@@ -2,7 +2,7 @@
 //! cast a shadow. They are made when first needed, as few of the many pairs ever are.
 
 use bevy::render::render_resource::{
-    BindGroupLayout, ColorTargetState, ColorWrites, CompareFunction, DepthBiasState, DepthStencilState, Face,
+    BindGroupLayout, ColorTargetState, ColorWrites, CompareFunction, DepthBiasState, DepthStencilState,
     MultisampleState, PipelineCompilationOptions, PipelineLayout, PipelineLayoutDescriptor, PrimitiveState,
     PrimitiveTopology, RawFragmentState, RawRenderPipelineDescriptor, RawVertexBufferLayout, RawVertexState,
     RenderPipeline, ShaderModule, ShaderModuleDescriptor, ShaderSource, StencilState, VertexAttribute,
@@ -10,7 +10,7 @@ use bevy::render::render_resource::{
 };
 use bevy::render::renderer::RenderDevice;
 
-use super::pipelines::with_clip_planes;
+use super::pipelines::{culled, with_clip_planes};
 use super::style::{Pattern, Style};
 use super::targets::{COLOR_FORMAT, DEPTH_FORMAT};
 use super::tile_batch::{BUCKETS, Kind, bucket};
@@ -89,10 +89,10 @@ impl FullPipelines {
             step_mode: VertexStepMode::Vertex,
             attributes: &[position],
         };
-        let (vertex, fragment, buffers, cull_mode) = match kind {
-            Kind::Sky => ("vertex_full", "shade_sky_full", std::slice::from_ref(&proxy), Some(Face::Front)),
-            Kind::Triangles => ("facet_vertex_full", "shade_facet_full", &[][..], None),
-            _ => ("vertex_full", "shade_full", std::slice::from_ref(&proxy), Some(Face::Front)),
+        let (vertex, fragment, buffers) = match kind {
+            Kind::Sky => ("vertex_full", "shade_sky_full", std::slice::from_ref(&proxy)),
+            kind if kind.has_facets() => ("facet_vertex_full", "shade_facet_full", &[][..]),
+            _ => ("vertex_full", "shade_full", std::slice::from_ref(&proxy)),
         };
         device.create_render_pipeline(&RawRenderPipelineDescriptor {
             label: Some("full"),
@@ -103,7 +103,7 @@ impl FullPipelines {
                 compilation_options: options.clone(),
                 buffers,
             },
-            primitive: PrimitiveState { cull_mode, ..Default::default() },
+            primitive: PrimitiveState { cull_mode: culled(kind), ..Default::default() },
             depth_stencil: Some(depth(CompareFunction::GreaterEqual)),
             multisample: MultisampleState::default(),
             fragment: Some(RawFragmentState {
@@ -125,7 +125,9 @@ impl FullPipelines {
         let constants = [("SHAPE", f64::from(kind as u32)), ("SHADOW_SIDE", f64::from(self.shadow_side))];
         let options = PipelineCompilationOptions { constants: &constants, ..Default::default() };
         let (vertex, fragment, topology) = match kind {
-            Kind::Triangles => ("facet_vertex_shadow", "cast_facet_shadow", PrimitiveTopology::TriangleList),
+            kind if kind.has_facets() => {
+                ("facet_vertex_shadow", "cast_facet_shadow", PrimitiveTopology::TriangleList)
+            }
             _ => ("vertex_shadow", "cast_shadow", PrimitiveTopology::TriangleStrip),
         };
         device.create_render_pipeline(&RawRenderPipelineDescriptor {

@@ -42,6 +42,7 @@ const SHAPE_BOX: u32 = 1u;
 const SHAPE_SPHERE: u32 = 2u;
 const SHAPE_CYLINDER: u32 = 3u;
 const SHAPE_CAPSULE: u32 = 4u;
+const SHAPE_TRIANGLES: u32 = 5u;
 
 // The shape that this pipeline draws; one pipeline a shape, as a branch costs a software driver both its sides.
 override SHAPE: u32 = SHAPE_BOX;

@@ -39,7 +39,7 @@ impl LabelPass {
         );
         let way = |[shapes, triangles]: [Entries; 2], layouts: &[&BindGroupLayout], formats: &[_]| Way {
             pipelines: Kind::ALL.map(|kind| {
-                let entries = if kind == Kind::Triangles { &triangles } else { &shapes };
+                let entries = if kind.has_facets() { &triangles } else { &shapes };
                 pipeline(device, shader, (entries, layouts), kind, formats)
             }),
             targets: None,

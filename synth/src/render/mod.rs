@@ -10,6 +10,7 @@
 //! `triangles.wgsl`) → their mean (`resolve`) → ids, depth and the rest (`label_pass`) → `readback`.
 
 mod atlas;
+mod bounding_sphere;
 mod camera_frame;
 mod device;
 mod error;
@@ -28,6 +29,7 @@ mod render_thread;
 mod renderer;
 mod resolve;
 mod shadow_map;
+mod shared_corners;
 mod storage;
 mod style;
 mod targets;

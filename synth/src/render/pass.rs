@@ -20,7 +20,7 @@ use super::resolve::Resolve;
 use super::storage::Storage;
 use super::style::Style;
 use super::targets::ColorTargets;
-use super::tile_batch::{InstanceData, Kind, TileBatch, TileData};
+use super::tile_batch::{InstanceData, Kind, TileBatch, TileData, Vertices};
 use super::triangles::{CornerData, CornerMotionData};
 
 /// Instances that the GPU has room for at first; the buffer doubles when they don't fit.
@@ -45,6 +45,7 @@ pub struct TilePass {
     instances: Storage<InstanceData>,
     corners: Storage<CornerData>,
     corner_motions: Storage<CornerMotionData>,
+    shared_corners: Storage<u32>,
     bind_group: BindGroup,
     pictures: Pictures,
     /// What scenes with a light need; none before the first one.
@@ -103,7 +104,7 @@ fn draw_tiles(
     pass.upload(&device, &queue, &batch);
     let encoder = context.command_encoder();
     if let Some(full) = pass.full(&batch) {
-        full.draw_shadows(encoder, &pass.bind_group, &batch);
+        full.draw_shadows(encoder, (&pass.bind_group, &pass.shared_corners.buffer), &batch);
     }
     pass.draw_color(encoder, &batch);
     let (atlas, tiles) = (&readback.atlas, readback.tiles);
@@ -132,6 +133,7 @@ impl TilePass {
         let instances = Storage::new(device, "instances", INSTANCES_AT_FIRST);
         let corners = Storage::new(device, "corners", INSTANCES_AT_FIRST);
         let corner_motions = Storage::new(device, "corner motions", INSTANCES_AT_FIRST);
+        let shared_corners = Storage::new(device, "shared corners", INSTANCES_AT_FIRST);
         let buffers =
             [&atlas_uniform, &tiles.buffer, &instances.buffer, &corners.buffer, &corner_motions.buffer];
         let bind_group = bind(device, &pipelines, buffers);
@@ -147,6 +149,7 @@ impl TilePass {
             instances,
             corners,
             corner_motions,
+            shared_corners,
             bind_group,
             pictures,
             full: None,
@@ -172,6 +175,9 @@ impl TilePass {
             ];
             self.bind_group = bind(device, &self.pipelines, buffers);
         }
+        // Not bound with the others: it is the index buffer.
+        self.shared_corners.reserve(device, triangles.shared.len());
+        self.shared_corners.write(queue, std::slice::from_ref(&triangles.shared));
         self.corners.write(queue, std::slice::from_ref(&triangles.now));
         self.corner_motions.write(queue, std::slice::from_ref(&triangles.motions));
         self.tiles.write(queue, std::slice::from_ref(&batch.tiles));
@@ -220,14 +226,17 @@ impl TilePass {
         let proxy = &self.pipelines.proxy;
         pass.set_bind_group(0, &*self.bind_group, &[]);
         pass.set_vertex_buffer(0, *proxy.positions.slice(..));
-        pass.set_index_buffer(*proxy.indices.slice(..), IndexFormat::Uint32);
         for draw in batch.draws() {
             if let Some(pipeline) = pipeline(draw.kind, draw.style) {
                 pass.set_pipeline(&pipeline);
+                let indices =
+                    if draw.kind.has_facets() { &self.shared_corners.buffer } else { &proxy.indices };
+                pass.set_index_buffer(*indices.slice(..), IndexFormat::Uint32);
                 for run in batch.runs(&draw) {
-                    match run.corners {
-                        Some(corners) => pass.draw(0..corners, run.instances),
-                        None => pass.draw_indexed(0..proxy.index_count, 0, run.instances),
+                    match run.vertices {
+                        Vertices::Proxy => pass.draw_indexed(0..proxy.index_count, 0, run.instances),
+                        Vertices::Corners(corners) => pass.draw(0..corners, run.instances),
+                        Vertices::Shared(corners) => pass.draw_indexed(corners, 0, run.instances),
                     }
                 }
             }

@@ -64,7 +64,7 @@ impl Pipelines {
         let color = |kind| {
             let entries = match kind {
                 Kind::Sky => Entries { vertex: "vertex", fragment: "shade_sky" },
-                Kind::Triangles => Entries { vertex: "facet_vertex", fragment: "shade_facet" },
+                kind if kind.has_facets() => Entries { vertex: "facet_vertex", fragment: "shade_facet" },
                 _ => Entries { vertex: "vertex", fragment: "shade" },
             };
             pipeline(device, shader, (&entries, &[&bindings]), kind, &[COLOR_FORMAT])
@@ -121,6 +121,17 @@ pub fn with_clip_planes(source: &str, features: WgpuFeatures) -> String {
     }
 }
 
+/// The faces that are not looked at in instances of `kind`: those of a proxy that look at the camera, so that one
+/// inside it still sees its shape; of a closed thing, those that don't. Triangles with corners of their own sort
+/// themselves.
+pub fn culled(kind: Kind) -> Option<Face> {
+    match kind {
+        Kind::Triangles | Kind::Sheet => None,
+        Kind::Closed => Some(Face::Back),
+        Kind::Sky | Kind::Box | Kind::Sphere | Kind::Cylinder | Kind::Capsule => Some(Face::Front),
+    }
+}
+
 /// A pipeline that draws instances of `kind`, from the buffers of `layouts`, to targets of `formats`.
 pub fn pipeline(
     device: &RenderDevice,
@@ -156,13 +167,9 @@ pub fn pipeline(
             module: &shader.0,
             entry_point: Some(entries.vertex),
             compilation_options: options.clone(),
-            buffers: if kind == Kind::Triangles { &[] } else { std::slice::from_ref(&proxy) },
+            buffers: if kind.has_facets() { &[] } else { std::slice::from_ref(&proxy) },
         },
-        // Back faces, so that a camera inside a proxy still sees its shape; triangles sort themselves.
-        primitive: PrimitiveState {
-            cull_mode: (kind != Kind::Triangles).then_some(Face::Front),
-            ..Default::default()
-        },
+        primitive: PrimitiveState { cull_mode: culled(kind), ..Default::default() },
         depth_stencil: Some(DepthStencilState {
             format: DEPTH_FORMAT,
             depth_write_enabled: Some(true),

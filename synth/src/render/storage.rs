@@ -17,7 +17,8 @@ impl<T: Pod> Storage<T> {
         let buffer = device.create_buffer(&BufferDescriptor {
             label: Some(label),
             size: (capacity * size_of::<T>()) as u64,
-            usage: BufferUsages::STORAGE | BufferUsages::COPY_DST,
+            // Vertices of triangles are the one content that shaders don't look up.
+            usage: BufferUsages::STORAGE | BufferUsages::INDEX | BufferUsages::COPY_DST,
             mapped_at_creation: false,
         });
         Self { buffer, label, capacity, content: PhantomData }

@@ -5,11 +5,12 @@ use bevy::prelude::Resource;
 use bytemuck::{Pod, Zeroable};
 use worldstep_env::{Camera, Pose, Scene, Shape};
 
+use super::bounding_sphere::Sight;
 use super::camera_frame::CameraFrame;
 use super::light::{LightData, LookData};
 use super::motion::{MotionData, Motions};
 use super::style::Style;
-use super::triangles::{self, Corners, TriangleTable};
+use super::triangles::{self, Corners, Facets, TriangleTable};
 use super::{Channels, RenderError};
 
 /// One view to draw: a scene, the camera, and the world as it is; for flow, as it was and will be.
@@ -85,13 +86,30 @@ pub(super) enum Kind {
     Sphere,
     Cylinder,
     Capsule,
-    /// Rigid meshes and soft things.
+    /// Rigid meshes and soft things that leave the tile, come near the camera, or have few triangles.
     Triangles,
+    /// Those of many triangles that lie within the tile, if their outside alone is seen: neighbours share corners.
+    Closed,
+    /// Likewise, if both sides are seen.
+    Sheet,
 }
 
 impl Kind {
-    pub const ALL: [Self; 6] =
-        [Self::Sky, Self::Box, Self::Sphere, Self::Cylinder, Self::Capsule, Self::Triangles];
+    pub const ALL: [Self; 8] = [
+        Self::Sky,
+        Self::Box,
+        Self::Sphere,
+        Self::Cylinder,
+        Self::Capsule,
+        Self::Triangles,
+        Self::Closed,
+        Self::Sheet,
+    ];
+
+    /// Whether it is made of triangles.
+    pub fn has_facets(self) -> bool {
+        matches!(self, Self::Triangles | Self::Closed | Self::Sheet)
+    }
 }
 
 /// Where the world stands in itself.
@@ -117,8 +135,18 @@ pub(super) struct Draw {
 /// Instances that one call draws.
 pub(super) struct Run {
     pub instances: Range<u32>,
-    /// Most corners of any of them, if they are triangles.
-    pub corners: Option<u32>,
+    pub vertices: Vertices,
+}
+
+/// What is drawn once for each instance of a run.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Vertices {
+    /// The box around a shape.
+    Proxy,
+    /// Triangles of which each has its own corners: the most corners of any instance.
+    Corners(u32),
+    /// Triangles that share corners, the same for all instances: where they are in [`Corners::shared`].
+    Shared(Range<u32>),
 }
 
 /// What one pass draws, ready for the GPU.
@@ -184,7 +212,9 @@ impl TileBatch {
         triangles: &mut TriangleTable<'a>,
     ) -> Result<(), RenderError> {
         let camera = CameraFrame::new(&view.now.camera);
-        self.tiles.push(tile_data(view, &camera, size));
+        let data = tile_data(view, &camera, size);
+        let sight = Sight { lens: data.lens, size };
+        self.tiles.push(data);
         let light = view.scene.light.as_ref();
         if let Some(light) = light {
             self.lights.resize_with(tile, LightData::zeroed);
@@ -199,15 +229,16 @@ impl TileBatch {
         }
         let mut soft_corners = 0;
         for (i, (instance, pose)) in view.scene.instances.iter().zip(view.now.poses).enumerate() {
-            let (kind, half_extents) = match instance.shape {
-                Shape::Mesh { mesh } => (Kind::Triangles, triangles.rigid(tile, view, mesh)?),
-                Shape::Soft { mesh } => (Kind::Triangles, triangles.soft(tile, view, (mesh, soft_corners))?),
-                shape => solid(shape),
-            };
-            soft_corners += triangles::soft_corners(instance.shape, &view.scene.meshes);
             // The corners of soft things are in the world's frame.
             let frame = matches!(instance.shape, Shape::Soft { .. }).then_some(&WORLD);
             let camera_from_object = camera.rows_of(frame.unwrap_or(pose));
+            let drawn = |facets: Facets| (facets.kind(&camera_from_object, &sight), facets.corners);
+            let (kind, half_extents) = match instance.shape {
+                Shape::Mesh { mesh } => drawn(triangles.rigid(tile, view, mesh)?),
+                Shape::Soft { mesh } => drawn(triangles.soft(tile, view, (mesh, soft_corners))?),
+                shape => solid(shape),
+            };
+            soft_corners += triangles::soft_corners(instance.shape, &view.scene.meshes);
             let bucket = bucket(kind, Style::of(light, instance));
             self.looks[bucket].extend(light.map(|light| LookData::new(instance, light)));
             if let Some(motions) = &mut motions {
@@ -237,26 +268,38 @@ impl TileBatch {
         draws.filter(|draw| !draw.instances.is_empty())
     }
 
-    /// The calls that draw `draw`: one for all shapes, or one for neighbours that have about as many corners.
+    /// The calls that draw `draw`: one for all shapes, or one for neighbours whose triangles are the same, or about as
+    /// many.
     pub fn runs(&self, draw: &Draw) -> Vec<Run> {
-        if draw.kind != Kind::Triangles {
-            return vec![Run { instances: draw.instances.clone(), corners: None }];
+        if !draw.kind.has_facets() {
+            return vec![Run { instances: draw.instances.clone(), vertices: Vertices::Proxy }];
         }
         let mut runs: Vec<Run> = Vec::new();
         let mut wanted = 0;
         for (i, instance) in self.instances[bucket(draw.kind, draw.style)].iter().enumerate() {
-            let (at, corners) = (draw.instances.start + i as u32, instance.half_extents[1] as u32);
+            let at = draw.instances.start + i as u32;
+            let [first, corners, _] = instance.half_extents.map(|part| part as u32);
+            let shares = draw.kind != Kind::Triangles;
+            let alone =
+                if shares { Vertices::Shared(first..first + corners) } else { Vertices::Corners(corners) };
             if let Some(run) = runs.last_mut() {
-                let most = run.corners.unwrap_or(0).max(corners);
-                // Corners that an instance does not have are looked at for nothing.
-                if most * (run.instances.len() as u32 + 1) <= 2 * (wanted + corners) {
+                let joint = match run.vertices {
+                    Vertices::Corners(most) => {
+                        let most = most.max(corners);
+                        // Corners that an instance does not have are looked at for nothing.
+                        let fits = most * (run.instances.len() as u32 + 1) <= 2 * (wanted + corners);
+                        fits.then_some(Vertices::Corners(most))
+                    }
+                    _ => (run.vertices == alone).then(|| alone.clone()),
+                };
+                if let Some(vertices) = joint {
                     wanted += corners;
-                    *run = Run { instances: run.instances.start..at + 1, corners: Some(most) };
+                    *run = Run { instances: run.instances.start..at + 1, vertices };
                     continue;
                 }
             }
             wanted = corners;
-            runs.push(Run { instances: at..at + 1, corners: Some(corners) });
+            runs.push(Run { instances: at..at + 1, vertices: alone });
         }
         runs
     }

@@ -9,7 +9,9 @@ use bytemuck::{Pod, Zeroable};
 use worldstep_env::{Mesh, Shape};
 
 use super::RenderError;
-use super::tile_batch::{Moment, View};
+use super::bounding_sphere::{BoundingSphere, Sight};
+use super::shared_corners::append_shared;
+use super::tile_batch::{Kind, Moment, View};
 
 /// `Corner` of `triangles.wgsl`; rows of three numbers and one that is not used.
 #[repr(C)]
@@ -34,10 +36,35 @@ pub(super) struct Corners {
     pub now: Vec<CornerData>,
     /// How they move beside their instance; empty unless everything is drawn.
     pub motions: Vec<CornerMotionData>,
+    /// As `shared_corners` orders them, those of a thing where its corners are.
+    pub shared: Vec<u32>,
 }
 
-/// Where the corners of one thing lie, in place of the half extents of [`InstanceData`](super::tile_batch).
-pub(super) type CornerRange = [f32; 3];
+/// The triangles of one thing.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Facets {
+    /// In place of the half extents of [`InstanceData`](super::tile_batch): first corner, corners, 1 if both sides are
+    /// seen.
+    pub corners: [f32; 3],
+    sphere: BoundingSphere,
+}
+
+impl Facets {
+    /// How they are best drawn where their object stands.
+    pub fn kind(&self, camera_from_object: &[[f32; 4]; 3], sight: &Sight) -> Kind {
+        let [_, corners, two_sided] = self.corners;
+        if corners < SHARED_CORNERS_MIN || !self.sphere.lies_within(camera_from_object, sight) {
+            Kind::Triangles
+        } else if two_sided > 0.0 {
+            Kind::Sheet
+        } else {
+            Kind::Closed
+        }
+    }
+}
+
+/// Below this, a call of its own for a thing costs more than corners that are looked at three times.
+const SHARED_CORNERS_MIN: f32 = 192.0;
 
 /// Most corners of a batch: positions in the buffer are kept as floating-point numbers.
 const CORNERS_MAX: usize = 1 << 24;
@@ -47,29 +74,32 @@ pub(super) struct TriangleTable<'a> {
     corners: &'a mut Corners,
     /// Whether flow is drawn.
     moves: bool,
-    rigid: Vec<(&'a Mesh, CornerRange)>,
+    rigid: Vec<(&'a Mesh, Facets)>,
+    /// Meshes of soft things, with the first corner of one that is made of it.
+    soft: Vec<(&'a Mesh, usize)>,
 }
 
 impl<'a> TriangleTable<'a> {
     pub fn new(corners: &'a mut Corners, moves: bool) -> Self {
         corners.now.clear();
         corners.motions.clear();
-        Self { corners, moves, rigid: Vec::new() }
+        corners.shared.clear();
+        Self { corners, moves, rigid: Vec::new(), soft: Vec::new() }
     }
 
     /// Corners of mesh `index` of `view`, the view at `place` in the batch.
-    pub fn rigid(&mut self, place: usize, view: &View<'a>, index: u32) -> Result<CornerRange, RenderError> {
+    pub fn rigid(&mut self, place: usize, view: &View<'a>, index: u32) -> Result<Facets, RenderError> {
         let mesh = mesh_of(place, view, index)?;
-        let known = self.rigid.iter().find(|(known, _)| std::ptr::eq(*known, mesh) || *known == mesh);
-        if let Some((_, range)) = known {
-            return Ok(*range);
+        if let Some(facets) = known(&self.rigid, mesh) {
+            return Ok(facets);
         }
-        let range = self.push(place, mesh, &mesh.vertices)?;
+        let facets = self.push(place, mesh, &mesh.vertices)?;
+        append_shared(&mesh.triangles, mesh.vertices.len(), &mut self.corners.shared);
         if self.moves {
             self.corners.motions.resize_with(self.corners.now.len(), CornerMotionData::zeroed);
         }
-        self.rigid.push((mesh, range));
-        Ok(range)
+        self.rigid.push((mesh, facets));
+        Ok(facets)
     }
 
     /// Corners of the soft thing that is made of mesh `index` of `view`; `first` of the view's soft corners belong to
@@ -79,7 +109,7 @@ impl<'a> TriangleTable<'a> {
         place: usize,
         view: &View<'a>,
         (index, first): (u32, usize),
-    ) -> Result<CornerRange, RenderError> {
+    ) -> Result<Facets, RenderError> {
         let mesh = mesh_of(place, view, index)?;
         let end = first + mesh.vertices.len();
         let of = |moment: Moment<'a>| {
@@ -92,7 +122,18 @@ impl<'a> TriangleTable<'a> {
             })
         };
         let now = of(view.now)?;
-        let range = self.push(place, mesh, now)?;
+        let first_corner = self.corners.now.len();
+        let facets = self.push(place, mesh, now)?;
+        match known(&self.soft, mesh) {
+            Some(start) => {
+                let end = start + mesh.triangles.as_flattened().len();
+                self.corners.shared.extend_from_within(start..end);
+            }
+            None => {
+                append_shared(&mesh.triangles, mesh.vertices.len(), &mut self.corners.shared);
+                self.soft.push((mesh, first_corner));
+            }
+        }
         if self.moves {
             let (next, previous) = (view.next.map(of).transpose()?, view.previous.map(of).transpose()?);
             for corner in mesh.triangles.as_flattened() {
@@ -104,16 +145,11 @@ impl<'a> TriangleTable<'a> {
                 self.corners.motions.push(CornerMotionData { to_next: to(next), to_previous: to(previous) });
             }
         }
-        Ok(range)
+        Ok(facets)
     }
 
     /// Appends the triangles of `mesh` with its corners at `positions`.
-    fn push(
-        &mut self,
-        place: usize,
-        mesh: &Mesh,
-        positions: &[[f32; 3]],
-    ) -> Result<CornerRange, RenderError> {
+    fn push(&mut self, place: usize, mesh: &Mesh, positions: &[[f32; 3]]) -> Result<Facets, RenderError> {
         let failed = |reason: String| RenderError::Triangles { view: place, reason };
         let flat = mesh.triangles.as_flattened();
         if let Some(corner) = flat.iter().find(|corner| **corner as usize >= positions.len()) {
@@ -136,8 +172,15 @@ impl<'a> TriangleTable<'a> {
                 }
             }));
         }
-        Ok([first as f32, flat.len() as f32, if mesh.two_sided { 1.0 } else { 0.0 }])
+        let corners = [first as f32, flat.len() as f32, if mesh.two_sided { 1.0 } else { 0.0 }];
+        Ok(Facets { corners, sphere: BoundingSphere::new(positions) })
     }
+}
+
+/// What is known of `mesh`, or of one that is equal.
+fn known<T: Copy>(all: &[(&Mesh, T)], mesh: &Mesh) -> Option<T> {
+    let found = all.iter().find(|(other, _)| std::ptr::eq(*other, mesh) || *other == mesh);
+    found.map(|(_, value)| *value)
 }
 
 fn mesh_of<'a>(place: usize, view: &View<'a>, index: u32) -> Result<&'a Mesh, RenderError> {

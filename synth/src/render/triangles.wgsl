@@ -6,6 +6,10 @@
 // the tile, which is what rasterisers do within the atlas. A triangle that leaves the tile or comes near the camera
 // would be clipped, and rounded again; such a one is drawn as the rectangle around it, and each fragment asks whether
 // it is inside.
+//
+// Things of many triangles that lie within the tile as a whole need none of that. Their triangles share corners: only
+// the first vertex of a triangle hands on what is known of it, the other two are other triangles' first ones. So where
+// a vertex is must not depend on its triangle.
 
 struct Corner {
     // Object frame; for soft things that is the world's.
@@ -76,13 +80,18 @@ fn pixel_of_point(tile: Tile, point: vec3<f32>) -> vec2<f32> {
     return round(pixel * SUBPIXELS) / SUBPIXELS;
 }
 
-// The triangle of one vertex of an instance. One that is not to be seen has all its vertices at one place.
+// The triangle of one vertex of an instance. One that is not to be seen has all its vertices at one place, or, if it
+// shares them, nothing but misses.
 fn facet_of(instance: Instance, tile: Tile, vertex: u32) -> Facet {
     let m = instance.camera_from_object;
     let which = vertex % 3u;
     var facet: Facet;
     facet.first = u32(instance.half_extents.x) + vertex - which;
     facet.clip = vec4(0.0, 0.0, 0.5, 1.0);
+    if SHAPE != SHAPE_TRIANGLES {
+        facet.clip = clip_of_pixel(pixel_of_point(tile, in_camera(m, corners[facet.first + which].position)));
+        facet.plane = vec3(0.0, 0.0, -1.0);
+    }
     let origin = corners[facet.first].position;
     let a = in_camera(m, origin);
     let ab = turn_to_camera(m, corners[facet.first + 1u].position - origin);
@@ -101,6 +110,10 @@ fn facet_of(instance: Instance, tile: Tile, vertex: u32) -> Facet {
     let third = cross(normal, ab) / area;
     facet.second = vec4(second, -dot(second, a));
     facet.third = vec4(third, -dot(third, a));
+    facet.slack = 1e9;
+    if SHAPE != SHAPE_TRIANGLES {
+        return facet;
+    }
     let b = a + ab;
     let c = a + ac;
     let size = vec2(f32(atlas.tile_width), f32(atlas.tile_height));
@@ -112,7 +125,6 @@ fn facet_of(instance: Instance, tile: Tile, vertex: u32) -> Facet {
     var low = min(pixels[0], min(pixels[1], pixels[2]));
     var high = max(pixels[0], max(pixels[1], pixels[2]));
     if nearest > NEAR && all(low >= vec2(-0.5)) && all(high <= size + 0.5) {
-        facet.slack = 1e9;
         facet.clip = clip_of_pixel(pixels[which]);
         return facet;
     }
