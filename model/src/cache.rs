@@ -66,8 +66,12 @@ fn roll(ring: Tensor<4>, shift: usize) -> Tensor<4> {
 /// What one lane of a [`Cache`] holds, on plain values.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct LaneCache {
-    age: usize,
-    values: Vec<f32>,
+    /// Frames seen, at most the context.
+    pub(crate) age: usize,
+    /// Where in a ring the newest of them lay: an engine that puts it there again rounds its sums as before.
+    pub(crate) newest: usize,
+    /// For each temporal layer its keys and then its values, `[age, FRAME_TOKENS * kv_heads, head_dim]`, oldest first.
+    pub(crate) values: Vec<f32>,
 }
 
 impl LaneCache {
@@ -154,7 +158,7 @@ impl Cache {
         }
         let part = |ring: Tensor<4>| plain(ring.narrow(1, context - age, age));
         let values = self.layers.iter().flat_map(|layer| layer.unrolled(lane)).flat_map(part).collect();
-        LaneCache { age, values }
+        LaneCache { age, newest: context - 1, values }
     }
 
     /// Puts into `lane` what [`lane`](Self::lane) gave, here or in another cache of the same model. False, and nothing
@@ -204,7 +208,7 @@ mod tests {
         for age in [1, 33, usize::MAX / 2, usize::MAX] {
             assert!(!cache.set_lane(0, &LaneCache { age, ..fits.clone() }), "age {age}");
         }
-        assert!(!cache.set_lane(0, &LaneCache { age: 0, values: vec![0.0] }));
+        assert!(!cache.set_lane(0, &LaneCache { age: 0, newest: 0, values: vec![0.0] }));
         assert!(cache.set_lane(0, &fits));
     }
 }

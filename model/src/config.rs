@@ -31,6 +31,9 @@ pub const FRAME_TOKENS: usize = READOUT_TOKEN + 3;
 /// Levels of context corruption that the dynamics is told of; 0 is clean.
 pub const NOISE_LEVELS: usize = 4;
 
+/// Position and linear velocity of one tracked object.
+pub const OBJECT_VALUES: usize = 6;
+
 /// The largest size that a configuration may name: what is beyond it is damage, not ambition.
 const SIZE_MAX: usize = 1 << 16;
 
@@ -131,6 +134,11 @@ impl ModelConfig {
             action_values,
             tracked_objects,
         }
+    }
+
+    /// Values of the readout: 6 for each tracked object, and room for one where nothing moves.
+    pub fn object_values(&self) -> usize {
+        self.tracked_objects.max(1) * OBJECT_VALUES
     }
 
     /// Whether a network of these sizes can be built.

@@ -14,8 +14,7 @@ use crate::timeline::Timeline;
 
 /// Logits of one token: a softmax for each FSQ dimension of each of its codes.
 pub const TOKEN_LOGITS: usize = CODES_PER_TOKEN * CODE_LOGITS;
-/// Position and linear velocity of one tracked object.
-pub const OBJECT_VALUES: usize = 6;
+pub use crate::config::OBJECT_VALUES;
 
 /// What the dynamics is given of some frames.
 #[derive(Clone, Debug)]
@@ -74,7 +73,7 @@ impl Dynamics {
             persistence: Initializer::Constant { value: 3.0 }.init([TOKEN_LOGITS], device),
             to_reward: linear(stack.width, REWARD_BINS),
             to_terminated: linear(stack.width, 1),
-            to_objects: linear(stack.width, config.tracked_objects.max(1) * OBJECT_VALUES),
+            to_objects: linear(stack.width, config.object_values()),
             context_frames: config.context_frames,
         }
     }

@@ -8,6 +8,9 @@ use crate::config::{CODE_LOGITS, FSQ_LEVELS};
 /// Values in one code.
 pub const CODE_VALUES: usize = FSQ_LEVELS.len();
 
+/// Steps between the levels −1 and 1 of each dimension.
+pub const FSQ_STEPS: [f32; CODE_VALUES] = [7.0, 4.0, 4.0, 4.0];
+
 /// One code as level indices, each in `0..FSQ_LEVELS[i]`.
 pub type Code = [u8; CODE_VALUES];
 

@@ -12,9 +12,9 @@ pub mod config;
 pub mod data;
 /// Where the model computes.
 pub mod device;
-mod dream;
 /// Codes → next codes, reward, termination, object states.
 pub mod dynamics;
+pub mod engine;
 pub mod eval;
 mod feed_forward;
 mod fnv;
@@ -25,7 +25,6 @@ pub mod neural_env;
 mod norm;
 pub mod packing;
 pub mod reward;
-pub mod rollout;
 mod timeline;
 /// Frames ↔ codes.
 pub mod tokenizer;

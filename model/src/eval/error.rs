@@ -3,10 +3,14 @@ use std::path::PathBuf;
 use thiserror::Error;
 
 use super::CLIPS_MIN;
+use crate::model::ModelError;
 
 /// Why a model cannot be evaluated.
 #[derive(Debug, Error)]
 pub enum EvalError {
+    /// The model.
+    #[error(transparent)]
+    Model(#[from] ModelError),
     /// Too few clips: a clip needs another one, whose actions it is dreamt with for comparison.
     #[error("{path} holds {found} validation clips of more than {context_frames} frames, at least {CLIPS_MIN} are \
         needed (every tenth clip is one): make 20 or more with `worldstep synth --clips`", path = path.display())]

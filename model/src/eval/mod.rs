@@ -11,11 +11,9 @@ pub use report::{Accuracy, ByHorizon, EvalReport, Psnr, PsnrTable, Rollout, Toke
 use crate::codec::{decode_frames, encode_frames};
 use crate::config::FRAME_BYTES;
 use crate::data::{ClipRange, Clips, Split};
-use crate::device::shares;
-use crate::dream::Dream;
-use crate::model::Model;
+use crate::engine::{DREAMT_LEVEL, FrameStep, Sampling, StepEngine, StepOutput, engine};
+use crate::model::{Model, ModelError};
 use crate::packing::FRAME_CODE_BYTES;
-use crate::rollout::{self, DREAMT_LEVEL, Prediction};
 use horizon::Horizons;
 use report::Flags;
 
@@ -71,9 +69,9 @@ pub fn evaluate(model: &Model, clips: &Clips, options: &EvalOptions) -> Result<E
         for lane in 0..batch.ranges.len() {
             batch.pool_tokenizer(lane, &mut tokenizer);
         }
-        batch.watch(&mut flags);
-        let dreamt = batch.dream(|lane| &batch.ranges[lane]);
-        let shuffled = batch.dream(|lane| &ranges[(first * batch_len + lane + 1) % ranges.len()]);
+        batch.watch(&mut flags)?;
+        let dreamt = batch.dream(|lane| &batch.ranges[lane])?;
+        let shuffled = batch.dream(|lane| &ranges[(first * batch_len + lane + 1) % ranges.len()])?;
         for (lane, range) in batch.ranges.iter().enumerate() {
             horizons.add(clips, range, options.context_frames, [&dreamt[lane], &shuffled[lane]]);
             if first * batch_len + lane < options.rollouts {
@@ -117,9 +115,10 @@ impl<'a> Batch<'a> {
     }
 
     /// Rewards and terminations foretold along the whole of each clip, one step ahead of its true frames.
-    fn watch(&self, flags: &mut Flags) {
+    fn watch(&self, flags: &mut Flags) -> Result<(), ModelError> {
         let lanes = self.ranges.len();
-        let mut caches = self.caches();
+        let mut engine = engine(self.model, lanes)?;
+        let mut said = StepOutput::new(self.model, lanes);
         let longest = self.ranges.iter().map(|range| range.len).max().unwrap_or(0);
         for t in 0..longest {
             let seen = |lane: usize| {
@@ -127,20 +126,22 @@ impl<'a> Batch<'a> {
                 self.codes[lane][t * FRAME_CODE_BYTES..(t + 1) * FRAME_CODE_BYTES].iter().copied()
             };
             let codes: Vec<u8> = (0..lanes).flat_map(seen).collect();
-            let said = self.step(&codes, t, 0, |lane| &self.ranges[lane], &mut caches);
+            self.step((&codes, 0), t, |lane| &self.ranges[lane], engine.as_mut(), &mut said);
             for (lane, range) in self.ranges.iter().enumerate().filter(|(_, range)| t < range.len) {
                 let row = range.start + t;
                 let reward_error = said.rewards[lane] - self.clips.rewards[row];
                 flags.add(reward_error, said.terminated[lane] > 0.5, self.clips.terminated[row]);
             }
         }
+        Ok(())
     }
 
     /// Frames that follow the context in each clip, dreamt with the actions of `actor(lane)`; the context has the clip's
     /// own.
-    fn dream<'r>(&'r self, actor: impl Fn(usize) -> &'r ClipRange) -> Vec<Vec<u8>> {
+    fn dream<'r>(&'r self, actor: impl Fn(usize) -> &'r ClipRange) -> Result<Vec<Vec<u8>>, ModelError> {
         let (lanes, context) = (self.ranges.len(), self.options.context_frames);
-        let mut caches = self.caches();
+        let mut engine = engine(self.model, lanes)?;
+        let mut said = StepOutput::new(self.model, lanes);
         let mut dreamt: Vec<Vec<u8>> = vec![Vec::new(); lanes];
         let mut codes = vec![0; lanes * FRAME_CODE_BYTES];
         for t in 0..context + HORIZON_MAX - 1 {
@@ -153,39 +154,41 @@ impl<'a> Batch<'a> {
             // The last context frame's action is the first to shape the dream.
             let own = |lane: usize| if t + 1 < context { &self.ranges[lane] } else { actor(lane) };
             let level = if t < context { 0 } else { DREAMT_LEVEL };
-            let said = self.step(&codes, t, level, own, &mut caches);
-            for (lane, next) in codes.chunks_exact_mut(FRAME_CODE_BYTES).enumerate() {
-                let draw = (self.ranges[lane].start as u64) << 20 | t as u64;
-                rollout::sample_codes(said.lane_logits(lane), self.options.temperature, draw, next);
-                if t + 1 >= context {
-                    dreamt[lane].extend_from_slice(next);
+            self.step((&codes, level), t, own, engine.as_mut(), &mut said);
+            codes.copy_from_slice(&said.codes);
+            if t + 1 >= context {
+                for (dreamt, next) in dreamt.iter_mut().zip(codes.chunks_exact(FRAME_CODE_BYTES)) {
+                    dreamt.extend_from_slice(next);
                 }
             }
         }
-        dreamt.iter().map(|codes| decode_frames(&self.model.tokenizer, codes)).collect()
-    }
-
-    fn caches(&self) -> Dream {
-        let (config, device) = (&self.model.card.config, &self.model.device);
-        Dream::new(config, self.ranges.len(), shares(device), device)
+        let decode = |codes: &Vec<u8>| {
+            let mut frames = vec![0; codes.len() / FRAME_CODE_BYTES * FRAME_BYTES];
+            engine.decode(codes, &mut frames);
+            frames
+        };
+        Ok(dreamt.iter().map(decode).collect())
     }
 
     /// Appends one frame to every lane, with the action that `actor(lane)` took at time `t` (its last one, if over).
     fn step<'r>(
         &self,
-        codes: &[u8],
+        (codes, level): (&[u8], usize),
         t: usize,
-        level: usize,
         actor: impl Fn(usize) -> &'r ClipRange,
-        caches: &mut Dream,
-    ) -> Prediction {
+        engine: &mut dyn StepEngine,
+        said: &mut StepOutput,
+    ) {
         let lanes = self.ranges.len();
         let action = |lane: usize| {
             let range = actor(lane);
             self.clips.action(range.start + t.min(range.len - 1)).iter().copied()
         };
         let actions: Vec<f32> = (0..lanes).flat_map(action).collect();
+        let draws: Vec<u64> = self.ranges.iter().map(|range| (range.start as u64) << 20 | t as u64).collect();
+        let sampling = Sampling { draws: &draws, temperature: self.options.temperature };
         let (levels, mask) = (vec![level; lanes], vec![true; lanes]);
-        caches.step(&self.model.dynamics, codes, (&actions, &levels), &mask)
+        let frame = FrameStep { codes, actions: &actions, levels: &levels, mask: &mask, sampling };
+        engine.step(&frame, said);
     }
 }

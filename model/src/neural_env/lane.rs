@@ -11,7 +11,7 @@ use crate::{fnv, fsq};
 
 /// Version of the bytes that a lane is saved to: this number, the hash of the MessagePack that follows (both
 /// little-endian), and that MessagePack.
-const STATE_VERSION: u32 = 2;
+const STATE_VERSION: u32 = 3;
 
 /// One lane's own counters. All its randomness is drawn from `seed`, `episode` and `steps`, so that neighbours and order
 /// of execution never matter.
@@ -197,7 +197,7 @@ mod tests {
 
     #[test]
     fn a_cache_with_a_value_that_is_no_number_is_refused() {
-        let bytes = rmp_serde::to_vec(&(1, [0.0, f32::NAN])).unwrap();
+        let bytes = rmp_serde::to_vec(&(1, 0, [0.0, f32::NAN])).unwrap();
         let cache = rmp_serde::from_slice(&bytes).unwrap();
         let error = SavedLane { cache, ..saved() }.check("Toy-v0", 7, &CLOCK).unwrap_err();
         assert!(error.to_string().contains("no number"), "{error}");

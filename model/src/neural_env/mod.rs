@@ -13,13 +13,11 @@ use std::ops::RangeInclusive;
 use lane::{Lane, SavedLane};
 use worldstep_env::{AutoresetMode, Batch, Buffer, EnvError, EnvSpec, VectorEnv};
 
-use crate::codec::{decode_frames, encode_frames};
+use crate::codec::encode_frames;
 use crate::config::FRAME_BYTES;
-use crate::device::shares;
-use crate::dream::Dream;
+use crate::engine::{DREAMT_LEVEL, FrameStep, Sampling, StepEngine, StepOutput, engine};
 use crate::model::Model;
 use crate::packing::FRAME_CODE_BYTES;
-use crate::rollout::{self, DREAMT_LEVEL};
 
 /// How the dream is stepped.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -59,9 +57,10 @@ pub struct NeuralVectorEnv {
     /// Names the model's weights in saved states.
     weights: u64,
     lanes: Vec<Lane>,
-    caches: Dream,
-    /// Codes of each lane's present frame, not yet in the cache.
+    engine: Box<dyn StepEngine>,
+    /// Codes of each lane's present frame, which the engine has not seen yet.
     codes: Vec<u8>,
+    said: StepOutput,
     batch: Batch,
 }
 
@@ -69,7 +68,8 @@ impl NeuralVectorEnv {
     /// An environment of `model`'s task; nothing is reset yet.
     ///
     /// # Errors
-    /// [`EnvError::Argument`] if `starts` is of another task or as long as an episode, or there are no lanes.
+    /// [`EnvError::Argument`] if `starts` is of another task or as long as an episode, or there are no lanes;
+    /// [`EnvError::Engine`] if the model's weights are not those of its configuration.
     pub fn new(model: Model, starts: Box<dyn StartSource>, options: NeuralOptions) -> Result<Self, EnvError> {
         let spec = starts.spec().clone();
         let wrong = |message: String| Err(EnvError::Argument { message });
@@ -85,7 +85,8 @@ impl NeuralVectorEnv {
         }
         let n = options.num_envs;
         Ok(Self {
-            caches: new_caches(&model, n),
+            engine: engine(&model, n).map_err(|error| EnvError::Engine { message: error.to_string() })?,
+            said: StepOutput::new(&model, n),
             batch: Batch::new(&spec, n, &[]),
             lanes: (0..n).map(Lane::new).collect(),
             codes: vec![0; n * FRAME_CODE_BYTES],
@@ -121,10 +122,9 @@ impl NeuralVectorEnv {
         }
         let first_step = *self.clock().start();
         let codes = encode_frames(&self.model.tokenizer, &frames);
-        let warm = self.warm_up(&codes, due.len(), context)?;
+        self.warm_up(&due, &codes, context)?;
         for (i, lane) in due.into_iter().enumerate() {
             let last = (i + 1) * context;
-            self.caches.set_lane(lane, &warm.lane(i));
             self.codes[lane * FRAME_CODE_BYTES..(lane + 1) * FRAME_CODE_BYTES]
                 .copy_from_slice(&codes[(last - 1) * FRAME_CODE_BYTES..last * FRAME_CODE_BYTES]);
             self.lanes[lane].begin(first_step);
@@ -133,21 +133,15 @@ impl NeuralVectorEnv {
         Ok(())
     }
 
-    /// A cache of `lanes` lanes that has seen all start frames but the last, under the neutral action.
-    fn warm_up(&self, codes: &[u8], lanes: usize, context: usize) -> Result<Dream, EnvError> {
+    /// Shows the engine all start frames but the last, under the neutral action.
+    fn warm_up(&mut self, due: &[usize], codes: &[u8], context: usize) -> Result<(), EnvError> {
         let mut neutral = Vec::new();
         self.model.card.actions.encode(self.starts.neutral_action(), &mut neutral).map_err(action_error)?;
-        let (actions, levels, mask) = (neutral.repeat(lanes), vec![0; lanes], vec![true; lanes]);
-        let mut caches = new_caches(&self.model, lanes);
-        for t in 0..context - 1 {
-            let frame = |lane: usize| {
-                let at = (lane * context + t) * FRAME_CODE_BYTES;
-                codes[at..at + FRAME_CODE_BYTES].iter().copied()
-            };
-            let now: Vec<u8> = (0..lanes).flat_map(frame).collect();
-            caches.step(&self.model.dynamics, &now, (&actions, &levels), &mask);
-        }
-        Ok(caches)
+        let films = codes.chunks_exact(context * FRAME_CODE_BYTES);
+        let seen: Vec<u8> =
+            films.flat_map(|film| &film[..(context - 1) * FRAME_CODE_BYTES]).copied().collect();
+        self.engine.warm_up(due, &seen, &neutral);
+        Ok(())
     }
 
     fn show(&mut self, lane: usize, frame: &[u8], (reward, terminated, truncated): (f32, bool, bool)) {
@@ -169,22 +163,27 @@ impl NeuralVectorEnv {
         let first = *self.clock().start();
         let levels: Vec<_> =
             self.lanes.iter().map(|lane| if lane.steps == first { 0 } else { DREAMT_LEVEL }).collect();
-        let said = self.caches.step(&self.model.dynamics, &self.codes, (&coded, &levels), live);
+        let draws: Vec<_> = self.lanes.iter().map(Lane::draw).collect();
+        let frame = FrameStep {
+            codes: &self.codes,
+            actions: &coded,
+            levels: &levels,
+            mask: live,
+            sampling: Sampling { draws: &draws, temperature: self.options.temperature },
+        };
+        self.engine.step(&frame, &mut self.said);
         let stepped: Vec<usize> = (0..n).filter(|lane| live[*lane]).collect();
-        let mut next = Vec::with_capacity(stepped.len() * FRAME_CODE_BYTES);
-        for lane in &stepped {
-            let codes = &mut self.codes[lane * FRAME_CODE_BYTES..(lane + 1) * FRAME_CODE_BYTES];
-            let logits = said.lane_logits(*lane);
-            rollout::sample_codes(logits, self.options.temperature, self.lanes[*lane].draw(), codes);
-            next.extend_from_slice(codes);
-        }
-        let frames = decode_frames(&self.model.tokenizer, &next);
+        let code = |lane: usize| lane * FRAME_CODE_BYTES..(lane + 1) * FRAME_CODE_BYTES;
+        let next: Vec<u8> = stepped.iter().flat_map(|lane| &self.said.codes[code(*lane)]).copied().collect();
+        let mut frames = vec![0; stepped.len() * FRAME_BYTES];
+        self.engine.decode(&next, &mut frames);
         for (lane, frame) in stepped.into_iter().zip(frames.chunks_exact(FRAME_BYTES)) {
+            self.codes[code(lane)].copy_from_slice(&self.said.codes[code(lane)]);
             self.lanes[lane].steps += 1;
-            let terminated = said.terminated[lane] > self.options.termination_threshold;
+            let terminated = self.said.terminated[lane] > self.options.termination_threshold;
             let truncated = !terminated && self.lanes[lane].steps >= self.spec.max_episode_steps;
             self.lanes[lane].done = terminated || truncated;
-            self.show(lane, frame, (said.rewards[lane], terminated, truncated));
+            self.show(lane, frame, (self.said.rewards[lane], terminated, truncated));
         }
         Ok(())
     }
@@ -209,10 +208,6 @@ impl NeuralVectorEnv {
         }
         Err(EnvError::Argument { message: format!("{what} has {len} values, expected {expected}") })
     }
-}
-
-fn new_caches(model: &Model, lanes: usize) -> Dream {
-    Dream::new(&model.card.config, lanes, shares(&model.device), &model.device)
 }
 
 fn action_error(message: String) -> EnvError {
@@ -283,7 +278,7 @@ impl VectorEnv for NeuralVectorEnv {
             task: self.spec.id.clone(),
             weights: self.weights,
             lane: self.lanes[lane].clone(),
-            cache: self.caches.lane(lane),
+            cache: self.engine.lane(lane),
             codes: self.codes[lane * FRAME_CODE_BYTES..(lane + 1) * FRAME_CODE_BYTES].to_vec(),
             frame: frames[lane * FRAME_BYTES..(lane + 1) * FRAME_BYTES].to_vec(),
             outcome: (self.batch.rewards[lane], self.batch.terminated[lane], self.batch.truncated[lane]),
@@ -295,7 +290,7 @@ impl VectorEnv for NeuralVectorEnv {
         self.check_lane(lane)?;
         let saved = SavedLane::from_bytes(bytes)?;
         saved.check(&self.spec.id, self.weights, &self.clock())?;
-        if !self.caches.set_lane(lane, &saved.cache) {
+        if !self.engine.set_lane(lane, &saved.cache) {
             return Err(EnvError::State { message: "its cache is of another size".to_owned() });
         }
         self.codes[lane * FRAME_CODE_BYTES..(lane + 1) * FRAME_CODE_BYTES].copy_from_slice(&saved.codes);

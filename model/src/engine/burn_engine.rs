@@ -1,0 +1,140 @@
+use burn::tensor::{Device, Tensor, TensorData};
+use rayon::prelude::*;
+
+use super::{FrameStep, LaneOutput, Said, StepEngine, StepOutput};
+use crate::cache::{Cache, LaneCache};
+use crate::codec::{decode_frames, plain};
+use crate::config::{FRAME_TOKENS, NOISE_LEVELS, SPATIAL_TOKENS};
+use crate::device::shares;
+use crate::dynamics::{Dynamics, FrameInput, TOKEN_LOGITS};
+use crate::model::Model;
+use crate::packing::{FRAME_CODE_BYTES, one_hot_tokens};
+
+/// Lanes below which a share of its own costs more than it gains.
+const SHARE_MIN: usize = 8;
+
+/// Steps the network as burn computes it, on any device.
+///
+/// burn's processor backend runs element-wise operations on one core, so the lanes' caches are in one share a core; on a
+/// GPU there is one share.
+pub struct BurnEngine {
+    model: Model,
+    caches: Vec<Cache>,
+    /// Lanes in each share but the last.
+    share_lanes: usize,
+    lanes: usize,
+}
+
+impl BurnEngine {
+    /// `lanes` lanes, at least one, that have seen nothing.
+    pub fn new(model: &Model, lanes: usize) -> Self {
+        let share_lanes = lanes.div_ceil(shares(&model.device)).max(SHARE_MIN).min(lanes.max(1));
+        let cache = |from| Cache::new(&model.card.config, share_lanes.min(lanes - from), &model.device);
+        let caches = (0..lanes).step_by(share_lanes).map(cache).collect();
+        Self { model: model.clone(), caches, share_lanes, lanes }
+    }
+}
+
+impl StepEngine for BurnEngine {
+    fn lanes(&self) -> usize {
+        self.lanes
+    }
+
+    fn step(&mut self, frame: &FrameStep<'_>, output: &mut StepOutput) {
+        let (dynamics, per_share) = (&self.model.dynamics, self.share_lanes);
+        let said: Vec<Option<[Vec<f32>; 2]>> = self
+            .caches
+            .par_iter_mut()
+            .enumerate()
+            .map(|(i, cache)| {
+                let lanes = i * per_share..i * per_share + cache.lanes();
+                let actions = frame.actions.len() / frame.mask.len();
+                let share = FrameStep {
+                    codes: &frame.codes[lanes.start * FRAME_CODE_BYTES..lanes.end * FRAME_CODE_BYTES],
+                    actions: &frame.actions[lanes.start * actions..lanes.end * actions],
+                    levels: &frame.levels[lanes.clone()],
+                    mask: &frame.mask[lanes],
+                    sampling: frame.sampling,
+                };
+                share.mask.contains(&true).then(|| predict(dynamics, &share, cache))
+            })
+            .collect();
+        let objects = output.objects.len() / self.lanes;
+        let rows = output.codes.chunks_exact_mut(FRAME_CODE_BYTES).zip(output.objects.chunks_exact_mut(objects));
+        let scalars = output.rewards.iter_mut().zip(&mut output.terminated).zip(&mut output.uncertainty);
+        for (lane, ((codes, objects), ((reward, terminated), uncertainty))) in rows.zip(scalars).enumerate() {
+            if let (true, Some([code_logits, readouts])) = (frame.mask[lane], &said[lane / per_share]) {
+                let out = LaneOutput { codes, reward, terminated, objects, uncertainty };
+                let draw = (frame.sampling.draws[lane], frame.sampling.temperature);
+                out.write(&Said { code_logits, readouts }, lane % per_share, draw);
+            }
+        }
+    }
+
+    fn decode(&mut self, codes: &[u8], frames: &mut [u8]) {
+        frames.copy_from_slice(&decode_frames(&self.model.tokenizer, codes));
+    }
+
+    /// In caches of their own, which are then copied: a pass over all lanes for the sake of a few would hold the rest.
+    fn warm_up(&mut self, lanes: &[usize], codes: &[u8], action: &[f32]) {
+        let frames = codes.len() / FRAME_CODE_BYTES / lanes.len().max(1);
+        let mut warm = Self::new(&self.model, lanes.len());
+        let mut unheard = StepOutput::new(&self.model, lanes.len());
+        for t in 0..frames {
+            let now = |i: usize| &codes[(i * frames + t) * FRAME_CODE_BYTES..][..FRAME_CODE_BYTES];
+            let now: Vec<u8> = (0..lanes.len()).flat_map(now).copied().collect();
+            let (draws, mask) = (vec![0; lanes.len()], vec![true; lanes.len()]);
+            let step = FrameStep {
+                codes: &now,
+                actions: &action.repeat(lanes.len()),
+                levels: &vec![0; lanes.len()],
+                mask: &mask,
+                sampling: super::Sampling { draws: &draws, temperature: 0.0 },
+            };
+            warm.step(&step, &mut unheard);
+        }
+        for (i, lane) in lanes.iter().enumerate() {
+            self.set_lane(*lane, &warm.lane(i));
+        }
+    }
+
+    fn lane(&self, lane: usize) -> LaneCache {
+        self.caches[lane / self.share_lanes].lane(lane % self.share_lanes)
+    }
+
+    fn set_lane(&mut self, lane: usize, saved: &LaneCache) -> bool {
+        self.caches[lane / self.share_lanes].set_lane(lane % self.share_lanes, saved)
+    }
+
+    fn lane_bytes(&self) -> usize {
+        let config = &self.model.card.config;
+        let frame = FRAME_TOKENS * config.dynamics.kv_heads * config.dynamics.head_dim();
+        let layers = config.dynamics.layers.div_ceil(config.temporal_every);
+        2 * layers * config.context_frames * frame * size_of::<f32>()
+    }
+}
+
+/// Code logits, and rewards, terminations and objects in a row for each lane.
+fn predict(dynamics: &Dynamics, frame: &FrameStep<'_>, cache: &mut Cache) -> [Vec<f32>; 2] {
+    let lanes = frame.mask.len();
+    let device: Device = dynamics.device();
+    let mut one_hot = vec![0.0; lanes * SPATIAL_TOKENS * TOKEN_LOGITS];
+    let tokens = one_hot.chunks_exact_mut(SPATIAL_TOKENS * TOKEN_LOGITS);
+    for (codes, out) in frame.codes.chunks_exact(FRAME_CODE_BYTES).zip(tokens) {
+        one_hot_tokens(codes, out);
+    }
+    let values = frame.actions.len() / lanes;
+    let mut rows = Vec::with_capacity(lanes * (values + NOISE_LEVELS));
+    for (lane, level) in frame.levels.iter().enumerate() {
+        rows.extend_from_slice(&frame.actions[lane * values..(lane + 1) * values]);
+        rows.extend((0..NOISE_LEVELS).map(|i| if i == *level { 1.0 } else { 0.0 }));
+    }
+    let tensor =
+        |values: Vec<f32>, shape: [usize; 2]| Tensor::from_data(TensorData::new(values, shape), &device);
+    let input = FrameInput {
+        codes: tensor(one_hot, [lanes * SPATIAL_TOKENS, TOKEN_LOGITS]),
+        actions: tensor(rows, [lanes, values + NOISE_LEVELS]),
+    };
+    let output = dynamics.step(input, frame.mask, cache);
+    [plain(output.codes), plain(Tensor::cat(vec![output.reward, output.terminated, output.objects], 1))]
+}

@@ -1,0 +1,182 @@
+//! The dream on the processor: packed weights, one fused pass over a few lanes a task, no allocation once it is warm.
+
+mod attention;
+mod elementwise;
+mod network;
+mod product;
+mod ring;
+mod vector;
+mod weights;
+
+pub use elementwise::exp;
+pub use weights::MissingWeight;
+
+use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
+
+use pulp::Arch;
+use rayon::prelude::*;
+use smallvec::SmallVec;
+
+use super::{FrameStep, LaneOutput, Said, StepEngine, StepOutput};
+use crate::cache::LaneCache;
+use crate::config::{FRAME_BYTES, ModelConfig};
+use crate::model::{Model, ModelError};
+use crate::packing::FRAME_CODE_BYTES;
+use network::{LaneInput, Scratch};
+use ring::{Ring, RingSizes};
+use weights::{DecoderWeights, DynamicsWeights};
+
+/// Lanes in one pass at most: their activations stay in a core's own cache.
+const GROUP_MAX: usize = 8;
+/// Frames decoded in one pass at most.
+const FRAMES_MAX: usize = 4;
+
+/// Steps a model on all cores of the processor.
+pub struct CpuEngine {
+    arch: Arch,
+    config: ModelConfig,
+    dynamics: DynamicsWeights,
+    decoder: DecoderWeights,
+    rings: Vec<Ring>,
+    /// One for each thread.
+    scratch: Vec<Mutex<Scratch>>,
+}
+
+impl CpuEngine {
+    /// `lanes` lanes that have seen nothing.
+    ///
+    /// # Errors
+    /// [`ModelError::Damaged`] if the weights are not those of the configuration.
+    pub fn new(model: &Model, lanes: usize) -> Result<Self, ModelError> {
+        let config = model.card.config.clone();
+        let damaged = |error: MissingWeight| ModelError::Damaged {
+            path: PathBuf::from(&model.card.task),
+            message: error.to_string(),
+        };
+        let ring = Ring::new(RingSizes::new(&config));
+        Ok(Self {
+            arch: Arch::new(),
+            dynamics: DynamicsWeights::new(&model.dynamics, &config).map_err(damaged)?,
+            decoder: DecoderWeights::new(&model.tokenizer, &config).map_err(damaged)?,
+            rings: vec![ring; lanes],
+            scratch: (0..rayon::current_num_threads()).map(|_| Mutex::default()).collect(),
+            config,
+        })
+    }
+
+    /// Lanes of one task: small enough for all threads to have some.
+    fn group(&self) -> usize {
+        self.rings.len().div_ceil(self.scratch.len()).clamp(1, GROUP_MAX)
+    }
+}
+
+/// Calls `work` with the scratch memory of this thread.
+fn with_scratch<R>(scratch: &[Mutex<Scratch>], work: impl FnOnce(&mut Scratch) -> R) -> R {
+    let mine = rayon::current_thread_index().unwrap_or(0) % scratch.len();
+    work(&mut scratch[mine].lock().unwrap_or_else(PoisonError::into_inner))
+}
+
+impl StepEngine for CpuEngine {
+    fn lanes(&self) -> usize {
+        self.rings.len()
+    }
+
+    fn step(&mut self, frame: &FrameStep<'_>, output: &mut StepOutput) {
+        let (lanes, group) = (self.rings.len(), self.group());
+        let (actions, objects) = (frame.actions.len() / lanes, output.objects.len() / lanes);
+        let (arch, scratch) = (self.arch, &self.scratch);
+        let network = (&self.dynamics, &self.config.dynamics);
+        let groups = (
+            self.rings.par_chunks_mut(group),
+            output.codes.par_chunks_mut(group * FRAME_CODE_BYTES),
+            output.rewards.par_chunks_mut(group),
+            output.terminated.par_chunks_mut(group),
+            output.objects.par_chunks_mut(group * objects),
+            output.uncertainty.par_chunks_mut(group),
+        );
+        groups.into_par_iter().enumerate().for_each(|(i, (rings, codes, rewards, ends, values, unsure))| {
+            let first = i * group;
+            let live = |lane: &usize| frame.mask[first + lane];
+            let mut inputs: SmallVec<[LaneInput<'_>; GROUP_MAX]> = rings
+                .iter_mut()
+                .enumerate()
+                .filter(|(lane, _)| live(lane))
+                .map(|(lane, ring)| {
+                    let lane = first + lane;
+                    LaneInput {
+                        codes: &frame.codes[lane * FRAME_CODE_BYTES..(lane + 1) * FRAME_CODE_BYTES],
+                        action: &frame.actions[lane * actions..(lane + 1) * actions],
+                        level: frame.levels[lane],
+                        ring,
+                    }
+                })
+                .collect();
+            if inputs.is_empty() {
+                return;
+            }
+            let rows = codes.chunks_exact_mut(FRAME_CODE_BYTES).zip(values.chunks_exact_mut(objects));
+            let scalars = rewards.iter_mut().zip(ends).zip(unsure);
+            let outputs = rows.zip(scalars).enumerate().filter(|(lane, _)| live(lane));
+            with_scratch(scratch, |scratch| {
+                network::dynamics(arch, network, &mut inputs, scratch);
+                let said = &scratch.output;
+                let said = Said { code_logits: &said.code_logits, readouts: &said.readouts };
+                for (row, (lane, ((codes, objects), ((reward, terminated), uncertainty)))) in outputs.enumerate() {
+                    let out = LaneOutput { codes, reward, terminated, objects, uncertainty };
+                    let draw = (frame.sampling.draws[first + lane], frame.sampling.temperature);
+                    out.write(&said, row, draw);
+                }
+            });
+        });
+    }
+
+    fn decode(&mut self, codes: &[u8], frames: &mut [u8]) {
+        let count = codes.len() / FRAME_CODE_BYTES;
+        let group = count.div_ceil(self.scratch.len()).clamp(1, FRAMES_MAX);
+        let (arch, scratch) = (self.arch, &self.scratch);
+        let network = (&self.decoder, &self.config.decoder);
+        let groups =
+            codes.par_chunks(group * FRAME_CODE_BYTES).zip(frames.par_chunks_mut(group * FRAME_BYTES));
+        groups.for_each(|(codes, frames)| {
+            with_scratch(scratch, |scratch| network::decode(arch, network, codes, frames, scratch));
+        });
+    }
+
+    fn warm_up(&mut self, lanes: &[usize], codes: &[u8], action: &[f32]) {
+        let frames = codes.len() / FRAME_CODE_BYTES / lanes.len().max(1);
+        let mut films: Vec<Option<&[u8]>> = vec![None; self.rings.len()];
+        for (lane, film) in lanes.iter().zip(codes.chunks_exact((frames * FRAME_CODE_BYTES).max(1))) {
+            films[*lane] = Some(film);
+            self.rings[*lane].reset();
+        }
+        let (arch, scratch, group) = (self.arch, &self.scratch, self.group());
+        let network = (&self.dynamics, &self.config.dynamics);
+        self.rings.par_chunks_mut(group).zip(films.par_chunks(group)).for_each(|(rings, films)| {
+            for t in 0..frames {
+                let due = rings.iter_mut().zip(films).filter_map(|(ring, film)| Some((ring, (*film)?)));
+                let mut inputs: SmallVec<[LaneInput<'_>; GROUP_MAX]> = due
+                    .map(|(ring, film)| {
+                        let codes = &film[t * FRAME_CODE_BYTES..(t + 1) * FRAME_CODE_BYTES];
+                        LaneInput { codes, action, level: 0, ring }
+                    })
+                    .collect();
+                if !inputs.is_empty() {
+                    with_scratch(scratch, |scratch| network::dynamics(arch, network, &mut inputs, scratch));
+                }
+            }
+        });
+    }
+
+    fn lane(&self, lane: usize) -> LaneCache {
+        self.rings[lane].save()
+    }
+
+    fn set_lane(&mut self, lane: usize, saved: &LaneCache) -> bool {
+        self.rings[lane].load(saved)
+    }
+
+    fn lane_bytes(&self) -> usize {
+        RingSizes::new(&self.config).bytes()
+    }
+}

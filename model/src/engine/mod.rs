@@ -1,0 +1,147 @@
+//! One step of the dream behind one interface: **append a frame → predict → sample the next → decode it**.
+//!
+//! [`CpuEngine`] is written for the processor, [`BurnEngine`] runs wherever burn does. Both have the same weights and say
+//! the same, to rounding.
+
+mod burn_engine;
+mod cpu;
+mod sampling;
+
+pub use burn_engine::BurnEngine;
+pub use cpu::{CpuEngine, MissingWeight};
+pub use sampling::{entropy, sample_codes};
+
+use burn::tensor::Device;
+
+use crate::cache::LaneCache;
+use crate::config::{NOISE_LEVELS, SPATIAL_TOKENS};
+use crate::dynamics::TOKEN_LOGITS;
+use crate::model::{Model, ModelError};
+use crate::packing::FRAME_CODE_BYTES;
+use crate::reward::{REWARD_BINS, expected};
+
+/// Corruption level that the model is told of for frames that it made itself: they carry small faults.
+pub const DREAMT_LEVEL: usize = 1;
+const _: () = assert!(DREAMT_LEVEL < NOISE_LEVELS);
+
+/// What one step appends, lane after lane.
+#[derive(Clone, Copy, Debug)]
+pub struct FrameStep<'a> {
+    /// `lanes × FRAME_CODE_BYTES` level indices of the present frames.
+    pub codes: &'a [u8],
+    /// `lanes × action_values`: the actions taken on seeing them.
+    pub actions: &'a [f32],
+    /// The corruption level of each frame that the model is told of; 0 for a true one.
+    pub levels: &'a [usize],
+    /// Lanes to step; the others stay as they are.
+    pub mask: &'a [bool],
+    /// How the next frames are drawn.
+    pub sampling: Sampling<'a>,
+}
+
+/// How codes are drawn from their logits.
+#[derive(Clone, Copy, Debug)]
+pub struct Sampling<'a> {
+    /// Names the randomness of each lane: the same draw gives the same frame, whatever the neighbours do.
+    pub draws: &'a [u64],
+    /// 0 takes the likeliest codes.
+    pub temperature: f32,
+}
+
+/// What one step says, lane after lane. Lanes that are not stepped keep what stands there.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StepOutput {
+    /// `lanes × FRAME_CODE_BYTES` level indices of the next frames.
+    pub codes: Vec<u8>,
+    /// Expected rewards.
+    pub rewards: Vec<f32>,
+    /// Probabilities that the episode ends.
+    pub terminated: Vec<f32>,
+    /// `lanes × objects × OBJECT_VALUES`: normalised positions and velocities in the present frame.
+    pub objects: Vec<f32>,
+    /// Mean [`entropy`] of the next frame's codes, in nats: how unsure the model is.
+    pub uncertainty: Vec<f32>,
+}
+
+impl StepOutput {
+    /// Room for what `lanes` lanes of `model` say.
+    pub fn new(model: &Model, lanes: usize) -> Self {
+        let objects = model.card.config.object_values();
+        Self {
+            codes: vec![0; lanes * FRAME_CODE_BYTES],
+            rewards: vec![0.0; lanes],
+            terminated: vec![0.0; lanes],
+            objects: vec![0.0; lanes * objects],
+            uncertainty: vec![0.0; lanes],
+        }
+    }
+}
+
+/// A batch of dreams that can be stepped, each with what it has seen so far.
+pub trait StepEngine: Send {
+    /// Dreams stepped side by side.
+    fn lanes(&self) -> usize;
+
+    /// Appends a frame to each lane of the mask and draws the frames that follow.
+    fn step(&mut self, frame: &FrameStep<'_>, output: &mut StepOutput);
+
+    /// Frames (HWC `uint8`) of codes, any number of them.
+    fn decode(&mut self, codes: &[u8], frames: &mut [u8]);
+
+    /// Starts `lanes` anew on true frames, `codes` holding as many of each lane, one lane after the other. On all of them
+    /// `action` was taken.
+    fn warm_up(&mut self, lanes: &[usize], codes: &[u8], action: &[f32]);
+
+    /// What `lane` has seen.
+    fn lane(&self, lane: usize) -> LaneCache;
+
+    /// Puts back what [`lane`](Self::lane) gave; false, and nothing is changed, if it does not fit.
+    fn set_lane(&mut self, lane: usize, saved: &LaneCache) -> bool;
+
+    /// Bytes of memory that one more lane takes.
+    fn lane_bytes(&self) -> usize;
+}
+
+/// The fastest engine for where `model` computes.
+///
+/// # Errors
+/// [`ModelError::Damaged`] if the weights are not those of the configuration.
+pub fn engine(model: &Model, lanes: usize) -> Result<Box<dyn StepEngine>, ModelError> {
+    if model.device.clone().inner() == Device::flex() {
+        Ok(Box::new(CpuEngine::new(model, lanes)?))
+    } else {
+        Ok(Box::new(BurnEngine::new(model, lanes)))
+    }
+}
+
+/// What the network says of some lanes, before anything is drawn.
+struct Said<'a> {
+    /// `lanes × SPATIAL_TOKENS × TOKEN_LOGITS`.
+    code_logits: &'a [f32],
+    /// `lanes × (REWARD_BINS + 1 + objects)`.
+    readouts: &'a [f32],
+}
+
+/// One lane's share of a [`StepOutput`].
+struct LaneOutput<'a> {
+    codes: &'a mut [u8],
+    reward: &'a mut f32,
+    terminated: &'a mut f32,
+    objects: &'a mut [f32],
+    uncertainty: &'a mut f32,
+}
+
+impl LaneOutput<'_> {
+    /// Draws and reads out what was said of lane `lane`.
+    fn write(self, said: &Said<'_>, lane: usize, (draw, temperature): (u64, f32)) {
+        let len = SPATIAL_TOKENS * TOKEN_LOGITS;
+        let logits = &said.code_logits[lane * len..(lane + 1) * len];
+        sample_codes(logits, temperature, draw, self.codes);
+        *self.uncertainty = entropy(logits);
+        let values = REWARD_BINS + 1 + self.objects.len();
+        let readout = &said.readouts[lane * values..(lane + 1) * values];
+        *self.reward = expected(&readout[..REWARD_BINS]);
+        *self.terminated = 1.0 / (1.0 + (-readout[REWARD_BINS]).exp());
+        self.objects.copy_from_slice(&readout[REWARD_BINS + 1..]);
+    }
+}

@@ -1,0 +1,109 @@
+use rand::{RngExt as _, SeedableRng};
+use worldstep_env::Rng;
+
+use crate::config::{CODE_LOGITS, CODES_PER_TOKEN, SPATIAL_TOKENS};
+use crate::dynamics::TOKEN_LOGITS;
+use crate::fsq::{CODE_VALUES, LOGIT_OFFSETS};
+use crate::packing::grid_index;
+
+/// Draws a frame's codes from its logits. `draw` names the randomness: the same for the same lane, seed and step,
+/// whatever the neighbours do. Temperature 0 takes the likeliest level.
+///
+/// # Shapes
+/// - logits: `[SPATIAL_TOKENS, TOKEN_LOGITS]`
+/// - out: `FRAME_CODE_BYTES`
+pub fn sample_codes(logits: &[f32], temperature: f32, draw: u64, out: &mut [u8]) {
+    let mut rng = Rng::seed_from_u64(draw);
+    for token in 0..SPATIAL_TOKENS {
+        for part in 0..CODES_PER_TOKEN {
+            for dim in 0..CODE_VALUES {
+                out[grid_index(token, part) * CODE_VALUES + dim] =
+                    sample_level(&logits[softmax(token, part, dim)], temperature, &mut rng);
+            }
+        }
+    }
+}
+
+/// Mean entropy of a frame's softmaxes, in nats: 0 where the model is sure, ln 8 and ln 5 where it knows nothing.
+///
+/// # Shapes
+/// - logits: `[SPATIAL_TOKENS, TOKEN_LOGITS]`
+pub fn entropy(logits: &[f32]) -> f32 {
+    let parts = (0..SPATIAL_TOKENS).flat_map(|token| (0..CODES_PER_TOKEN).map(move |part| (token, part)));
+    let sum: f32 = parts
+        .flat_map(|(token, part)| (0..CODE_VALUES).map(move |dim| softmax(token, part, dim)))
+        .map(|place| level_entropy(&logits[place]))
+        .sum();
+    sum / (SPATIAL_TOKENS * CODES_PER_TOKEN * CODE_VALUES) as f32
+}
+
+/// Where the logits of one level lie.
+fn softmax(token: usize, part: usize, dim: usize) -> std::ops::Range<usize> {
+    let first = token * TOKEN_LOGITS + part * CODE_LOGITS;
+    first + LOGIT_OFFSETS[dim]..first + LOGIT_OFFSETS[dim + 1]
+}
+
+/// `H = ln Σ eˡ − Σ l·eˡ / Σ eˡ`, with the largest logit taken off all of them.
+fn level_entropy(logits: &[f32]) -> f32 {
+    let max = logits.iter().copied().fold(f32::MIN, f32::max);
+    let (mut sum, mut weighted) = (0.0, 0.0);
+    for logit in logits {
+        let weight = super::cpu::exp(logit - max);
+        sum += weight;
+        weighted += weight * (logit - max);
+    }
+    sum.ln() - weighted / sum
+}
+
+fn sample_level(logits: &[f32], temperature: f32, rng: &mut Rng) -> u8 {
+    let mut best = 0;
+    for (level, logit) in logits.iter().enumerate() {
+        if *logit > logits[best] {
+            best = level;
+        }
+    }
+    if temperature <= 0.0 {
+        return best as u8;
+    }
+    let weight = |logit: &f32| ((logit - logits[best]) / temperature).exp();
+    let mut left = rng.random_range(0.0..1.0) * logits.iter().map(weight).sum::<f32>();
+    for (level, logit) in logits.iter().enumerate() {
+        left -= weight(logit);
+        if left <= 0.0 {
+            return level as u8;
+        }
+    }
+    best as u8
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn temperature_zero_takes_the_likeliest() {
+        let mut rng = Rng::seed_from_u64(0);
+        assert_eq!(sample_level(&[0.0, 3.0, 1.0], 0.0, &mut rng), 1);
+    }
+
+    #[test]
+    fn samples_follow_the_logits() {
+        let mut rng = Rng::seed_from_u64(0);
+        let ones = (0..1000).filter(|_| sample_level(&[0.0, 1.0], 1.0, &mut rng) == 1).count();
+        assert!((680..780).contains(&ones), "{ones} of 1000, expected 731");
+    }
+
+    #[test]
+    fn entropy_goes_from_certainty_to_ignorance() {
+        let mut logits = vec![0.0; SPATIAL_TOKENS * TOKEN_LOGITS];
+        let ignorance = (8f32.ln() + 3.0 * 5f32.ln()) / 4.0;
+        assert!((entropy(&logits) - ignorance).abs() < 1e-5);
+        for token in 0..SPATIAL_TOKENS {
+            for (part, dim) in (0..CODES_PER_TOKEN).flat_map(|part| (0..CODE_VALUES).map(move |dim| (part, dim))) {
+                logits[softmax(token, part, dim).start] = 40.0;
+            }
+        }
+        assert!(entropy(&logits).abs() < 1e-6);
+        assert!((level_entropy(&[0.0, 1.0]) - 0.582_203).abs() < 1e-5);
+    }
+}
