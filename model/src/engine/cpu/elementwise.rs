@@ -1,5 +1,5 @@
 //! What happens to rows between two products. Loops over fixed chunks, which the compiler turns into vectors of whatever
-//! width [`Arch`] finds.
+//! width the machine has.
 
 use super::vector::vector_fns;
 
@@ -59,6 +59,28 @@ vector_fns! {
             for ((out, gate), value) in out.iter_mut().zip(gates).zip(values) {
                 *out = gate * value / (1.0 + exp(-gate));
             }
+        }
+    }
+
+    /// Adds to `sum` the entropies, in nats, of the softmaxes whose logits end at `ends`, one after the other:
+    /// `H = ln Σ eˡ − Σ l·eˡ / Σ eˡ`. Logits beyond ±30 count as ±30: they are as good as certain.
+    pub fn add_entropies<'a>(logits: &'a [f32], ends: &'a [usize], sum: &'a mut f32) {
+        const LOGITS_MAX: usize = 128;
+        let mut weights = [0.0; LOGITS_MAX];
+        let mut bounded = [0.0; LOGITS_MAX];
+        for ((weight, bounded), logit) in weights.iter_mut().zip(&mut bounded).zip(logits) {
+            *bounded = logit.clamp(-30.0, 30.0);
+            *weight = exp(*bounded);
+        }
+        let mut start = 0;
+        for end in ends {
+            let (mut total, mut weighted) = (0.0f32, 0.0);
+            for (weight, logit) in weights[start..*end].iter().zip(&bounded[start..*end]) {
+                total += weight;
+                weighted += weight * logit;
+            }
+            *sum += total.ln() - weighted / total;
+            start = *end;
         }
     }
 

@@ -8,7 +8,7 @@ mod ring;
 mod vector;
 mod weights;
 
-pub use elementwise::exp;
+pub use elementwise::add_entropies;
 pub use weights::MissingWeight;
 
 use std::path::PathBuf;
