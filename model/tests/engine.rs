@@ -110,7 +110,10 @@ fn compare(model: &Model, lanes: usize, moments: usize) {
         if t % 13 == 12 {
             let (from, to) = (t % lanes, (t + 1) % lanes);
             let seen = cpu.lane(from);
-            assert!(cpu.set_lane(to, &seen) && burn.set_lane(to, &seen), "both engines take the state of one");
+            assert!(
+                cpu.set_lane(to, &seen) && burn.set_lane(to, &seen),
+                "both engines take the state of one"
+            );
         }
     }
     // Two levels can be equally likely to the last digit; then rounding decides.
@@ -212,7 +215,10 @@ fn steps_a_second() {
             };
             let [slow, fast] = [speed(&mut burn, true), speed(&mut cpu, true)];
             let codes = speed(&mut cpu, false);
-            println!("  round {round}: burn {slow:.0}, ours {fast:.0} env-steps/s ({:.1}x), codes only {codes:.0}", fast / slow);
+            println!(
+                "  round {round}: burn {slow:.0}, ours {fast:.0} env-steps/s ({:.1}x), codes only {codes:.0}",
+                fast / slow
+            );
         }
     }
 }

@@ -60,7 +60,8 @@ impl StepEngine for BurnEngine {
             })
             .collect();
         let objects = output.objects.len() / self.lanes;
-        let rows = output.codes.chunks_exact_mut(FRAME_CODE_BYTES).zip(output.objects.chunks_exact_mut(objects));
+        let rows =
+            output.codes.chunks_exact_mut(FRAME_CODE_BYTES).zip(output.objects.chunks_exact_mut(objects));
         let scalars = output.rewards.iter_mut().zip(&mut output.terminated).zip(&mut output.uncertainty);
         for (lane, ((codes, objects), ((reward, terminated), uncertainty))) in rows.zip(scalars).enumerate() {
             if let (true, Some([code_logits, readouts])) = (frame.mask[lane], &said[lane / per_share]) {

@@ -30,9 +30,8 @@ pub fn sample_codes(logits: &[f32], temperature: f32, draw: u64, out: &mut [u8])
 /// # Shapes
 /// - logits: `[SPATIAL_TOKENS, TOKEN_LOGITS]`
 pub fn entropy(logits: &[f32]) -> f32 {
-    let ends: [usize; CODES_PER_TOKEN * CODE_VALUES] = std::array::from_fn(|i| {
-        i / CODE_VALUES * CODE_LOGITS + LOGIT_OFFSETS[i % CODE_VALUES + 1]
-    });
+    let ends: [usize; CODES_PER_TOKEN * CODE_VALUES] =
+        std::array::from_fn(|i| i / CODE_VALUES * CODE_LOGITS + LOGIT_OFFSETS[i % CODE_VALUES + 1]);
     let (arch, mut sum) = (Arch::new(), 0.0);
     for token in logits.chunks_exact(TOKEN_LOGITS) {
         super::cpu::add_entropies(arch, token, &ends, &mut sum);
@@ -90,7 +89,9 @@ mod tests {
         let ignorance = (8f32.ln() + 3.0 * 5f32.ln()) / 4.0;
         assert!((entropy(&logits) - ignorance).abs() < 1e-5);
         for token in 0..SPATIAL_TOKENS {
-            for (part, dim) in (0..CODES_PER_TOKEN).flat_map(|part| (0..CODE_VALUES).map(move |dim| (part, dim))) {
+            for (part, dim) in
+                (0..CODES_PER_TOKEN).flat_map(|part| (0..CODE_VALUES).map(move |dim| (part, dim)))
+            {
                 logits[softmax(token, part, dim).start] = 40.0;
             }
         }

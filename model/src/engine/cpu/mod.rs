@@ -122,7 +122,9 @@ impl StepEngine for CpuEngine {
                 network::dynamics(arch, network, &mut inputs, scratch);
                 let said = &scratch.output;
                 let said = Said { code_logits: &said.code_logits, readouts: &said.readouts };
-                for (row, (lane, ((codes, objects), ((reward, terminated), uncertainty)))) in outputs.enumerate() {
+                for (row, (lane, ((codes, objects), ((reward, terminated), uncertainty)))) in
+                    outputs.enumerate()
+                {
                     let out = LaneOutput { codes, reward, terminated, objects, uncertainty };
                     let draw = (frame.sampling.draws[first + lane], frame.sampling.temperature);
                     out.write(&said, row, draw);

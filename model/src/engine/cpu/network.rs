@@ -9,8 +9,8 @@ use super::ring::Ring;
 use super::vector::vector_fns;
 use super::weights::{AttentionWeights, BlockWeights, DecoderWeights, DynamicsWeights};
 use crate::config::{
-    ACTION_TOKEN, CODE_LOGITS, CODES_PER_TOKEN, FRAME_BYTES, FRAME_CODES, FRAME_SIDE, FRAME_TOKENS, GRID_SIDE,
-    NOISE_LEVELS, PATCH_SIDE, PATCH_VALUES, READOUT_TOKEN, SPATIAL_TOKENS, StackConfig,
+    ACTION_TOKEN, CODE_LOGITS, CODES_PER_TOKEN, FRAME_BYTES, FRAME_CODES, FRAME_SIDE, FRAME_TOKENS,
+    GRID_SIDE, NOISE_LEVELS, PATCH_SIDE, PATCH_VALUES, READOUT_TOKEN, SPATIAL_TOKENS, StackConfig,
 };
 use crate::dynamics::TOKEN_LOGITS;
 use crate::fsq::{CODE_VALUES, FSQ_STEPS, LOGIT_OFFSETS};

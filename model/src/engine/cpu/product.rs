@@ -17,7 +17,8 @@ impl Packed {
     /// Packs `values`, `rows × columns`, row-major.
     pub fn new(values: &[f32], rows: usize, columns: usize) -> Self {
         let mut packed = Self::default();
-        packed.fill(rows, columns, |row, out| out.copy_from_slice(&values[row * columns..(row + 1) * columns]));
+        packed
+            .fill(rows, columns, |row, out| out.copy_from_slice(&values[row * columns..(row + 1) * columns]));
         packed
     }
 
@@ -238,7 +239,8 @@ mod tests {
     // Multiples of a quarter this small add up without rounding.
     #[test]
     fn products_of_any_shape_are_right() {
-        for shape @ [rows, depth, columns] in [[1, 1, 1], [7, 5, 33], [20, 24, 20], [13, 96, 92], [6, 3, 64]] {
+        for shape @ [rows, depth, columns] in [[1, 1, 1], [7, 5, 33], [20, 24, 20], [13, 96, 92], [6, 3, 64]]
+        {
             let (a, b) = (matrix(rows, depth, 1), matrix(depth, columns, 2));
             let packed = Packed::new(&b, depth, columns);
             let mut out = vec![1.5; rows * columns];

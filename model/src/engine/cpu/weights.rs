@@ -5,15 +5,19 @@ use std::collections::HashMap;
 use burn::store::ModuleSnapshot;
 
 use super::product::Packed;
-use crate::config::{CODE_LOGITS, CODES_PER_TOKEN, FRAME_CODES, FRAME_TOKENS, ModelConfig, NOISE_LEVELS, StackConfig};
 use crate::config::PATCH_VALUES;
+use crate::config::{
+    CODE_LOGITS, CODES_PER_TOKEN, FRAME_CODES, FRAME_TOKENS, ModelConfig, NOISE_LEVELS, StackConfig,
+};
 use crate::dynamics::TOKEN_LOGITS;
 use crate::fsq::CODE_VALUES;
 use crate::reward::REWARD_BINS;
 
 /// A weight that is not there, or not of the size that the configuration asks for.
 #[derive(Debug, thiserror::Error)]
-#[error("the weights hold no {name} of {expected} values; the model's configuration and its weights do not belong together")]
+#[error(
+    "the weights hold no {name} of {expected} values; the model's configuration and its weights do not belong together"
+)]
 pub struct MissingWeight {
     name: String,
     expected: usize,
@@ -57,7 +61,8 @@ impl Tensors {
 
     fn block(&mut self, name: &str, config: &BlockConfig<'_>) -> Result<BlockWeights, MissingWeight> {
         let stack = config.stack;
-        let spatial = config.spatial.then(|| self.attention(&format!("{name}.spatial"), stack)).transpose()?;
+        let spatial =
+            config.spatial.then(|| self.attention(&format!("{name}.spatial"), stack)).transpose()?;
         let temporal = match config.temporal_context {
             Some(context) => Some(TemporalWeights {
                 attention: self.attention(&format!("{name}.temporal.attention"), stack)?,
@@ -134,15 +139,13 @@ impl DynamicsWeights {
             let temporal_context = i.is_multiple_of(config.temporal_every).then_some(config.context_frames);
             tensors.block(&format!("blocks.{i}"), &BlockConfig { stack, spatial: true, temporal_context })
         };
-        let readouts = [
-            ("to_reward", REWARD_BINS),
-            ("to_terminated", 1),
-            ("to_objects", config.object_values()),
-        ];
+        let readouts =
+            [("to_reward", REWARD_BINS), ("to_terminated", 1), ("to_objects", config.object_values())];
         Ok(Self {
             embed_codes: tensors.take("embed_codes.weight", TOKEN_LOGITS * width)?,
             embed_codes_bias: tensors.take("embed_codes.bias", width)?,
-            embed_action: tensors.take("embed_action.weight", (config.action_values + NOISE_LEVELS) * width)?,
+            embed_action: tensors
+                .take("embed_action.weight", (config.action_values + NOISE_LEVELS) * width)?,
             embed_action_bias: tensors.take("embed_action.bias", width)?,
             position: tensors.take("position", FRAME_TOKENS * width)?,
             blocks: (0..stack.layers).map(|i| block(&mut tensors, i)).collect::<Result<_, _>>()?,
@@ -184,7 +187,8 @@ impl DecoderWeights {
         let mut tensors = Tensors::of(module);
         let (stack, width) = (&config.decoder, config.decoder.width);
         let block = |tensors: &mut Tensors, i: usize| {
-            tensors.block(&format!("decoder.{i}"), &BlockConfig { stack, spatial: true, temporal_context: None })
+            tensors
+                .block(&format!("decoder.{i}"), &BlockConfig { stack, spatial: true, temporal_context: None })
         };
         Ok(Self {
             embed_code: tensors.take("embed_code.weight", CODE_VALUES * width)?,
