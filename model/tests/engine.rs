@@ -1,6 +1,6 @@
 //! The engine for the processor against burn's own forward pass: the same weights say the same, whatever happens to
 //! lanes on the way, and a lane never feels its neighbours.
-#![allow(clippy::unwrap_used, missing_docs)]
+#![allow(clippy::print_stdout, clippy::unwrap_used, missing_docs)]
 
 use burn::tensor::Device;
 use rand::{RngExt as _, SeedableRng};

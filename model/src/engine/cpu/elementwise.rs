@@ -79,7 +79,8 @@ vector_fns! {
                 total += weight;
                 weighted += weight * logit;
             }
-            *sum += total.ln() - weighted / total;
+            // A difference of nearly equal numbers where one level is certain.
+            *sum += (total.ln() - weighted / total).max(0.0);
             start = *end;
         }
     }
