@@ -31,6 +31,20 @@ impl Eyes {
         lanes: &[usize],
         channels: Channels,
     ) -> Result<&mut Frames, RenderError> {
+        self.glance(env, lanes, channels)?;
+        self.see()
+    }
+
+    /// Starts to draw `lanes` of `env` as they are now; they may go on meanwhile.
+    ///
+    /// # Errors
+    /// As [`Renderer::submit`].
+    pub fn glance(
+        &mut self,
+        env: &dyn TruthSource,
+        lanes: &[usize],
+        channels: Channels,
+    ) -> Result<(), RenderError> {
         self.poses.resize_with(lanes.len().max(self.poses.len()), Vec::new);
         for (poses, lane) in self.poses.iter_mut().zip(lanes) {
             poses.clear();
@@ -38,7 +52,15 @@ impl Eyes {
         }
         let views: Vec<_> =
             lanes.iter().zip(&self.poses).map(|(lane, poses)| View::new(env.scene(*lane), poses)).collect();
-        self.renderer.render(&views, channels, &mut self.frames)?;
+        self.renderer.submit(&views, channels)
+    }
+
+    /// Waits for what the first glance began that was not seen yet.
+    ///
+    /// # Errors
+    /// As [`Renderer::collect`].
+    pub fn see(&mut self) -> Result<&mut Frames, RenderError> {
+        self.renderer.collect(&mut self.frames)?;
         Ok(&mut self.frames)
     }
 }

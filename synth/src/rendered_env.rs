@@ -4,12 +4,18 @@ use worldstep_env::{
 };
 
 use crate::eyes::Eyes;
-use crate::render::{Channels, RenderConfig, RenderError, Renderer};
+use crate::render::{Channels, Frames, RenderConfig, RenderError, Renderer};
 
 /// Most tiles of one pass; more lanes than this take several passes.
 const TILES_MAX: usize = 1024;
 
+/// Fewest lanes of a step that is done in two halves: with fewer, two passes cost more than waiting.
+const HALVES_LANES_MIN: usize = 16;
+
 /// A truth environment that is seen instead of told: observations are rgb images, everything else is the inner one's.
+///
+/// A step of many lanes is done in two halves: while the first half is drawn, the second half's physics goes on. What
+/// comes out is the same bit for bit, as lanes know nothing of each other.
 ///
 /// # Shapes
 /// Observations are `uint8`, `num_envs × height × width × 3`.
@@ -19,6 +25,7 @@ pub struct RenderedVectorEnv<E> {
     spec: EnvSpec,
     batch: Batch,
     image_len: usize,
+    /// Lanes that are drawn.
     masked: Vec<usize>,
 }
 
@@ -50,27 +57,80 @@ impl<E: TruthSource> RenderedVectorEnv<E> {
 
     /// Brings rows and images of the lanes where `mask` is true up to date.
     fn observe(&mut self, mask: &[bool]) -> Result<(), EnvError> {
+        self.copy_rows();
+        self.masked.clear();
+        self.masked.extend(lanes_of(mask));
+        let frames = self.eyes.look(&self.inner, &self.masked, Channels::Rgb).map_err(engine)?;
+        if self.masked.len() == mask.len()
+            && let Buffer::U8(observations) = &mut self.batch.observations
+        {
+            std::mem::swap(observations, &mut frames.rgb);
+            return Ok(());
+        }
+        copy_images(&mut self.batch, self.image_len, &self.masked, frames);
+        Ok(())
+    }
+
+    /// What the inner environment says of its lanes, all but observations.
+    fn copy_rows(&mut self) {
         let inner = self.inner.batch();
         self.batch.rewards.clone_from(&inner.rewards);
         self.batch.terminated.clone_from(&inner.terminated);
         self.batch.truncated.clone_from(&inner.truncated);
         self.batch.info.clone_from(&inner.info);
+    }
+
+    /// Whether the lanes of `mask` can be stepped in halves. A lane that can't be stepped at all must be found before
+    /// any other one is: an action that does not fit is found with the first half, as all of them are looked at each
+    /// time, and what else could be wrong is ruled out here.
+    fn steps_in_halves(&self, mask: &[bool]) -> bool {
+        mask.len() == self.num_envs()
+            && lanes_of(mask).count() >= HALVES_LANES_MIN
+            && self.inner.autoreset_mode() == AutoresetMode::NextStep
+            && lanes_of(mask).all(|lane| self.inner.episode(lane) > 0)
+    }
+
+    /// Steps the lanes of `mask`, and draws the first half of them while the second one is stepped.
+    fn step_in_halves(&mut self, actions: &Buffer, mask: &[bool]) -> Result<(), EnvError> {
         self.masked.clear();
-        self.masked.extend(mask.iter().enumerate().filter(|(_, masked)| **masked).map(|(lane, _)| lane));
-        let frames = self
-            .eyes
-            .look(&self.inner, &self.masked, Channels::Rgb)
-            .map_err(|error| EnvError::Engine { message: error.to_string() })?;
-        let Buffer::U8(observations) = &mut self.batch.observations else { return Ok(()) };
-        if self.masked.len() == mask.len() {
-            std::mem::swap(observations, &mut frames.rgb);
-            return Ok(());
-        }
-        for (lane, image) in self.masked.iter().zip(frames.rgb.chunks_exact(self.image_len)) {
-            observations[lane * self.image_len..(lane + 1) * self.image_len].copy_from_slice(image);
-        }
+        self.masked.extend(lanes_of(mask));
+        let half = self.masked.len() / 2;
+        let (mut first, mut second) = (mask.to_vec(), mask.to_vec());
+        first[self.masked[half]..].fill(false);
+        second[..self.masked[half]].fill(false);
+        self.inner.step(actions, &first)?;
+        self.eyes.glance(&self.inner, &self.masked[..half], Channels::Rgb).map_err(engine)?;
+        let stepped = self.inner.step(actions, &second);
+        let glanced = match &stepped {
+            Ok(()) => self.eyes.glance(&self.inner, &self.masked[half..], Channels::Rgb).map_err(engine),
+            Err(_) => Ok(()),
+        };
+        // What was begun is taken, or the next step would get it.
+        let frames = self.eyes.see().map_err(engine)?;
+        copy_images(&mut self.batch, self.image_len, &self.masked[..half], frames);
+        stepped.and(glanced)?;
+        let frames = self.eyes.see().map_err(engine)?;
+        copy_images(&mut self.batch, self.image_len, &self.masked[half..], frames);
+        self.copy_rows();
         Ok(())
     }
+}
+
+/// Lanes where `mask` is true.
+fn lanes_of(mask: &[bool]) -> impl Iterator<Item = usize> {
+    mask.iter().enumerate().filter(|(_, masked)| **masked).map(|(lane, _)| lane)
+}
+
+/// Puts the images of `frames` where `lanes` have theirs.
+fn copy_images(batch: &mut Batch, image_len: usize, lanes: &[usize], frames: &Frames) {
+    let Buffer::U8(observations) = &mut batch.observations else { return };
+    for (lane, image) in lanes.iter().zip(frames.rgb.chunks_exact(image_len)) {
+        observations[lane * image_len..(lane + 1) * image_len].copy_from_slice(image);
+    }
+}
+
+fn engine(error: RenderError) -> EnvError {
+    EnvError::Engine { message: error.to_string() }
 }
 
 impl<E: TruthSource> VectorEnv for RenderedVectorEnv<E> {
@@ -92,6 +152,9 @@ impl<E: TruthSource> VectorEnv for RenderedVectorEnv<E> {
     }
 
     fn step(&mut self, actions: &Buffer, mask: &[bool]) -> Result<(), EnvError> {
+        if self.steps_in_halves(mask) {
+            return self.step_in_halves(actions, mask);
+        }
         self.inner.step(actions, mask)?;
         self.observe(mask)
     }

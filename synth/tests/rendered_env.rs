@@ -6,7 +6,7 @@ use worldstep_env::registry::TASKS;
 use worldstep_env::{
     AutoresetMode, Buffer, EnvError, TruthSource as _, TruthVectorEnv, VectorEnv, make_truth,
 };
-use worldstep_synth::RenderedVectorEnv;
+use worldstep_synth::{Channels, Frames, RenderConfig, RenderedVectorEnv, Renderer, View};
 
 fn rendered(id: &str, lanes: usize, mode: AutoresetMode) -> Result<Box<dyn VectorEnv>, EnvError> {
     let truth = make_truth(id, lanes, mode)?;
@@ -44,4 +44,69 @@ fn only_masked_lanes_get_new_images() {
     let mut state = Vec::new();
     env.state(0, &mut state);
     assert_eq!(state.len(), 8);
+}
+
+/// Drawn by itself after the step, lane by lane.
+fn drawn_apart(truth: &TruthVectorEnv, renderer: &mut Renderer) -> Vec<u8> {
+    let mut frames = Frames::default();
+    (0..truth.num_envs())
+        .flat_map(|lane| {
+            let mut poses = Vec::new();
+            truth.poses(lane, &mut poses);
+            renderer.render(&[View::new(truth.scene(lane), &poses)], Channels::Rgb, &mut frames).unwrap();
+            frames.rgb.clone()
+        })
+        .collect()
+}
+
+#[test]
+fn what_is_stepped_and_drawn_in_halves_is_what_is_stepped_and_then_drawn() {
+    const LANES: usize = 21;
+    let make = || make_truth("CatchBehindScreen-v0", LANES, AutoresetMode::NextStep).unwrap();
+    let mut seen = RenderedVectorEnv::new(make(), 64, 64).unwrap();
+    let mut truth = make();
+    let mut renderer = Renderer::new(RenderConfig { tiles: 1, width: 64, height: 64 }).unwrap();
+    seen.reset_all(Some(3)).unwrap();
+    truth.reset_all(Some(3)).unwrap();
+    for step in 0..70 {
+        // All lanes long enough for episodes to end, then some of them.
+        let mask: Vec<_> = (0..LANES).map(|lane| step < 66 || lane % 7 != 0).collect();
+        let actions = Buffer::I64((0..LANES).map(|lane| ((lane + step) % 3) as i64).collect());
+        seen.step(&actions, &mask).unwrap();
+        truth.step(&actions, &mask).unwrap();
+        let (seen, told) = (seen.batch(), truth.batch());
+        assert_eq!((&seen.rewards, &seen.terminated), (&told.rewards, &told.terminated), "step {step}");
+        assert_eq!((&seen.truncated, &seen.info), (&told.truncated, &told.info), "step {step}");
+        if step % 16 == 5 || step > 67 {
+            let apart = drawn_apart(&truth, &mut renderer);
+            assert!(seen.observations.as_u8().unwrap() == apart, "images of step {step}");
+        }
+    }
+    assert!(truth.episode(1) > 1, "no episode ended");
+}
+
+#[test]
+fn nothing_is_stepped_if_any_lane_cannot_be() {
+    const LANES: usize = 20;
+    for (mode, last_action) in
+        [(AutoresetMode::NextStep, 1), (AutoresetMode::NextStep, 9), (AutoresetMode::Disabled, 1)]
+    {
+        let truth = make_truth("CatchBehindScreen-v0", LANES, mode).unwrap();
+        let mut env: RenderedVectorEnv<TruthVectorEnv> = RenderedVectorEnv::new(truth, 64, 64).unwrap();
+        // The last lane was never started, or its action is not one.
+        let started: Vec<_> = (0..LANES).map(|lane| last_action == 9 || lane + 1 < LANES).collect();
+        env.reset(&[Some(1); LANES], &started).unwrap();
+        let state = |env: &RenderedVectorEnv<TruthVectorEnv>| env.save_lane(0).unwrap();
+        let before = (state(&env), env.batch().clone());
+        let mut actions = vec![1; LANES];
+        actions[LANES - 1] = last_action;
+        let refused = env.step_all(&Buffer::I64(actions));
+        assert!(
+            matches!(refused, Err(EnvError::NeedsReset { lane: 19 } | EnvError::Action { .. })),
+            "{refused:?}"
+        );
+        assert!(before == (state(&env), env.batch().clone()));
+        // And the next step is as any other.
+        env.step(&Buffer::I64(vec![1; LANES]), &started).unwrap();
+    }
 }

@@ -73,6 +73,14 @@ pub enum RenderError {
         /// Most that may.
         limit: usize,
     },
+    /// The driver takes a shader, a pipeline or a command for a wrong one.
+    #[error(
+        "the graphics driver refuses what it is to draw with: {reason}; this is a fault of Worldstep, please report it"
+    )]
+    Refused {
+        /// What the driver said.
+        reason: String,
+    },
     /// The driver failed while drawing.
     #[error("the graphics driver failed while drawing: {reason}; start the program again")]
     Device {

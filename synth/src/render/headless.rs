@@ -8,7 +8,7 @@ use bevy::prelude::{Mut, Resource};
 use bevy::render::error_handler::{RenderErrorHandler, RenderErrorPolicy};
 use bevy::render::render_resource::{Buffer, MapMode, PollType};
 use bevy::render::renderer::{RenderAdapterInfo, RenderDevice};
-use bevy::render::settings::RenderCreation;
+use bevy::render::settings::{RenderCreation, RenderResources};
 use bevy::render::{RenderApp, RenderPlugin};
 use bevy::time::TimePlugin;
 use bevy::transform::TransformPlugin;
@@ -16,8 +16,10 @@ use bevy::window::{ExitCondition, WindowPlugin};
 use crossbeam::channel::{Receiver, bounded};
 
 use super::device::open_device;
+use super::faults::Faults;
 use super::pass::{TilePass, TilePlugin};
 use super::pictures::Pictures;
+use super::pipelines::tile_shader;
 use super::readback::Readback;
 use super::targets::SAMPLES_ACROSS;
 use super::tile_batch::TileBatch;
@@ -38,6 +40,7 @@ pub struct Headless {
     device: RenderDevice,
     atlas: Atlas,
     is_processor: bool,
+    faults: Faults,
 }
 
 /// A pass that was handed to the device.
@@ -53,6 +56,17 @@ pub struct Submitted {
 impl Headless {
     pub fn new(config: &RenderConfig, pictures: Pictures) -> Result<Self, RenderError> {
         let resources = open_device()?;
+        let shader = tile_shader(resources.0.features());
+        Self::with_shader(config, pictures, resources, shader)
+    }
+
+    fn with_shader(
+        config: &RenderConfig,
+        pictures: Pictures,
+        resources: RenderResources,
+        shader: String,
+    ) -> Result<Self, RenderError> {
+        let faults = Faults::default();
         let device = resources.0.clone();
         let limit = device.limits().max_texture_dimension_2d / SAMPLES_ACROSS;
         let is_processor = resources.2.device_type == wgpu::DeviceType::Cpu;
@@ -78,7 +92,7 @@ impl Headless {
             ImagePlugin::default(),
             MeshPlugin,
             CameraPlugin,
-            TilePlugin { atlas, pictures },
+            TilePlugin { atlas, pictures, shader, faults: faults.clone() },
         ));
         app.insert_resource(RenderErrorHandler(|error, main_world, _| {
             main_world.insert_resource(DeviceFault(format!("{:?} {}", error.ty, error.description)));
@@ -89,7 +103,7 @@ impl Headless {
         app.finish();
         app.cleanup();
         let apps = std::mem::take(app.sub_apps_mut());
-        let mut headless = Self { apps, device, atlas, is_processor };
+        let mut headless = Self { apps, device, atlas, is_processor, faults };
         // Bevy's render world starts up during the first update.
         headless.update()?;
         Ok(headless)
@@ -152,9 +166,62 @@ impl Headless {
     /// One frame of Bevy's.
     fn update(&mut self) -> Result<(), RenderError> {
         self.apps.update();
+        self.faults.check()?;
         match self.apps.main.world().get_resource::<DeviceFault>() {
             Some(DeviceFault(reason)) => Err(RenderError::Device { reason: reason.clone() }),
             None => Ok(()),
         }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use bevy::ecs::prelude::{IntoScheduleConfigs as _, Res};
+    use bevy::render::render_resource::{ShaderModuleDescriptor, ShaderSource};
+    use bevy::render::renderer::{RenderGraph, RenderGraphSystems};
+
+    use super::*;
+
+    const CONFIG: RenderConfig = RenderConfig { tiles: 1, width: 16, height: 16 };
+
+    fn reason(result: Result<impl Sized, RenderError>) -> String {
+        match result {
+            Err(RenderError::Refused { reason }) => reason,
+            Err(other) => panic!("{other}"),
+            Ok(_) => panic!("nothing was refused"),
+        }
+    }
+
+    #[test]
+    fn a_shader_that_the_driver_refuses_is_an_error_at_the_start() {
+        let started = |change: &dyn Fn(String) -> String| {
+            let resources = open_device().unwrap();
+            let shader = change(tile_shader(resources.0.features()));
+            Headless::with_shader(&CONFIG, Pictures::default(), resources, shader).map(|_| ())
+        };
+        assert!(started(&|shader| shader).is_ok());
+        let broken = reason(started(&|shader| shader + "fn broken() -> f32 { return missing; }"));
+        assert!(broken.contains("missing"), "{broken}");
+        // Every function is right, but one that a pipeline asks for is not there.
+        let renamed = reason(started(&|shader| shader.replace("fn shade_facet(", "fn shade_facets(")));
+        assert!(renamed.contains("shade_facet"), "{renamed}");
+    }
+
+    #[test]
+    fn what_is_refused_while_drawing_is_an_error_of_that_very_pass() {
+        // As pipelines are that are made when they are first needed.
+        fn refused(device: Res<'_, RenderDevice>) {
+            device.create_and_validate_shader_module(ShaderModuleDescriptor {
+                label: None,
+                source: ShaderSource::Wgsl("fn broken() -> f32 { return missing; }".into()),
+            });
+        }
+        let mut headless = Headless::new(&CONFIG, Pictures::default()).unwrap();
+        let label = bevy::app::AppLabel::intern(&RenderApp);
+        let render_app = headless.apps.sub_apps.get_mut(&label).unwrap();
+        render_app.add_systems(RenderGraph, refused.in_set(RenderGraphSystems::Render));
+        let drawn = headless.submit(TileBatch::default(), None);
+        assert!(reason(drawn).contains("missing"));
     }
 }

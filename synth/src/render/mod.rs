@@ -14,6 +14,7 @@ mod bounding_sphere;
 mod camera_frame;
 mod device;
 mod error;
+mod faults;
 mod frames;
 mod full_pass;
 mod full_pipelines;

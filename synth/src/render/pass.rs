@@ -11,6 +11,7 @@ use bevy::render::renderer::{
 use bevy::render::{ExtractSchedule, MainWorld, RenderApp};
 
 use super::Atlas;
+use super::faults::Faults;
 use super::full_pass::FullPass;
 use super::label_pass::LabelPass;
 use super::pictures::Pictures;
@@ -30,6 +31,9 @@ pub const INSTANCES_AT_FIRST: usize = 1024;
 pub struct TilePlugin {
     pub atlas: Atlas,
     pub pictures: Pictures,
+    /// The source of the shader, see [`tile_shader`](super::pipelines::tile_shader).
+    pub shader: String,
+    pub faults: Faults,
 }
 
 /// The pass and all that it owns on the GPU, in the render world.
@@ -73,7 +77,10 @@ impl Plugin for TilePlugin {
     fn finish(&self, app: &mut App) {
         if let Some(render_app) = app.get_sub_app_mut(RenderApp) {
             let device = render_app.world().resource::<RenderDevice>();
-            let pass = TilePass::new(device, self.atlas, self.pictures.clone());
+            // Bevy has begun to listen by now.
+            self.faults.watch(device);
+            let shader = Shader::new(device, &self.shader);
+            let pass = TilePass::new(device, &shader, self.atlas, self.pictures.clone());
             render_app.insert_resource(pass);
         }
     }
@@ -120,9 +127,8 @@ fn draw_tiles(
 }
 
 impl TilePass {
-    fn new(device: &RenderDevice, atlas: Atlas, pictures: Pictures) -> Self {
-        let shader = Shader::new(device);
-        let pipelines = Pipelines::new(device, &shader);
+    fn new(device: &RenderDevice, shader: &Shader, atlas: Atlas, pictures: Pictures) -> Self {
+        let pipelines = Pipelines::new(device, shader);
         let layout = [atlas.columns, atlas.rows, atlas.tile_width, atlas.tile_height];
         let atlas_uniform = device.create_buffer_with_data(&BufferInitDescriptor {
             label: Some("atlas"),
@@ -141,7 +147,7 @@ impl TilePass {
         Self {
             resolve: Resolve::new(device, &color.samples),
             color,
-            label: LabelPass::new(device, &shader, &pipelines.bindings),
+            label: LabelPass::new(device, shader, &pipelines.bindings),
             atlas,
             pipelines,
             atlas_uniform,

@@ -38,10 +38,11 @@ pub struct Entries {
 }
 
 impl Shader {
-    pub fn new(device: &RenderDevice) -> Self {
+    /// Compiles `source`; what is wrong with it is told by [`Faults`](super::faults::Faults).
+    pub fn new(device: &RenderDevice, source: &str) -> Self {
         Self(device.create_and_validate_shader_module(ShaderModuleDescriptor {
             label: Some("tiles"),
-            source: ShaderSource::Wgsl(shader_source(device.features()).into()),
+            source: ShaderSource::Wgsl(source.into()),
         }))
     }
 }
@@ -100,7 +101,7 @@ impl ProxyMesh {
 
 /// The shader, with its clip planes where the driver has them. They only save work: fragments outside their tile are
 /// dropped either way.
-fn shader_source(features: WgpuFeatures) -> String {
+pub fn tile_shader(features: WgpuFeatures) -> String {
     let source = concat!(
         include_str!("geometry.wgsl"),
         include_str!("triangles.wgsl"),
