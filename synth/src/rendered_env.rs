@@ -9,8 +9,9 @@ use crate::render::{Channels, Frames, RenderConfig, RenderError, Renderer};
 /// Most tiles of one pass; more lanes than this take several passes.
 const TILES_MAX: usize = 1024;
 
-/// Fewest lanes of a step that is done in two halves: with fewer, two passes cost more than waiting.
-const HALVES_LANES_MIN: usize = 16;
+/// Fewest lanes of a step that is done in two halves. A half then fills a pass of a software driver at 64×64 pixels;
+/// with fewer, two passes cost more there than waiting.
+const HALVES_LANES_MIN: usize = 128;
 
 /// A truth environment that is seen instead of told: observations are rgb images, everything else is the inner one's.
 ///

@@ -61,7 +61,7 @@ fn drawn_apart(truth: &TruthVectorEnv, renderer: &mut Renderer) -> Vec<u8> {
 
 #[test]
 fn what_is_stepped_and_drawn_in_halves_is_what_is_stepped_and_then_drawn() {
-    const LANES: usize = 21;
+    const LANES: usize = 150;
     let make = || make_truth("CatchBehindScreen-v0", LANES, AutoresetMode::NextStep).unwrap();
     let mut seen = RenderedVectorEnv::new(make(), 64, 64).unwrap();
     let mut truth = make();
@@ -87,7 +87,7 @@ fn what_is_stepped_and_drawn_in_halves_is_what_is_stepped_and_then_drawn() {
 
 #[test]
 fn nothing_is_stepped_if_any_lane_cannot_be() {
-    const LANES: usize = 20;
+    const LANES: usize = 128;
     for (mode, last_action) in
         [(AutoresetMode::NextStep, 1), (AutoresetMode::NextStep, 9), (AutoresetMode::Disabled, 1)]
     {
@@ -102,7 +102,7 @@ fn nothing_is_stepped_if_any_lane_cannot_be() {
         actions[LANES - 1] = last_action;
         let refused = env.step_all(&Buffer::I64(actions));
         assert!(
-            matches!(refused, Err(EnvError::NeedsReset { lane: 19 } | EnvError::Action { .. })),
+            matches!(refused, Err(EnvError::NeedsReset { lane: 127 } | EnvError::Action { .. })),
             "{refused:?}"
         );
         assert!(before == (state(&env), env.batch().clone()));
