@@ -12,11 +12,12 @@ mod dream;
 mod env;
 mod render;
 mod render_peer;
+mod render_stage;
 
 pub use bridge::bridge;
 pub use dream::dream;
 pub use env::env;
-pub use render::render;
+pub use render::{RenderBench, render};
 
 /// One measured figure.
 #[derive(Debug, Serialize)]
@@ -60,16 +61,25 @@ impl Report {
 impl Report {
     /// The rows as lines of text.
     pub fn table(&self) -> String {
-        let mut out = format!("{} cores, {}\n", self.machine["cores"], self.machine["cpu"]);
-        for row in &self.rows {
-            let case = row.case.as_object().into_iter().flatten();
-            let case: Vec<_> = case
-                .map(|(_, value)| value.as_str().map_or_else(|| value.to_string(), str::to_owned))
-                .collect();
-            let peer = row.peer.as_ref().map_or(String::new(), |peer| format!(" · {peer}"));
-            out += &format!("{:>12.1} {:12} {}{peer}\n", row.value, row.unit, case.join(" · "));
-        }
+        let mut out = self.heading();
+        self.rows.iter().for_each(|row| out += &row.line());
         out
+    }
+
+    /// The machine, as a line of text.
+    pub fn heading(&self) -> String {
+        format!("{} cores, {}\n", self.machine["cores"], self.machine["cpu"])
+    }
+}
+
+impl Row {
+    /// The row as a line of text.
+    pub fn line(&self) -> String {
+        let case = self.case.as_object().into_iter().flatten();
+        let case: Vec<_> =
+            case.map(|(_, value)| value.as_str().map_or_else(|| value.to_string(), str::to_owned)).collect();
+        let peer = self.peer.as_ref().map_or(String::new(), |peer| format!(" · {peer}"));
+        format!("{:>12.1} {:12} {}{peer}\n", self.value, self.unit, case.join(" · "))
     }
 }
 

@@ -1,172 +1,134 @@
-use std::path::Path;
-use std::time::{Duration, Instant};
+use std::path::PathBuf;
+use std::time::Duration;
 
-use serde_json::{Value, json};
-use worldstep_env::{
-    AutoresetMode, EnvError, Light, Pose, Scene, TruthSource as _, VectorEnv as _, make_truth,
-};
-use worldstep_synth::{Channels, Frames, RenderConfig, RenderedVectorEnv, Renderer, View};
+use serde_json::json;
+use worldstep_env::{AutoresetMode, EnvError, make_truth};
+use worldstep_synth::{Channels, RenderedVectorEnv};
 
 use super::render_peer::MuJoCo;
+use super::render_stage::{LIGHTS, Stage, Worlds};
 use super::{Row, env_steps_per_s, steps_row};
 
 const TASK: &str = "CatchBehindScreen-v0";
-const TILES: [usize; 6] = [1, 16, 64, 256, 1024, 4096];
-const SIZES: [u32; 3] = [64, 128, 256];
 const CHANNELS: [(Channels, &str); 3] =
     [(Channels::Rgb, "rgb"), (Channels::Labels, "labels"), (Channels::All, "all")];
-const LIGHTS: [&str; 2] = ["plain", "full"];
-/// A cell that needs longer than this to draw all its tiles once is skipped, by name.
-const CELL_SECONDS_MAX: f64 = 20.0;
-/// So is one whose frames are larger than this.
-const FRAME_BYTES_MAX: usize = 4 << 30;
+/// Tiles that are drawn beside a peer.
+const PEER_TILES: usize = 64;
+/// Largest side of a tile that is.
+const PEER_SIZE_MAX: u32 = 128;
 /// Turns that the renderer and its peer take.
 const PEER_ROUNDS: usize = 5;
 
-/// The renderer alone (views/s over tiles, sizes, channels and light), then truth with pixel observations; with
-/// `peers`, a Python that has MuJoCo, also MuJoCo's renderer on an equal scene, in turns with this one.
+/// What is measured of the renderer.
+#[derive(Clone, Debug)]
+pub struct RenderBench {
+    /// Time of a row.
+    pub time: Duration,
+    /// Views that are drawn in turn.
+    pub tiles: Vec<usize>,
+    /// Sides of a view, pixels.
+    pub sizes: Vec<u32>,
+    /// A Python that has MuJoCo, if that is to draw an equal scene in turns with this renderer.
+    pub peers: Option<PathBuf>,
+}
+
+impl Default for RenderBench {
+    /// The whole grid without peers, which takes a software driver about five minutes.
+    fn default() -> Self {
+        Self {
+            time: Duration::from_secs(2),
+            tiles: vec![1, 16, 64, 256, 1024, 4096],
+            sizes: vec![64, 128, 256],
+            peers: None,
+        }
+    }
+}
+
+/// The renderer alone (views/s over tiles, sizes, light and channels), then truth with pixel observations, then peers;
+/// `show` gets each row as it is measured.
 ///
 /// # Errors
-/// Whatever the renderer or the environments say.
-pub fn render(time: Duration, peers: Option<&Path>) -> Result<Vec<Row>, EnvError> {
+/// Whatever the renderer or the environments say, but for what does not fit this driver: that is a row too.
+pub fn render(bench: &RenderBench, show: &mut dyn FnMut(&Row)) -> Result<Vec<Row>, EnvError> {
     let mut rows = Vec::new();
-    for size in SIZES {
-        let mut slowest = [[0.0_f64; CHANNELS.len()]; LIGHTS.len()];
-        for tiles in TILES {
-            cells(&mut rows, (tiles, size), time, &mut slowest)?;
+    let mut push = |row: Row| {
+        show(&row);
+        rows.push(row);
+    };
+    for tiles in &bench.tiles {
+        let worlds = Worlds::new(TASK, *tiles)?;
+        for size in &bench.sizes {
+            cells(&worlds, *size, bench.time, &mut push);
         }
     }
     for envs in [1, 64, 256] {
         let truth = make_truth(TASK, envs, AutoresetMode::NextStep)?;
         let mut env = RenderedVectorEnv::new(truth, 64, 64).map_err(engine)?;
-        let value = env_steps_per_s(&mut env, time)?;
+        let value = env_steps_per_s(&mut env, bench.time)?;
         let case =
             json!({ "task": TASK, "engine": "truth", "obs": "rgb", "envs": envs, "transport": "inprocess" });
-        rows.push(steps_row(case, value));
+        push(steps_row(case, value));
     }
-    if let Some(python) = peers {
-        peer_rows(&mut rows, python, time)?;
-    }
+    peer_rows(bench, &mut push)?;
     Ok(rows)
 }
 
-/// All channels and lights of `tiles` tiles; `seconds_per_view` is what each took with fewer tiles, 0 if unknown.
-fn cells(
-    rows: &mut Vec<Row>,
-    (tiles, size): (usize, u32),
-    time: Duration,
-    seconds_per_view: &mut [[f64; CHANNELS.len()]; LIGHTS.len()],
-) -> Result<(), EnvError> {
-    let mut stage: Option<Stage> = None;
+/// All channels and lights of `worlds` in tiles of one size; what this driver has no room for is skipped by name.
+fn cells(worlds: &Worlds, size: u32, time: Duration, push: &mut dyn FnMut(Row)) {
+    let mut ready: Option<Stage<'_>> = None;
     for (light, light_name) in LIGHTS.into_iter().enumerate() {
-        for (channel, (channels, channel_name)) in CHANNELS.into_iter().enumerate() {
-            let case = |device: &str| {
-                json!({
-                    "task": TASK, "tiles": tiles, "size": size, "device": device, "channels": channel_name,
-                    "light": light_name,
-                })
+        for (channels, channel_name) in CHANNELS {
+            let measured = ready.take().map_or_else(|| Stage::new(worlds, size), Ok).and_then(|mut stage| {
+                let value = stage.views_per_s(channels, light, time)?;
+                Ok((value, stage))
+            });
+            let mut case = json!({
+                "task": TASK, "tiles": worlds.poses.len(), "size": size, "channels": channel_name,
+                "light": light_name,
+            });
+            let (metric, value) = match measured {
+                Ok((value, stage)) => {
+                    case["device"] = stage.adapter_name().into();
+                    ready = Some(stage);
+                    ("views_per_s", value)
+                }
+                Err(reason) => {
+                    case["skipped"] = reason.to_string().into();
+                    ("skipped", 0.0)
+                }
             };
-            let expected = tiles as f64 * seconds_per_view[light][channel];
-            let bytes = tiles * (size * size) as usize * frame_bytes(channels);
-            if expected > CELL_SECONDS_MAX || bytes > FRAME_BYTES_MAX {
-                let unit = "s expected";
-                rows.push(Row { case: case("none"), metric: "skipped", value: expected, unit, peer: None });
-                continue;
-            }
-            let stage = match &mut stage {
-                Some(stage) => stage,
-                None => stage.insert(Stage::new(tiles, size)?),
-            };
-            let value = stage.views_per_s(channels, light_name == "full", time)?;
-            seconds_per_view[light][channel] = 1.0 / value;
-            let case = case(stage.renderer.adapter_name());
-            rows.push(Row { case, metric: "views_per_s", value, unit: "views/s", peer: None });
+            push(Row { case, metric, value, unit: "views/s", peer: None });
         }
-    }
-    Ok(())
-}
-
-/// Bytes of a pixel of all images.
-fn frame_bytes(channels: Channels) -> usize {
-    match channels {
-        Channels::Rgb => 3,
-        Channels::Labels => 11,
-        Channels::All => 51,
-    }
-}
-
-/// Worlds to draw, and what draws them.
-struct Stage {
-    renderer: Renderer,
-    scenes: [Vec<Scene>; LIGHTS.len()],
-    poses: Vec<Vec<Pose>>,
-    frames: Frames,
-}
-
-impl Stage {
-    fn new(tiles: usize, size: u32) -> Result<Self, EnvError> {
-        let mut worlds = make_truth(TASK, tiles, AutoresetMode::NextStep)?;
-        worlds.reset_all(Some(0))?;
-        let mut poses = vec![Vec::new(); tiles];
-        poses.iter_mut().enumerate().for_each(|(lane, poses)| worlds.poses(lane, poses));
-        let plain: Vec<_> = (0..tiles).map(|lane| worlds.scene(lane).clone()).collect();
-        // All of the lane lies within its shadows' reach.
-        let light = Light { shadow_center: plain[0].camera.target, shadow_radius: 3.5, ..Light::default() };
-        let full = plain.iter().map(|scene| Scene { light: Some(light), ..scene.clone() }).collect();
-        let config = RenderConfig { tiles, width: size, height: size };
-        let renderer = Renderer::new(config).map_err(engine)?;
-        Ok(Self { renderer, scenes: [plain, full], poses, frames: Frames::default() })
-    }
-
-    /// Views/s, after one pass that is not counted.
-    fn views_per_s(&mut self, channels: Channels, full: bool, time: Duration) -> Result<f64, EnvError> {
-        let scenes = self.scenes[usize::from(full)].iter();
-        let views: Vec<_> = scenes
-            .zip(&self.poses)
-            .map(|(scene, poses)| {
-                let view = View::new(scene, poses);
-                // Flow costs the same wherever things go.
-                View { next: Some(view.now), previous: Some(view.now), ..view }
-            })
-            .collect();
-        self.renderer.render(&views, channels, &mut self.frames).map_err(engine)?;
-        let (start, mut drawn) = (Instant::now(), 0);
-        while drawn == 0 || start.elapsed() < time {
-            self.renderer.render(&views, channels, &mut self.frames).map_err(engine)?;
-            drawn += views.len();
-        }
-        Ok(drawn as f64 / start.elapsed().as_secs_f64())
     }
 }
 
 /// MuJoCo and this renderer in turns: the rates of both, and the median of their ratios.
-fn peer_rows(rows: &mut Vec<Row>, python: &Path, time: Duration) -> Result<(), EnvError> {
-    const TILES: usize = 64;
-    let turn = time / PEER_ROUNDS as u32;
-    for size in [64, 128] {
-        let mut stage = Stage::new(TILES, size)?;
-        let mut peer = MuJoCo::fastest(python, &stage.scenes[0][0], &stage.poses[0])?;
-        for light in LIGHTS {
-            let full = light == "full";
+fn peer_rows(bench: &RenderBench, push: &mut dyn FnMut(Row)) -> Result<(), EnvError> {
+    let Some(python) = &bench.peers else { return Ok(()) };
+    let turn = bench.time / PEER_ROUNDS as u32;
+    let worlds = Worlds::new(TASK, PEER_TILES)?;
+    let mut peer = MuJoCo::fastest(python, &worlds.scenes[0][0], &worlds.poses[0])?;
+    for size in bench.sizes.iter().copied().filter(|size| *size <= PEER_SIZE_MAX) {
+        let mut stage = Stage::new(&worlds, size)?;
+        for (light, light_name) in LIGHTS.into_iter().enumerate() {
             let (mut ours, mut theirs, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
             for _ in 0..PEER_ROUNDS {
-                ours.push(stage.views_per_s(Channels::Rgb, full, turn)?);
-                theirs.push(peer.views_per_s(size, full, turn.as_secs_f64())?);
+                ours.push(stage.views_per_s(Channels::Rgb, light, turn)?);
+                theirs.push(peer.views_per_s(size, light > 0, turn.as_secs_f64())?);
                 ratios.push(ours[ours.len() - 1] / theirs[theirs.len() - 1]);
             }
-            let case = |tiles: usize, device: &str| -> Value {
-                json!({
+            let mut row = |(tiles, device): (usize, &str), metric, (value, unit), peer| {
+                let case = json!({
                     "task": TASK, "tiles": tiles, "size": size, "device": device, "channels": "rgb",
-                    "light": light, "turns": PEER_ROUNDS,
-                })
+                    "light": light_name, "turns": PEER_ROUNDS,
+                });
+                push(Row { case, metric, value, unit, peer });
             };
-            let device = stage.renderer.adapter_name();
-            let metric = "views_per_s";
+            let (ours_is, theirs_is) = ((PEER_TILES, stage.adapter_name()), (1, peer.backend));
             let name = Some(peer.name.clone());
-            let row = |case, metric, value, unit, peer| Row { case, metric, value, unit, peer };
-            rows.push(row(case(TILES, device), metric, median(ours), "views/s", None));
-            rows.push(row(case(1, peer.backend), metric, median(theirs), "views/s", name.clone()));
-            rows.push(row(case(TILES, device), "views_per_s_ratio", median(ratios), "times", name));
+            row(ours_is, "views_per_s", (median(ours), "views/s"), None);
+            row(theirs_is, "views_per_s", (median(theirs), "views/s"), name.clone());
+            row(ours_is, "views_per_s_ratio", (median(ratios), "times"), name);
         }
     }
     Ok(())

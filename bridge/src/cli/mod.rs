@@ -224,6 +224,12 @@ struct BenchArgs {
     /// Seconds for each row.
     #[arg(long, default_value_t = 2.0)]
     seconds: f64,
+    /// Numbers of views that the renderer draws in turn, for instance 64,1024; the whole grid if not given.
+    #[arg(long, value_delimiter = ',', value_parser = clap::value_parser!(u32).range(1..=4096))]
+    tiles: Vec<u32>,
+    /// Sides of the views that the renderer draws, pixels; the whole grid if not given.
+    #[arg(long, value_delimiter = ',', value_parser = clap::value_parser!(u32).range(1..))]
+    sizes: Vec<u32>,
     /// Measures other projects' renderers too, in turns with this one, with the Python that has them.
     #[arg(long, value_name = "PYTHON", num_args = 0..=1, default_missing_value = ".venv-mujoco/bin/python")]
     peers: Option<PathBuf>,

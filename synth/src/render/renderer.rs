@@ -47,7 +47,6 @@ pub const SUBMISSIONS_MAX: usize = 4;
 pub struct Renderer {
     config: RenderConfig,
     adapter_name: String,
-    /// Views of one pass: as many tiles as were asked for, or fit.
     pass_views: usize,
     requests: Option<Sender<Work>>,
     replies: Receiver<Result<Submitted, RenderError>>,
@@ -121,6 +120,11 @@ impl Renderer {
     /// Size of what is drawn at once.
     pub fn config(&self) -> RenderConfig {
         self.config
+    }
+
+    /// Views of one pass: as many tiles as were asked for, or fit.
+    pub fn pass_views(&self) -> usize {
+        self.pass_views
     }
 
     /// Name of the driver that draws, for instance `llvmpipe (LLVM 19.1.7, 256 bits)`.
