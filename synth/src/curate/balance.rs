@@ -50,3 +50,57 @@ impl<'a> Turn<'a> {
         if self.event.is_none_or(meets) { Fit::Full } else { Fit::Outcome }
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use worldstep_env::record::Event;
+
+    use super::*;
+    use crate::scenario::{ScenarioOptions, UnitKind, UnitRequest};
+
+    const UNITS: usize = 400;
+
+    #[test]
+    fn outcomes_and_events_have_as_many_turns_each_in_training_and_in_validation() {
+        let scenario = Scenario::find("toss").unwrap();
+        for validation in [false, true] {
+            // By outcome: turns in all, and those with and without an event.
+            let mut counts: BTreeMap<&str, [usize; 3]> = BTreeMap::new();
+            for unit in (0..UNITS).filter(|unit| (unit % VAL_EVERY == VAL_EVERY - 1) == validation) {
+                let turn = Turn::of(&scenario, unit, &Curation::default()).unwrap();
+                let [all, with, without] = counts.entry(turn.outcome).or_default();
+                *all += 1;
+                *with += usize::from(turn.event.is_some_and(|(_, wanted)| wanted));
+                *without += usize::from(turn.event.is_some_and(|(_, wanted)| !wanted));
+            }
+            assert_eq!(counts.len(), scenario.outcomes().len());
+            let even = |a: usize, b: usize| a.abs_diff(b) <= 2;
+            let fewest = counts.values().map(|[all, ..]| *all).min().unwrap();
+            assert!(counts.values().all(|[all, ..]| even(*all, fewest)), "{counts:?}");
+            assert!(counts.values().all(|[_, with, without]| even(*with, *without)), "{counts:?}");
+            assert!(counts.values().any(|[_, with, _]| *with > 0), "{counts:?}");
+        }
+    }
+
+    #[test]
+    fn a_clip_fits_the_turn_of_what_happened_in_it() {
+        let scenario = Scenario::find("toss").unwrap();
+        let options = ScenarioOptions::default();
+        let request = UnitRequest { seed: 0, kind: UnitKind::Single, options: &options };
+        let mut clip = scenario.simulate(&request).unwrap().remove(0);
+        let outcome = clip.outcome.clone();
+        let turn = |event| Turn { outcome: &outcome, event };
+        let kind = EventKind::OutOfView;
+        clip.events.clear();
+        assert_eq!(turn(None).fit(&clip), Fit::Full);
+        assert_eq!(turn(Some((kind, true))).fit(&clip), Fit::Outcome);
+        assert_eq!(turn(Some((kind, false))).fit(&clip), Fit::Full);
+        clip.events.push(Event { frame: 1, kind, a: 1, b: 0, value: 0.0 });
+        assert_eq!(turn(Some((kind, true))).fit(&clip), Fit::Full);
+        assert_eq!(turn(Some((kind, false))).fit(&clip), Fit::Outcome);
+        assert_eq!(Turn { outcome: "another", event: None }.fit(&clip), Fit::Other);
+    }
+}
