@@ -132,8 +132,8 @@ impl SynthError {
     /// Whether it lies in what was asked for, so that the same request fails in the same way on any machine.
     pub fn is_of_request(&self) -> bool {
         match self {
-            Self::Env(_)
-            | Self::Render(RenderError::Pictures { .. })
+            Self::Env(error) => !matches!(error, EnvError::Engine { .. }),
+            Self::Render(RenderError::Pictures { .. })
             | Self::NotEmpty { .. }
             | Self::Mismatch { .. }
             | Self::Rejected { .. }
