@@ -34,6 +34,9 @@ pub const NOISE_LEVELS: usize = 4;
 /// Position and linear velocity of one tracked object.
 pub const OBJECT_VALUES: usize = 6;
 
+/// Logits of one tracked object's presence: that it exists, and the share of its silhouette that is seen.
+pub const PRESENCE_VALUES: usize = 2;
+
 /// The largest size that a configuration may name: what is beyond it is damage, not ambition.
 const SIZE_MAX: usize = 1 << 16;
 
@@ -111,6 +114,10 @@ pub struct ModelConfig {
     pub action_values: usize,
     /// Moving objects whose position and velocity the readout token must tell; 6 values each.
     pub tracked_objects: usize,
+    /// Whether the readout tells which objects exist and how much of each is seen; `false` for models that were begun
+    /// before there was such a readout.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub presence: bool,
 }
 
 impl ModelConfig {
@@ -133,12 +140,18 @@ impl ModelConfig {
             context_frames: 32,
             action_values,
             tracked_objects,
+            presence: false,
         }
     }
 
     /// Values of the readout: 6 for each tracked object, and room for one where nothing moves.
     pub fn object_values(&self) -> usize {
         self.tracked_objects.max(1) * OBJECT_VALUES
+    }
+
+    /// Values of the presence readout: 2 for each object that the readout has room for.
+    pub fn presence_values(&self) -> usize {
+        self.tracked_objects.max(1) * PRESENCE_VALUES
     }
 
     /// Whether a network of these sizes can be built.

@@ -39,6 +39,9 @@ pub struct FrameOutput {
     /// `[frames, tracked_objects * OBJECT_VALUES]`: normalised positions and velocities in the frame itself, hidden
     /// objects included.
     pub objects: Tensor<2>,
+    /// `[frames, tracked_objects * PRESENCE_VALUES]`: logits that an object exists, and of the share of its silhouette that
+    /// is seen in the frame itself; `None` for a model without this readout.
+    pub presence: Option<Tensor<2>>,
 }
 
 /// Block-causal transformer: one pass appends frame `t` and predicts frame `t + 1`.
@@ -55,6 +58,7 @@ pub struct Dynamics {
     to_reward: Linear,
     to_terminated: Linear,
     to_objects: Linear,
+    to_presence: Option<Linear>,
     context_frames: usize,
 }
 
@@ -74,6 +78,7 @@ impl Dynamics {
             to_reward: linear(stack.width, REWARD_BINS),
             to_terminated: linear(stack.width, 1),
             to_objects: linear(stack.width, config.object_values()),
+            to_presence: config.presence.then(|| linear(stack.width, config.presence_values())),
             context_frames: config.context_frames,
         }
     }
@@ -116,6 +121,7 @@ impl Dynamics {
             codes: self.to_codes.forward(spatial) + codes * self.persistence.val().unsqueeze(),
             reward: self.to_reward.forward(readout.clone()),
             terminated: self.to_terminated.forward(readout.clone()),
+            presence: self.to_presence.as_ref().map(|head| head.forward(readout.clone())),
             objects: self.to_objects.forward(readout),
         }
     }

@@ -12,6 +12,7 @@ use crate::config::ModelConfig;
 use crate::dynamics::{Dynamics, OBJECT_VALUES};
 use crate::fnv;
 use crate::tokenizer::Tokenizer;
+use crate::train::PhysicsOptions;
 
 /// Version of [`ModelCard`] on disk; other versions are refused.
 pub const MODEL_FORMAT: u32 = 1;
@@ -79,6 +80,9 @@ pub struct TrainingRecord {
     pub dataset_seed: u64,
     /// Seed of weights and batches.
     pub seed: u64,
+    /// Weights of the losses that know physics; none of them for what was trained before there were any.
+    #[serde(default = "PhysicsOptions::off")]
+    pub physics: PhysicsOptions,
 }
 
 /// Everything about a model but its weights; `model.json`.

@@ -8,6 +8,7 @@ use super::columns::{ColumnError, Columns};
 use super::error::DataError;
 use super::image_column::{self, ImageFault};
 use super::meta::{self, EpisodeMeta};
+use super::physics::PhysicsFacts;
 use crate::action::ActionCoding;
 use crate::config::{FRAME_BYTES, FRAME_SIDE};
 use crate::dynamics::OBJECT_VALUES;
@@ -69,6 +70,8 @@ pub struct Clips {
     pub terminated: Vec<bool>,
     /// `rows × moving objects × 6`: position, linear velocity.
     pub objects: Vec<f32>,
+    /// Masses, contacts, visibility and the like, where the dataset has them.
+    pub physics: Option<PhysicsFacts>,
     /// Sixteen hexadecimal digits over the content hashes of the episodes read.
     pub hash: String,
 }
@@ -100,6 +103,7 @@ impl Clips {
             let message = format!("no clips of {:?}", clips.scenario.id);
             return Err(DataError::Task { path: dir.to_owned(), message });
         }
+        clips.physics = PhysicsFacts::load(dir, &clips)?;
         Ok(clips)
     }
 
@@ -117,6 +121,7 @@ impl Clips {
             rewards: Vec::new(),
             terminated: Vec::new(),
             objects: Vec::new(),
+            physics: None,
             hash: format!("{:016x}", fnv::EMPTY),
         }
     }

@@ -1,6 +1,7 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
+use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
 use worldstep_env::dataset::{DatasetInfo, FORMAT_VERSION, INFO_KEY, LEROBOT_VERSION, ScenarioInfo, episode};
 
@@ -89,6 +90,15 @@ pub fn files(dir: &Path, part: &str) -> Result<Vec<PathBuf>, DataError> {
 
 /// Opens a parquet file for reading by batches.
 pub fn open(path: &Path) -> Result<ParquetRecordBatchReader, DataError> {
+    open_projected(path, |_| true)
+}
+
+/// As [`open`], of the columns of these names alone.
+pub fn open_columns(path: &Path, names: &[&str]) -> Result<ParquetRecordBatchReader, DataError> {
+    open_projected(path, |name| names.contains(&name))
+}
+
+fn open_projected(path: &Path, wanted: impl Fn(&str) -> bool) -> Result<ParquetRecordBatchReader, DataError> {
     let damaged = |error: parquet::errors::ParquetError| DataError::Damaged {
         path: path.to_owned(),
         message: error.to_string(),
@@ -96,7 +106,11 @@ pub fn open(path: &Path) -> Result<ParquetRecordBatchReader, DataError> {
     let file =
         std::fs::File::open(path).map_err(|source| DataError::Read { path: path.to_owned(), source })?;
     let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(damaged)?;
-    builder.with_batch_size(512).build().map_err(damaged)
+    let columns = builder.parquet_schema().root_schema().get_fields().iter().enumerate();
+    let roots: Vec<usize> =
+        columns.filter(|(_, column)| wanted(column.name())).map(|(root, _)| root).collect();
+    let mask = ProjectionMask::roots(builder.parquet_schema(), roots);
+    builder.with_projection(mask).with_batch_size(512).build().map_err(damaged)
 }
 
 /// `meta/episodes` by episode index.

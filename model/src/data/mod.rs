@@ -5,6 +5,8 @@ mod columns;
 mod error;
 mod image_column;
 mod meta;
+pub mod physics;
 
 pub use clips::{ClipRange, Clips, PIXEL_ACTUATED, PIXEL_MOVING, Split};
 pub use error::DataError;
+pub use physics::{PhysicsFacts, Solid};

@@ -107,6 +107,7 @@ fn check_same_run(card: &ModelCard, options: &TrainOptions, clips: &Clips) -> Re
         ("dataset", card.training.dataset_hash.clone(), clips.hash.clone()),
         ("preset", card.config.preset.name().to_owned(), options.preset.name().to_owned()),
         ("seed", card.training.seed.to_string(), options.seed.to_string()),
+        ("physics losses", card.training.physics.to_string(), options.physics.to_string()),
     ];
     match facts.into_iter().find(|(_, found, asked)| found != asked) {
         Some((what, found, asked)) => Err(TrainError::OtherRun { path, what, found, asked }),

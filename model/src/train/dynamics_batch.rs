@@ -1,6 +1,7 @@
 use rand::RngExt as _;
 use worldstep_env::Rng;
 
+use super::physics::{Normalisation, PhysicsTargets};
 use crate::config::{
     CODES_PER_TOKEN, FRAME_CODES, FRAME_SIDE, GRID_SIDE, NOISE_LEVELS, PATCH_SIDE, SPATIAL_TOKENS,
 };
@@ -46,6 +47,8 @@ pub struct Windows {
     pub objects: Vec<f32>,
     /// `[frames]`: 1 for a frame of a clip, 0 beyond its end.
     pub real: Vec<f32>,
+    /// What truth says of the physics of the same windows.
+    pub physics: PhysicsTargets,
 }
 
 /// Clips as codes, ready to draw windows from.
@@ -59,6 +62,7 @@ pub struct CodedClips<'a> {
     moving: Vec<u64>,
     object_mean: Vec<f32>,
     object_scale: Vec<f32>,
+    normalisation: Normalisation,
 }
 
 impl<'a> CodedClips<'a> {
@@ -70,6 +74,11 @@ impl<'a> CodedClips<'a> {
             moving: (0..clips.rows()).map(|row| patches_of_class(clips.classes(row), PIXEL_MOVING)).collect(),
             object_mean: card.object_mean.clone(),
             object_scale: card.object_scale.clone(),
+            normalisation: Normalisation {
+                mean: card.object_mean.clone(),
+                scale: card.object_scale.clone(),
+                slots: card.config.object_values() / OBJECT_VALUES,
+            },
         }
     }
 
@@ -81,6 +90,7 @@ impl<'a> CodedClips<'a> {
             // Ends are as likely as anything else: what ends an episode is rare enough.
             let latest = clip.len.saturating_sub(length / 2).max(1);
             let offset = rng.random_range(0..latest);
+            out.physics.push_window(self.clips, clip, (offset, length), &self.normalisation);
             let level = if rng.random_bool(CLEAN_SHARE) { 0 } else { rng.random_range(1..NOISE_LEVELS) };
             for frame in offset..offset + length {
                 out.frames += 1;

@@ -6,6 +6,7 @@ use super::dynamics_batch::CodedClips;
 use super::dynamics_loss;
 use super::gradients::Objective;
 use super::options::TrainOptions;
+use super::physics::{PhysicsOptions, Readout};
 use crate::codec::encode_frames;
 use crate::data::Clips;
 use crate::dynamics::Dynamics;
@@ -16,6 +17,7 @@ pub struct DynamicsObjective<'a> {
     clips: CodedClips<'a>,
     batch: usize,
     window: usize,
+    physics: PhysicsOptions,
 }
 
 impl<'a> DynamicsObjective<'a> {
@@ -26,6 +28,7 @@ impl<'a> DynamicsObjective<'a> {
             clips: CodedClips::new(clips, codes, &model.card),
             batch: options.batch,
             window: model.card.config.context_frames,
+            physics: options.physics,
         }
     }
 }
@@ -40,6 +43,13 @@ impl Objective<Dynamics> for DynamicsObjective<'_> {
         let device = dynamics.device();
         let mut windows = self.clips.windows(count, self.window, rng);
         let input = dynamics_loss::input(&mut windows, &device);
-        dynamics_loss::loss(dynamics.forward(input, self.window), windows, &device)
+        let targets = std::mem::take(&mut windows.physics);
+        let output = dynamics.forward(input, self.window);
+        let physics = targets.losses(&Readout::from(&output), &self.physics);
+        let loss = dynamics_loss::loss(output, windows, &device);
+        physics
+            .into_iter()
+            .filter_map(|part| Some(part.loss? * part.weight))
+            .fold(loss, |sum, part| sum + part)
     }
 }

@@ -6,10 +6,12 @@ mod dynamics_loss;
 mod dynamics_stage;
 mod gradients;
 mod options;
+pub mod physics;
 mod stage;
 mod tokenizer_stage;
 
 pub use options::{Budget, Progress, Stage, TrainError, TrainOptions, TrainSummary};
+pub use physics::PhysicsOptions;
 
 use crate::config::ModelConfig;
 use crate::data::{Clips, Split};
@@ -89,11 +91,13 @@ pub fn train_on(
 
 fn card(clips: &Clips, options: &TrainOptions) -> ModelCard {
     let (object_mean, object_scale) = object_statistics(clips);
+    let mut config = ModelConfig::new(options.preset, clips.coding.values(), clips.tracked_objects());
+    config.presence = clips.physics.is_some() && options.physics.count > 0.0;
     let moving = clips.scenario.instances.iter().filter(|label| label.moving);
     ModelCard {
         format: MODEL_FORMAT,
         task: clips.scenario.id.clone(),
-        config: ModelConfig::new(options.preset, clips.coding.values(), clips.tracked_objects()),
+        config,
         actions: clips.coding.clone(),
         objects: moving.map(|label| label.name.clone()).collect(),
         object_mean,
@@ -104,6 +108,7 @@ fn card(clips: &Clips, options: &TrainOptions) -> ModelCard {
             dataset_hash: clips.hash.clone(),
             dataset_seed: clips.info.seed,
             seed: options.seed,
+            physics: options.physics,
             ..TrainingRecord::default()
         },
     }

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use super::physics::PhysicsOptions;
 use crate::config::Preset;
 use crate::data::DataError;
 use crate::device::ComputeDevice;
@@ -51,6 +52,8 @@ pub struct TrainOptions {
     pub seed: u64,
     /// Windows of frames in one dynamics step.
     pub batch: usize,
+    /// Losses that know physics.
+    pub physics: PhysicsOptions,
     /// Set it to end training after the present step, with a checkpoint.
     pub stop: Arc<AtomicBool>,
 }
@@ -68,6 +71,7 @@ impl TrainOptions {
             resume: false,
             seed: 0,
             batch: 8,
+            physics: PhysicsOptions::default(),
             stop: Arc::default(),
         }
     }
@@ -147,7 +151,7 @@ pub enum TrainError {
     OtherRun {
         /// Folder of the checkpoint.
         path: PathBuf,
-        /// What differs: dataset (its hash), preset or seed.
+        /// What differs: dataset (its hash), preset, seed or physics losses.
         what: &'static str,
         /// What it was begun with.
         found: String,

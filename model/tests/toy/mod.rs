@@ -44,6 +44,7 @@ pub fn clips(count: usize, length: usize, seed: u64) -> Clips {
         rewards: Vec::new(),
         terminated: Vec::new(),
         objects: Vec::new(),
+        physics: None,
         hash: "0".repeat(16),
     };
     let mut rng = Rng::seed_from_u64(seed);
