@@ -23,6 +23,17 @@ impl ActionCoding {
         }
     }
 
+    /// What actions look like, for messages.
+    pub fn describe(&self) -> String {
+        match &self.space {
+            Space::Discrete { n, start } => format!("one of {start}..{}", start + n),
+            Space::Box(space) => {
+                format!("{} numbers in {:?}..={:?}", self.space.flat_len(), space.low, space.high)
+            }
+            space => format!("{} numbers", space.flat_len()),
+        }
+    }
+
     /// Appends the code of one action, given as the numbers that the dataset stores.
     ///
     /// # Errors

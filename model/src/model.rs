@@ -3,20 +3,18 @@ use std::path::{Path, PathBuf};
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::store::{ModuleSnapshot, SafetensorsStore};
 use burn::tensor::{Device, Tensor};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use thiserror::Error;
 
-use crate::action::ActionCoding;
+use crate::card::CARD_FILE;
+pub use crate::card::{
+    CardError, Losses, MODEL_FORMAT, ModelCard, TaskCard, TaskLosses, TrainingRecord, tasks_in,
+};
 use crate::codec::plain;
-use crate::config::ModelConfig;
-use crate::dynamics::{Dynamics, OBJECT_VALUES};
+use crate::dynamics::Dynamics;
 use crate::fnv;
 use crate::tokenizer::Tokenizer;
-use crate::train::PhysicsOptions;
 
-/// Version of [`ModelCard`] on disk; other versions are refused.
-pub const MODEL_FORMAT: u32 = 1;
-const CARD_FILE: &str = "model.json";
 const TOKENIZER_FILE: &str = "tokenizer.safetensors";
 const DYNAMICS_FILE: &str = "dynamics.safetensors";
 
@@ -41,7 +39,7 @@ pub enum ModelError {
         message: String,
     },
     /// A checkpoint of another version.
-    #[error("{path}: model format {found}, this build reads {MODEL_FORMAT}; train again with `worldstep train`",
+    #[error("{path}: model format {found}, this build reads 1 and {MODEL_FORMAT}; train again with `worldstep train`",
         path = path.display())]
     Version {
         /// The file.
@@ -57,69 +55,6 @@ pub enum ModelError {
         /// Why.
         message: String,
     },
-}
-
-/// How the weights came to be.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct TrainingRecord {
-    /// Optimiser steps of the tokenizer.
-    pub tokenizer_steps: u64,
-    /// Optimiser steps of the dynamics.
-    pub dynamics_steps: u64,
-    /// Seconds spent on the tokenizer.
-    pub tokenizer_seconds: f64,
-    /// Seconds spent on the dynamics.
-    pub dynamics_seconds: f64,
-    /// Clips learned from.
-    pub clips: usize,
-    /// Frames learned from.
-    pub frames: usize,
-    /// Hash over the content hashes of the dataset.
-    pub dataset_hash: String,
-    /// Seed of the dataset.
-    pub dataset_seed: u64,
-    /// Seed of weights and batches.
-    pub seed: u64,
-    /// Weights of the losses that know physics; none of them for what was trained before there were any.
-    #[serde(default = "PhysicsOptions::off")]
-    pub physics: PhysicsOptions,
-}
-
-/// Everything about a model but its weights; `model.json`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct ModelCard {
-    /// [`MODEL_FORMAT`] of the writer.
-    pub format: u32,
-    /// The task it dreams.
-    pub task: String,
-    /// Sizes.
-    pub config: ModelConfig,
-    /// How actions are read.
-    pub actions: ActionCoding,
-    /// Names of the tracked objects, in the readout's order.
-    pub objects: Vec<String>,
-    /// Mean of each readout value, in SI units.
-    pub object_mean: Vec<f32>,
-    /// Standard deviation of each readout value.
-    pub object_scale: Vec<f32>,
-    /// How the weights came to be.
-    pub training: TrainingRecord,
-}
-
-impl ModelCard {
-    /// Whether its parts fit together.
-    fn check(&self) -> Result<(), String> {
-        self.config.check()?;
-        let objects = self.config.tracked_objects;
-        let values = [self.object_mean.len(), self.object_scale.len()];
-        if self.actions.values() != self.config.action_values
-            || self.objects.len() != objects
-            || values != [objects * OBJECT_VALUES; 2]
-        {
-            return Err("actions and objects do not fit the sizes in config".to_owned());
-        }
-        Ok(())
-    }
 }
 
 /// A world model: tokenizer, dynamics and what is to be known of them.
@@ -209,12 +144,10 @@ fn load_card(dir: &Path) -> Result<ModelCard, ModelError> {
     let damaged =
         |error: serde_json::Error| ModelError::Damaged { path: path.clone(), message: error.to_string() };
     let json: serde_json::Value = serde_json::from_str(&text).map_err(damaged)?;
-    if let Some(found) = json["format"].as_u64().filter(|found| *found != u64::from(MODEL_FORMAT)) {
-        return Err(ModelError::Version { path, found });
-    }
-    let card: ModelCard = serde_json::from_value(json).map_err(damaged)?;
-    card.check().map_err(|message| ModelError::Damaged { path, message })?;
-    Ok(card)
+    ModelCard::from_json(json).map_err(|error| match error {
+        CardError::Version(found) => ModelError::Version { path, found },
+        CardError::Damaged(message) => ModelError::Damaged { path, message },
+    })
 }
 
 /// Replaces `path` by the JSON of `value` in one step.

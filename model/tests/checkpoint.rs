@@ -191,7 +191,7 @@ fn a_truncated_or_foreign_model_is_named() {
     assert!(refusal(dir.path()).contains("dynamics.safetensors"));
     let card = dir.path().join("model.json");
     let text = std::fs::read_to_string(&card).unwrap();
-    std::fs::write(&card, text.replace("\"format\": 1", "\"format\": 7")).unwrap();
+    std::fs::write(&card, text.replace("\"format\": 2", "\"format\": 7")).unwrap();
     assert!(refusal(dir.path()).contains("format 7"), "{}", refusal(dir.path()));
     std::fs::write(&card, text.replace("\"heads\": 4", "\"heads\": 0")).unwrap();
     assert!(refusal(dir.path()).contains("config"), "{}", refusal(dir.path()));

@@ -10,7 +10,7 @@ use worldstep_model::codec::decode_frames;
 use worldstep_model::config::{FRAME_BYTES, FSQ_LEVELS, ModelConfig, Preset};
 use worldstep_model::dynamics::OBJECT_VALUES;
 use worldstep_model::engine::{BurnEngine, CpuEngine, FrameStep, Sampling, StepEngine, StepOutput};
-use worldstep_model::model::{MODEL_FORMAT, Model, ModelCard, TrainingRecord};
+use worldstep_model::model::{Model, ModelCard, TaskCard};
 use worldstep_model::packing::FRAME_CODE_BYTES;
 
 const ACTIONS: usize = 3;
@@ -21,16 +21,14 @@ fn model(config: ModelConfig) -> Model {
     let device = Device::flex();
     device.seed(7);
     let objects = config.tracked_objects;
-    let card = ModelCard {
-        format: MODEL_FORMAT,
-        task: "Toy-v0".to_owned(),
+    let task = TaskCard {
+        id: "Toy-v0".to_owned(),
         actions: ActionCoding::new(&Space::Discrete { n: ACTIONS as i64, start: 0 }),
         objects: (0..objects).map(|i| format!("object {i}")).collect(),
         object_mean: vec![0.0; objects * OBJECT_VALUES],
         object_scale: vec![1.0; objects * OBJECT_VALUES],
-        training: TrainingRecord::default(),
-        config,
     };
+    let card = ModelCard { config, ..ModelCard::new(Preset::Nano, vec![task]) };
     Model::random(card, &device)
 }
 

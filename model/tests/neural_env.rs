@@ -125,7 +125,7 @@ fn wrong_input_changes_nothing() {
 #[test]
 fn a_model_of_another_task_is_refused() {
     let mut model = model();
-    model.card.task = "Chess-v0".to_owned();
+    model.card.tasks[0].id = "Chess-v0".to_owned();
     let error = NeuralVectorEnv::new(model, Box::new(Stripes(spec())), NeuralOptions::new(1)).err().unwrap();
     assert!(error.to_string().contains("Chess-v0"), "{error}");
 }

@@ -2,7 +2,7 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result};
 use serde_json::Value;
-use worldstep_model::data::Clips;
+use worldstep_model::data::{Clips, load_all};
 use worldstep_model::device::ComputeDevice;
 use worldstep_model::eval::{EvalOptions, EvalReport, Rollout, evaluate};
 use worldstep_model::model::Model;
@@ -20,8 +20,10 @@ pub fn run(args: &EvalArgs) -> Result<()> {
     let device = ComputeDevice::from_name(&args.device)?.burn();
     let folder = worldstep_bridge::engines::model_folder(&args.model, None)?;
     let model = Model::load(&folder, &device)?;
-    let clips = Clips::load(&args.data, Some(&model.card.task))?;
-    let report = evaluate(&model, &clips, &EvalOptions::default())?;
+    let clips = load_all(std::slice::from_ref(&args.data), None, None)?;
+    let known = |clips: &&Clips| model.card.task_index(&clips.scenario.id).is_some();
+    let clips = clips.iter().find(known).or(clips.first()).context("no clips")?;
+    let report = evaluate(&model, clips, &EvalOptions::default())?;
     if let Some(folder) = &args.pictures {
         draw(folder, &report.rollouts)?;
     }

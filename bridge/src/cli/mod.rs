@@ -22,6 +22,7 @@ mod progress;
 mod serve;
 mod synth;
 mod train;
+mod train_data;
 
 /// Exit code for a request that fails in the same way whenever and wherever it is made; the parser's own is the same.
 const WRONG_REQUEST: u8 = 2;
@@ -132,9 +133,8 @@ fn parse_shard(text: &str) -> Result<(usize, usize), String> {
 
 #[derive(Args)]
 struct TrainArgs {
-    /// Dataset written by `worldstep synth`.
-    #[arg(long)]
-    data: PathBuf,
+    #[command(flatten)]
+    data: train_data::TrainDataArgs,
     /// Folder of the model and its checkpoints.
     #[arg(long)]
     out: PathBuf,

@@ -1,3 +1,5 @@
+use std::path::PathBuf;
+
 use anyhow::{Context as _, Result, bail};
 use indicatif::ProgressBar;
 use serde_json::json;
@@ -5,7 +7,7 @@ use worldstep_model::config::Preset;
 use worldstep_model::device::ComputeDevice;
 use worldstep_model::train::{Budget, Progress, Stage, TrainOptions, train};
 
-use super::{TrainArgs, print_json, progress, stop_flag};
+use super::{TrainArgs, print_json, progress, stop_flag, train_data};
 
 /// Share of the time that the tokenizer gets.
 const TOKENIZER_SHARE: f64 = 0.3;
@@ -17,7 +19,8 @@ pub fn run(args: &TrainArgs) -> Result<()> {
     if !(args.minutes.is_finite() && args.minutes > 0.0) {
         bail!("--minutes is {}, expected a number above 0", args.minutes);
     }
-    let mut options = TrainOptions::new(&args.data, &args.out);
+    let mut options = TrainOptions::new(PathBuf::new(), &args.out);
+    args.data.apply(&mut options)?;
     options.preset = Preset::from_name(&args.preset)
         .with_context(|| format!("unknown preset {:?}; expected nano, s, m or l", args.preset))?;
     options.device = ComputeDevice::from_name(&args.device)?;
@@ -50,6 +53,7 @@ pub fn run(args: &TrainArgs) -> Result<()> {
         record.dynamics_steps,
         args.out.display(),
     );
+    train_data::forgetting(record).iter().for_each(|line| eprintln!("{line}"));
     Ok(())
 }
 

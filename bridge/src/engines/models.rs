@@ -2,7 +2,7 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 use worldstep_env::registry::TASKS;
-use worldstep_model::model::ModelError;
+use worldstep_model::model::{ModelError, tasks_in};
 
 const CARD: &str = "model.json";
 /// Where the repository keeps its weights.
@@ -57,10 +57,12 @@ pub fn model_folder(folder: &Path, id: Option<&str>) -> Result<PathBuf, NoModel>
         asked: id.unwrap_or_default().to_owned(),
     };
     if folder.join(CARD).is_file() {
+        let dreams = tasks_in(folder);
         // A card that cannot be read is damaged, which loading tells better.
-        return match task_of(folder).filter(|task| !asked(task)) {
-            Some(dreams) => Err(other_task(dreams)),
-            None => Ok(folder.to_owned()),
+        return if dreams.is_empty() || dreams.iter().any(|task| asked(task)) {
+            Ok(folder.to_owned())
+        } else {
+            Err(other_task(dreams.join(", ")))
         };
     }
     let held: Vec<_> =
@@ -73,12 +75,6 @@ pub fn model_folder(folder: &Path, id: Option<&str>) -> Result<PathBuf, NoModel>
         }
         None => Err(other_task(held.join(", "))),
     }
-}
-
-/// The task that the model in `folder` dreams, as its card says.
-fn task_of(folder: &Path) -> Option<String> {
-    let card: serde_json::Value = serde_json::from_slice(&std::fs::read(folder.join(CARD)).ok()?).ok()?;
-    card["task"].as_str().map(str::to_owned)
 }
 
 #[cfg(test)]
@@ -118,6 +114,18 @@ mod tests {
             );
             assert_eq!(error.to_string(), expected);
         }
+    }
+
+    #[test]
+    fn a_model_of_several_tasks_is_found_by_each() {
+        let models = tempfile::tempdir().unwrap();
+        let card = r#"{"tasks": [{"id": "CatchBehindScreen-v0"}, {"id": "PushCube-v0"}]}"#;
+        std::fs::write(models.path().join(CARD), card).unwrap();
+        for id in [None, Some("CatchBehindScreen-v0"), Some("PushCube-v0")] {
+            assert_eq!(model_folder(models.path(), id).unwrap(), models.path());
+        }
+        let message = model_folder(models.path(), Some("CartPole-v0")).unwrap_err().to_string();
+        assert!(message.contains("dreams CatchBehindScreen-v0, PushCube-v0; for CartPole-v0"), "{message}");
     }
 
     #[test]

@@ -18,6 +18,8 @@ use crate::fnv;
 pub const PIXEL_MOVING: u8 = 1;
 /// Bit of a pixel's class: it shows something that the action moves.
 pub const PIXEL_ACTUATED: u8 = 2;
+/// Position or velocity of an object that is not there.
+const ABSENT: [f32; OBJECT_VALUES / 2] = [0.0; OBJECT_VALUES / 2];
 /// Pixels of a frame.
 const FRAME_PIXELS: usize = FRAME_SIDE * FRAME_SIDE;
 
@@ -45,6 +47,15 @@ pub struct ClipRange {
     pub seed: i64,
 }
 
+/// What a dataset tells of each row beside frame and action.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Targets {
+    /// Rewards; where they are not told, they are 0 and nothing is learned from them.
+    pub rewards: bool,
+    /// Terminations, the same way.
+    pub terminated: bool,
+}
+
 /// All clips of one task in memory. Row `t` holds the frame, the action taken on seeing it, and what that action caused.
 #[derive(Debug)]
 pub struct Clips {
@@ -68,10 +79,14 @@ pub struct Clips {
     pub rewards: Vec<f32>,
     /// `rows`.
     pub terminated: Vec<bool>,
-    /// `rows × moving objects × 6`: position, linear velocity.
+    /// `rows × moving objects × 6`: position, linear velocity; zeros for an object that is not there.
     pub objects: Vec<f32>,
     /// Masses, contacts, visibility and the like, where the dataset has them.
     pub physics: Option<PhysicsFacts>,
+    /// `rows × moving objects`: whether the object is there. Clips of a family need not have all that it can have.
+    pub object_known: Vec<bool>,
+    /// What is told of each row.
+    pub targets: Targets,
     /// Sixteen hexadecimal digits over the content hashes of the episodes read.
     pub hash: String,
 }
@@ -107,7 +122,8 @@ impl Clips {
         Ok(clips)
     }
 
-    fn empty(dir: &Path, info: DatasetInfo, scenario: ScenarioInfo) -> Self {
+    /// No clips yet, of a dataset that tells everything.
+    pub(super) fn empty(dir: &Path, info: DatasetInfo, scenario: ScenarioInfo) -> Self {
         let coding = ActionCoding::new(&scenario.action_space);
         Self {
             path: dir.to_owned(),
@@ -122,6 +138,8 @@ impl Clips {
             terminated: Vec::new(),
             objects: Vec::new(),
             physics: None,
+            object_known: Vec::new(),
+            targets: Targets { rewards: true, terminated: true },
             hash: format!("{:016x}", fnv::EMPTY),
         }
     }
@@ -134,6 +152,11 @@ impl Clips {
     /// Moving objects whose poses are recorded.
     pub fn tracked_objects(&self) -> usize {
         self.scenario.instances.iter().filter(|label| label.moving).count()
+    }
+
+    /// Their names.
+    pub fn object_names(&self) -> impl Iterator<Item = &str> {
+        self.scenario.instances.iter().filter(|label| label.moving).map(|label| label.name.as_str())
     }
 
     /// Space of the actions.
@@ -218,8 +241,8 @@ impl Clips {
                     let position = poses[*row].get(object * 7..object * 7 + OBJECT_VALUES / 2)?;
                     Some((position, velocities[*row].get(object * 6..object * 6 + OBJECT_VALUES / 2)?))
                 });
-                let (position, velocity) = values
-                    .ok_or_else(|| (feature::POSE.to_owned(), format!("has no row for instance {id}")))?;
+                self.object_known.push(values.is_some());
+                let (position, velocity) = values.unwrap_or((&ABSENT, &ABSENT));
                 self.objects.extend_from_slice(position);
                 self.objects.extend_from_slice(velocity);
             }

@@ -71,4 +71,46 @@ pub enum DataError {
         /// Which tasks there are.
         message: String,
     },
+    /// Weights that cannot be drawn by.
+    #[error("--mix: {message}")]
+    Mix {
+        /// Which weight, and what there is.
+        message: String,
+    },
+    /// Two datasets that call different things by the same name.
+    #[error("{path}: {message}", path = path.display())]
+    Differs {
+        /// The dataset that differs.
+        path: PathBuf,
+        /// In what, and what to do.
+        message: String,
+    },
+    /// A configuration or description of a dataset that Worldstep did not write, and what is wrong with it.
+    #[error("{path}: {message}", path = path.display())]
+    Config {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, and what would be right.
+        message: String,
+    },
+    /// A dataset that Worldstep did not write, without a configuration.
+    #[error("{path} was not written by Worldstep: say what is what in {path}/{file} or with --lerobot-config FILE, for \
+        instance `task = \"mine\"` and `camera = \"{camera}\"`", path = path.display())]
+    NoConfig {
+        /// The dataset.
+        path: PathBuf,
+        /// The configuration's name.
+        file: &'static str,
+        /// Its cameras.
+        camera: String,
+    },
+    /// Video, and nothing to decode it with.
+    #[error("{path} is video, and there is no program {program:?} to decode it: install ffmpeg (`apt-get install \
+        ffmpeg`, `brew install ffmpeg`), or name it with `ffmpeg = \"…\"` in the configuration", path = path.display())]
+    NoVideoDecoder {
+        /// The video.
+        path: PathBuf,
+        /// The program looked for.
+        program: PathBuf,
+    },
 }

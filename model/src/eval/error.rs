@@ -22,4 +22,15 @@ pub enum EvalError {
         /// True frames seen before dreaming.
         context_frames: usize,
     },
+    /// Clips of a task that the model never learned.
+    #[error("{path} holds clips of {found:?}, the model dreams {dreams}; name clips of one of these with --data",
+        path = path.display())]
+    OtherTask {
+        /// The dataset.
+        path: PathBuf,
+        /// Its task.
+        found: String,
+        /// The model's tasks.
+        dreams: String,
+    },
 }

@@ -46,8 +46,12 @@ impl Default for EvalOptions {
 /// Evaluates `model` on the validation clips that are longer than the context.
 ///
 /// # Errors
-/// [`EvalError::TooFewClips`] if there are fewer than 2.
+/// [`EvalError::TooFewClips`] if there are fewer than 2, [`EvalError::OtherTask`] if the model does not dream their task.
 pub fn evaluate(model: &Model, clips: &Clips, options: &EvalOptions) -> Result<EvalReport, EvalError> {
+    let Some(task) = model.card.task_index(&clips.scenario.id) else {
+        let (found, dreams) = (clips.scenario.id.clone(), model.card.task_names());
+        return Err(EvalError::OtherTask { path: clips.path.clone(), found, dreams });
+    };
     let ranges: Vec<ClipRange> = clips
         .split(Split::Val)
         .filter(|clip| clip.len > options.context_frames)
@@ -65,7 +69,7 @@ pub fn evaluate(model: &Model, clips: &Clips, options: &EvalOptions) -> Result<E
     let mut tokenizer = pooled::Pooled::default();
     let batch_len = options.batch.max(1);
     for (first, batch) in ranges.chunks(batch_len).enumerate() {
-        let batch = Batch::new(model, clips, batch, options);
+        let batch = Batch::new((model, task), clips, batch, options);
         for lane in 0..batch.ranges.len() {
             batch.pool_tokenizer(lane, &mut tokenizer);
         }
@@ -89,6 +93,8 @@ pub fn evaluate(model: &Model, clips: &Clips, options: &EvalOptions) -> Result<E
 /// Clips that are dreamt side by side.
 struct Batch<'a> {
     model: &'a Model,
+    /// Which of the model's tasks the clips are of.
+    task: usize,
     clips: &'a Clips,
     ranges: &'a [ClipRange],
     options: &'a EvalOptions,
@@ -97,12 +103,17 @@ struct Batch<'a> {
 }
 
 impl<'a> Batch<'a> {
-    fn new(model: &'a Model, clips: &'a Clips, ranges: &'a [ClipRange], options: &'a EvalOptions) -> Self {
+    fn new(
+        (model, task): (&'a Model, usize),
+        clips: &'a Clips,
+        ranges: &'a [ClipRange],
+        options: &'a EvalOptions,
+    ) -> Self {
         let encode = |clip: &ClipRange| {
             let frames = &clips.frames[clip.start * FRAME_BYTES..(clip.start + clip.len) * FRAME_BYTES];
             encode_frames(&model.tokenizer, frames)
         };
-        Self { model, clips, ranges, options, codes: ranges.iter().map(encode).collect() }
+        Self { model, task, clips, ranges, options, codes: ranges.iter().map(encode).collect() }
     }
 
     fn pool_tokenizer(&self, lane: usize, pooled: &mut pooled::Pooled) {
@@ -180,11 +191,12 @@ impl<'a> Batch<'a> {
         said: &mut StepOutput,
     ) {
         let lanes = self.ranges.len();
-        let action = |lane: usize| {
+        let mut actions = Vec::with_capacity(lanes * self.model.card.config.action_values);
+        for lane in 0..lanes {
             let range = actor(lane);
-            self.clips.action(range.start + t.min(range.len - 1)).iter().copied()
-        };
-        let actions: Vec<f32> = (0..lanes).flat_map(action).collect();
+            let coded = self.clips.action(range.start + t.min(range.len - 1));
+            self.model.card.pad_action(self.task, coded, &mut actions);
+        }
         let draws: Vec<u64> = self.ranges.iter().map(|range| (range.start as u64) << 20 | t as u64).collect();
         let sampling = Sampling { draws: &draws, temperature: self.options.temperature };
         let (levels, mask) = (vec![level; lanes], vec![true; lanes]);

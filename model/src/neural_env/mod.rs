@@ -51,6 +51,8 @@ impl NeuralOptions {
 /// episode, so that it is truncated where truth's is: `max_episode_steps − (context_frames − 1)` steps after the reset.
 pub struct NeuralVectorEnv {
     model: Model,
+    /// Which of the model's tasks it is.
+    task: usize,
     starts: Box<dyn StartSource>,
     options: NeuralOptions,
     spec: EnvSpec,
@@ -65,17 +67,18 @@ pub struct NeuralVectorEnv {
 }
 
 impl NeuralVectorEnv {
-    /// An environment of `model`'s task; nothing is reset yet.
+    /// An environment of that of `model`'s tasks which the starts are of; nothing is reset yet.
     ///
     /// # Errors
-    /// [`EnvError::Argument`] if `starts` is of another task or as long as an episode, or there are no lanes;
+    /// [`EnvError::Argument`] if `starts` is of none of its tasks or as long as an episode, or there are no lanes;
     /// [`EnvError::Engine`] if the model's weights are not those of its configuration.
     pub fn new(model: Model, starts: Box<dyn StartSource>, options: NeuralOptions) -> Result<Self, EnvError> {
         let spec = starts.spec().clone();
         let wrong = |message: String| Err(EnvError::Argument { message });
-        if spec.id != model.card.task {
-            return wrong(format!("the model dreams {:?}, its starts are of {:?}", model.card.task, spec.id));
-        }
+        let Some(task) = model.card.task_index(&spec.id) else {
+            let dreams = model.card.task_names();
+            return wrong(format!("the model dreams {dreams}, its starts are of {:?}", spec.id));
+        };
         if options.num_envs == 0 {
             return wrong("num_envs is 0, expected at least 1".to_owned());
         }
@@ -92,6 +95,7 @@ impl NeuralVectorEnv {
             codes: vec![0; n * FRAME_CODE_BYTES],
             weights: model.weights_hash(),
             model,
+            task,
             starts,
             options,
             spec,
@@ -136,7 +140,8 @@ impl NeuralVectorEnv {
     /// Shows the engine all start frames but the last, under the neutral action.
     fn warm_up(&mut self, due: &[usize], codes: &[u8], context: usize) -> Result<(), EnvError> {
         let mut neutral = Vec::new();
-        self.model.card.actions.encode(self.starts.neutral_action(), &mut neutral).map_err(action_error)?;
+        let action = self.starts.neutral_action();
+        self.model.card.encode_action(self.task, action, &mut neutral).map_err(action_error)?;
         let films = codes.chunks_exact(context * FRAME_CODE_BYTES);
         let seen: Vec<u8> =
             films.flat_map(|film| &film[..(context - 1) * FRAME_CODE_BYTES]).copied().collect();
@@ -158,7 +163,8 @@ impl NeuralVectorEnv {
         let n = self.options.num_envs;
         let mut coded = Vec::with_capacity(n * self.model.card.config.action_values);
         for lane in 0..n {
-            self.model.card.actions.encode_lane(actions, lane, &mut coded).map_err(action_error)?;
+            let action = (actions, lane);
+            self.model.card.encode_lane(self.task, action, &mut coded).map_err(action_error)?;
         }
         let first = *self.clock().start();
         let levels: Vec<_> =

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::options::{Stage, TrainError, TrainOptions};
 use super::stage::optimizer;
-use crate::data::Clips;
+use crate::data::Corpus;
 use crate::model::{Model, ModelCard, ModelError, TrainingRecord, write_json};
 
 const STATE_FILE: &str = "training.json";
@@ -66,15 +66,15 @@ impl Checkpoint {
         Ok(write_json(&file, &self.dir.join(STATE_FILE))?)
     }
 
-    /// Reads the checkpoint in `options.out` to go on with it on `clips`.
+    /// Reads the checkpoint in `options.out` to go on with it on `corpus`.
     pub fn load(
         options: &TrainOptions,
         device: &Device,
-        clips: &Clips,
+        corpus: &Corpus<'_>,
     ) -> Result<(Model, TrainState), TrainError> {
         let dir = &options.out;
         let mut model = Model::load(dir, device)?;
-        check_same_run(&model.card, options, clips)?;
+        check_same_run(&model.card, options, corpus)?;
         let path = dir.join(STATE_FILE);
         let damaged = |path: &Path, message: String| ModelError::Damaged { path: path.to_owned(), message };
         let text = std::fs::read_to_string(&path)
@@ -97,15 +97,18 @@ impl Checkpoint {
 }
 
 /// Refuses to go on otherwise than it was begun: the weights would have learned two things, and the record would tell one.
-fn check_same_run(card: &ModelCard, options: &TrainOptions, clips: &Clips) -> Result<(), TrainError> {
+fn check_same_run(card: &ModelCard, options: &TrainOptions, corpus: &Corpus<'_>) -> Result<(), TrainError> {
     let path = options.out.clone();
-    if card.task != clips.scenario.id {
-        let (found, expected) = (card.task.clone(), clips.scenario.id.clone());
+    if let Some(other) = corpus.tasks().into_iter().find(|id| card.task_index(id).is_none()) {
+        let (found, expected) = (card.task_names(), other.to_owned());
         return Err(TrainError::OtherTask { path, found, expected });
     }
+    // A model that was begun from another's weights has that one's sizes.
+    let preset = if options.from.is_some() { card.config.preset } else { options.preset };
     let facts = [
-        ("dataset", card.training.dataset_hash.clone(), clips.hash.clone()),
-        ("preset", card.config.preset.name().to_owned(), options.preset.name().to_owned()),
+        ("dataset", card.training.dataset_hash.clone(), corpus.hash()),
+        ("mix", card.training.mix.clone(), corpus.mix().to_owned()),
+        ("preset", card.config.preset.name().to_owned(), preset.name().to_owned()),
         ("seed", card.training.seed.to_string(), options.seed.to_string()),
         ("physics losses", card.training.physics.to_string(), options.physics.to_string()),
     ];

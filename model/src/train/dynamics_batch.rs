@@ -1,12 +1,15 @@
+use std::sync::Arc;
+
 use rand::RngExt as _;
 use worldstep_env::Rng;
 
 use super::physics::{Normalisation, PhysicsTargets};
+use super::tasks::TaskRows;
 use crate::config::{
     CODES_PER_TOKEN, FRAME_CODES, FRAME_SIDE, GRID_SIDE, NOISE_LEVELS, PATCH_SIDE, SPATIAL_TOKENS,
 };
 use crate::data::{ClipRange, Clips, PIXEL_MOVING, Split};
-use crate::dynamics::{OBJECT_VALUES, TOKEN_LOGITS};
+use crate::dynamics::TOKEN_LOGITS;
 use crate::fsq::{self, CODE_VALUES, LOGIT_OFFSETS};
 use crate::model::ModelCard;
 use crate::packing::{FRAME_CODE_BYTES, grid_index, one_hot_tokens};
@@ -43,65 +46,56 @@ pub struct Windows {
     pub terminated: Vec<f32>,
     /// `[frames]`.
     pub terminated_weights: Vec<f32>,
-    /// `[frames, tracked * OBJECT_VALUES]`, normalised.
+    /// `[frames, object_values]`, normalised.
     pub objects: Vec<f32>,
+    /// As `objects`: 1 where there is such an object, 0 where there is none.
+    pub object_weights: Vec<f32>,
     /// `[frames]`: 1 for a frame of a clip, 0 beyond its end.
     pub real: Vec<f32>,
     /// What truth says of the physics of the same windows.
     pub physics: PhysicsTargets,
 }
 
-/// Clips as codes, ready to draw windows from.
+/// One task's clips of one split as codes, ready to draw windows from.
 pub struct CodedClips<'a> {
     clips: &'a Clips,
-    /// Training clips of at least two frames.
+    /// Clips of at least two frames.
     ranges: Vec<ClipRange>,
-    /// `rows × FRAME_CODE_BYTES`.
-    codes: Vec<u8>,
+    /// `rows × FRAME_CODE_BYTES`, those of other splits included.
+    codes: Arc<[u8]>,
     /// Bit `i` of a row: patch `i` shows something that can move.
     moving: Vec<u64>,
-    object_mean: Vec<f32>,
-    object_scale: Vec<f32>,
+    rows: TaskRows,
     normalisation: Normalisation,
 }
 
 impl<'a> CodedClips<'a> {
-    pub fn new(clips: &'a Clips, codes: Vec<u8>, card: &ModelCard) -> Self {
-        Self {
-            clips,
-            ranges: clips.split(Split::Train).filter(|clip| clip.len > 1).cloned().collect(),
-            codes,
-            moving: (0..clips.rows()).map(|row| patches_of_class(clips.classes(row), PIXEL_MOVING)).collect(),
-            object_mean: card.object_mean.clone(),
-            object_scale: card.object_scale.clone(),
-            normalisation: Normalisation {
-                mean: card.object_mean.clone(),
-                scale: card.object_scale.clone(),
-                slots: card.config.object_values() / OBJECT_VALUES,
-            },
-        }
+    /// `codes` are those of all rows. `None` if the card lacks their task, or `split` holds no clip of two frames.
+    pub fn new(clips: &'a Clips, split: Split, codes: Arc<[u8]>, card: &ModelCard) -> Option<Self> {
+        let rows = TaskRows::new(card, clips)?;
+        let ranges: Vec<_> = clips.split(split).filter(|clip| clip.len > 1).cloned().collect();
+        let moving = |row| patches_of_class(clips.classes(row), PIXEL_MOVING);
+        let moving = (0..clips.rows()).map(moving).collect();
+        let normalisation = rows.normalisation();
+        (!ranges.is_empty()).then_some(Self { clips, ranges, codes, moving, rows, normalisation })
     }
 
-    /// Draws `count` windows of `length` frames. A window may start anywhere, so that short contexts are learned too.
-    pub fn windows(&self, count: usize, length: usize, rng: &mut Rng) -> Windows {
-        let mut out = Windows::default();
-        for _ in 0..count {
-            let clip = &self.ranges[rng.random_range(0..self.ranges.len())];
-            // Ends are as likely as anything else: what ends an episode is rare enough.
-            let latest = clip.len.saturating_sub(length / 2).max(1);
-            let offset = rng.random_range(0..latest);
-            out.physics.push_window(self.clips, clip, (offset, length), &self.normalisation);
-            let level = if rng.random_bool(CLEAN_SHARE) { 0 } else { rng.random_range(1..NOISE_LEVELS) };
-            for frame in offset..offset + length {
-                out.frames += 1;
-                if frame < clip.len {
-                    self.push(clip, frame, level, rng, &mut out);
-                } else {
-                    self.push_padding(&mut out);
-                }
+    /// Draws one window of `length` frames. It may start anywhere, so that short contexts are learned too.
+    pub fn push_window(&self, length: usize, rng: &mut Rng, out: &mut Windows) {
+        let clip = &self.ranges[rng.random_range(0..self.ranges.len())];
+        // Ends are as likely as anything else: what ends an episode is rare enough.
+        let latest = clip.len.saturating_sub(length / 2).max(1);
+        let offset = rng.random_range(0..latest);
+        out.physics.push_window(self.clips, clip, (offset, length), &self.normalisation);
+        let level = if rng.random_bool(CLEAN_SHARE) { 0 } else { rng.random_range(1..NOISE_LEVELS) };
+        for frame in offset..offset + length {
+            out.frames += 1;
+            if frame < clip.len {
+                self.push(clip, frame, level, rng, out);
+            } else {
+                self.push_padding(out);
             }
         }
-        out
     }
 
     fn push(&self, clip: &ClipRange, frame: usize, level: usize, rng: &mut Rng, out: &mut Windows) {
@@ -110,35 +104,30 @@ impl<'a> CodedClips<'a> {
         let at = out.codes.len();
         out.codes.resize(at + SPATIAL_TOKENS * TOKEN_LOGITS, 0.0);
         one_hot_tokens(&seen, &mut out.codes[at..]);
-        out.actions.extend_from_slice(self.clips.action(row));
+        self.rows.push_action(self.clips, row, out);
         out.actions.extend((0..NOISE_LEVELS).map(|i| if i == level { 1.0 } else { 0.0 }));
         if frame + 1 < clip.len {
             self.push_next(row, out)
         } else {
             push_no_next(out)
         }
+        self.push_outcome(row, out);
+        self.rows.push_objects(self.clips, row, out);
+        out.real.push(1.0);
+    }
+
+    /// Reward and termination; what the dataset does not tell weighs nothing.
+    fn push_outcome(&self, row: usize, out: &mut Windows) {
+        let told = self.clips.targets;
         let reward = self.clips.rewards[row];
-        let weight = if reward == 0.0 { 1.0 } else { 1.0 + REWARD_WEIGHT };
+        let weight = f32::from(told.rewards) * (1.0 + f32::from(reward != 0.0) * REWARD_WEIGHT);
         let mut bins = [0.0; REWARD_BINS];
         two_hot(reward, &mut bins);
         out.rewards.extend(bins.map(|share| share * weight));
         out.reward_weights.push(weight);
         let terminated = f32::from(self.clips.terminated[row]);
         out.terminated.push(terminated);
-        out.terminated_weights.push(1.0 + terminated * TERMINATED_WEIGHT);
-        let values = self.object_mean.len();
-        let objects = &self.clips.objects[row * values..(row + 1) * values];
-        let scaled = objects.iter().zip(&self.object_mean).zip(&self.object_scale);
-        out.objects.extend(scaled.map(|((value, mean), scale)| (value - mean) / scale));
-        self.fill_objects(out);
-        out.real.push(1.0);
-    }
-
-    /// The readout has room for one object even where nothing moves.
-    fn fill_objects(&self, out: &mut Windows) {
-        if self.object_mean.is_empty() {
-            out.objects.extend([0.0; OBJECT_VALUES]);
-        }
+        out.terminated_weights.push(f32::from(told.terminated) * (1.0 + terminated * TERMINATED_WEIGHT));
     }
 
     fn push_next(&self, row: usize, out: &mut Windows) {
@@ -166,14 +155,13 @@ impl<'a> CodedClips<'a> {
     fn push_padding(&self, out: &mut Windows) {
         let resize = |values: &mut Vec<f32>, more: usize| values.resize(values.len() + more, 0.0);
         resize(&mut out.codes, SPATIAL_TOKENS * TOKEN_LOGITS);
-        resize(&mut out.actions, self.clips.coding.values() + NOISE_LEVELS);
+        resize(&mut out.actions, self.rows.action_values() + NOISE_LEVELS);
         push_no_next(out);
         resize(&mut out.rewards, REWARD_BINS);
         resize(&mut out.reward_weights, 1);
         resize(&mut out.terminated, 1);
         resize(&mut out.terminated_weights, 1);
-        resize(&mut out.objects, self.object_mean.len());
-        self.fill_objects(out);
+        self.rows.push_no_objects(out);
         resize(&mut out.real, 1);
     }
 

@@ -11,6 +11,8 @@ use crate::reward::REWARD_BINS;
 const REWARD: f32 = 0.2;
 const TERMINATED: f32 = 0.2;
 const OBJECTS: f32 = 0.3;
+/// Added to a sum of weights to divide by: a batch may hold nothing that has such a target.
+const NOTHING: f32 = 1e-6;
 /// Softmaxes of one token.
 const TOKEN_SOFTMAXES: usize = CODES_PER_TOKEN * CODE_VALUES;
 /// Beyond this a logit is as good as certain; the bound keeps `exp` finite without a maximum to subtract.
@@ -33,16 +35,17 @@ pub fn loss(output: FrameOutput, mut windows: Windows, device: &Device) -> Tenso
     let real = take(&mut windows.real, [frames, 1], device);
     let reward_weights = take(&mut windows.reward_weights, [frames, 1], device);
     let rewards = take(&mut windows.rewards, [frames, REWARD_BINS], device);
-    let reward = (log_softmax(output.reward, 1) * rewards).sum().neg() / reward_weights.sum();
+    let reward = (log_softmax(output.reward, 1) * rewards).sum().neg() / (reward_weights.sum() + NOTHING);
     let weights = take(&mut windows.terminated_weights, [frames, 1], device) * real.clone();
     let terminated = take(&mut windows.terminated, [frames, 1], device);
     let logit = output.terminated.clamp(-LOGIT_MAX, LOGIT_MAX);
     let surprise = logit.clone().exp().log1p() - logit * terminated;
-    let terminated = (surprise * weights.clone()).sum() / weights.sum();
+    let terminated = (surprise * weights.clone()).sum() / (weights.sum() + NOTHING);
     let values = output.objects.dims()[1];
     let objects = take(&mut windows.objects, [frames, values], device);
+    let weights = take(&mut windows.object_weights, [frames, values], device);
     let error = output.objects - objects;
-    let objects = (error.clone() * error * real.clone()).sum() / (real.sum() * values as f32);
+    let objects = (error.clone() * error * weights.clone()).sum() / (weights.sum() + NOTHING);
     codes(output.codes, &mut windows, device) + reward * REWARD + terminated * TERMINATED + objects * OBJECTS
 }
 
@@ -54,7 +57,7 @@ fn codes(logits: Tensor<2>, windows: &mut Windows, device: &Device) -> Tensor<1>
     let next = take(&mut windows.next_weighted, [rows, TOKEN_LOGITS], device);
     let logits = logits.clamp(-LOGIT_MAX, LOGIT_MAX);
     let partition = logits.clone().exp().matmul(softmax_groups(device)).log();
-    ((partition * weights.clone()).sum() - (logits * next).sum()) / (weights.sum() + 1e-6)
+    ((partition * weights.clone()).sum() - (logits * next).sum()) / (weights.sum() + NOTHING)
 }
 
 /// `[TOKEN_LOGITS, TOKEN_SOFTMAXES]`: 1 where a logit belongs to a softmax.

@@ -1,35 +1,37 @@
-use burn::module::Module;
+use std::sync::Arc;
+
 use burn::tensor::Tensor;
 use worldstep_env::Rng;
 
-use super::dynamics_batch::CodedClips;
+use super::coded_corpus::CodedCorpus;
 use super::dynamics_loss;
 use super::gradients::Objective;
 use super::options::TrainOptions;
 use super::physics::{PhysicsOptions, Readout};
-use crate::codec::encode_frames;
-use crate::data::Clips;
+use crate::data::{Corpus, Split};
 use crate::dynamics::Dynamics;
-use crate::model::Model;
+use crate::model::ModelCard;
 
-/// Prediction of the next frame's codes, and of what the action causes, over windows of a whole ring.
+/// Prediction of the next frame's codes, and of what the action causes, over windows of a whole ring, drawn from one split.
 pub struct DynamicsObjective<'a> {
-    clips: CodedClips<'a>,
+    corpus: CodedCorpus<'a>,
     batch: usize,
     window: usize,
     physics: PhysicsOptions,
 }
 
 impl<'a> DynamicsObjective<'a> {
-    /// Encodes all clips once with the finished tokenizer.
-    pub fn new(clips: &'a Clips, model: &Model, options: &TrainOptions) -> Self {
-        let codes = encode_frames(&model.tokenizer.valid(), &clips.frames);
-        Self {
-            clips: CodedClips::new(clips, codes, &model.card),
-            batch: options.batch,
-            window: model.card.config.context_frames,
-            physics: options.physics,
-        }
+    /// `codes` are those of all rows of each part; `None` if `split` holds no clip of two frames.
+    pub fn new(
+        corpus: &Corpus<'a>,
+        split: Split,
+        codes: &[Arc<[u8]>],
+        card: &ModelCard,
+        options: &TrainOptions,
+    ) -> Option<Self> {
+        let corpus = CodedCorpus::new(corpus, split, codes, card)?;
+        let (batch, physics) = (options.batch, options.physics);
+        Some(Self { corpus, batch, window: card.config.context_frames, physics })
     }
 }
 
@@ -41,7 +43,7 @@ impl Objective<Dynamics> for DynamicsObjective<'_> {
     fn loss(&self, dynamics: &Dynamics, rng: &mut Rng, share: f32) -> Tensor<1> {
         let count = ((self.batch as f32 * share).round() as usize).max(1);
         let device = dynamics.device();
-        let mut windows = self.clips.windows(count, self.window, rng);
+        let mut windows = self.corpus.windows(count, self.window, rng);
         let input = dynamics_loss::input(&mut windows, &device);
         let targets = std::mem::take(&mut windows.physics);
         let output = dynamics.forward(input, self.window);

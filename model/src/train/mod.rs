@@ -1,28 +1,34 @@
 //! Learning: first the tokenizer, then the dynamics on its codes.
 
+mod begin;
 mod checkpoint;
+mod coded_corpus;
 mod dynamics_batch;
 mod dynamics_loss;
 mod dynamics_stage;
+mod forgetting;
 mod gradients;
 mod options;
-pub mod physics;
+mod sampler;
 mod stage;
+mod tasks;
 mod tokenizer_stage;
 
 pub use options::{Budget, Progress, Stage, TrainError, TrainOptions, TrainSummary};
 pub use physics::PhysicsOptions;
 
-use crate::config::ModelConfig;
-use crate::data::{Clips, Split};
-use crate::dynamics::OBJECT_VALUES;
-use crate::model::{MODEL_FORMAT, Model, ModelCard, TrainingRecord};
+use burn::module::Module as _;
+
+use crate::data::{Corpus, Split, load_all};
+use crate::model::Model;
+use begin::begin;
 use checkpoint::{Checkpoint, TrainState};
+use coded_corpus::encode_parts;
 use dynamics_stage::DynamicsObjective;
 use stage::Clock;
 use tokenizer_stage::TokenizerObjective;
 
-/// Trains a model on a dataset, or goes on with one; the model is in `options.out` when it returns, also when it was
+/// Trains a model on datasets, or goes on with one; the model is in `options.out` when it returns, also when it was
 /// stopped.
 ///
 /// # Errors
@@ -32,37 +38,39 @@ pub fn train(
     options: &TrainOptions,
     progress: &mut dyn FnMut(&Progress),
 ) -> Result<TrainSummary, TrainError> {
-    let clips = Clips::load(&options.data, options.task.as_deref())?;
-    train_on(&clips, options, progress)
+    let clips = load_all(&options.data, options.task.as_deref(), options.lerobot.as_deref())?;
+    train_on(Corpus::new(&clips, &options.mix)?, options, progress)
 }
 
 /// As [`train`], on clips that are already in memory.
 ///
 /// # Errors
 /// As [`train`].
-pub fn train_on(
-    clips: &Clips,
+pub fn train_on<'a>(
+    corpus: impl Into<Corpus<'a>>,
     options: &TrainOptions,
     progress: &mut dyn FnMut(&Progress),
 ) -> Result<TrainSummary, TrainError> {
-    if clips.split(Split::Train).next().is_none() {
-        return Err(TrainError::NoClips { path: options.data.clone() });
+    let corpus = corpus.into();
+    let nothing = || TrainError::NoClips { path: corpus.path().to_owned() };
+    if !corpus.is_learnable() {
+        return Err(nothing());
     }
     let device = options.device.burn().autodiff();
     let occupied = Model::is_in(&options.out);
     let (mut model, mut state) = if options.resume && occupied {
-        Checkpoint::load(options, &device, clips)?
+        Checkpoint::load(options, &device, &corpus)?
     } else if occupied {
         return Err(TrainError::Occupied { path: options.out.clone() });
     } else {
         device.seed(options.seed);
-        let model = Model::random(card(clips, options), &device);
+        let model = begin(&corpus, options, &device)?;
         let record = model.card.training.clone();
         (model, TrainState { record, ..TrainState::default() })
     };
     let checkpoint = Checkpoint::new(&options.out);
     if state.stage == Stage::Tokenizer {
-        let objective = TokenizerObjective::new(clips);
+        let objective = TokenizerObjective::new(&corpus, Split::Train).ok_or_else(nothing)?;
         let clock = Clock::new(options, Stage::Tokenizer, &state);
         let tokenizer = model.tokenizer.clone();
         let mut run =
@@ -76,60 +84,21 @@ pub fn train_on(
     }
     if state.stage == Stage::Dynamics && !options.stopped() {
         let clock = Clock::new(options, Stage::Dynamics, &state);
-        let objective = DynamicsObjective::new(clips, &model, options);
+        let codes = encode_parts(&corpus, &model.tokenizer.valid());
+        let objective = DynamicsObjective::new(&corpus, Split::Train, &codes, &model.card, options);
+        let objective = objective.ok_or_else(nothing)?;
         let dynamics = model.dynamics.clone();
         let mut run =
             stage::Run { options, clock, checkpoint: &checkpoint, model: &mut model, state: &mut state };
         run.stage(dynamics, &objective, |model, dynamics| model.dynamics = dynamics, progress)?;
+    }
+    if !options.stopped() && !model.card.training.forgetting.is_empty() {
+        forgetting::after(&mut model, &corpus, options);
+        model.save(&options.out)?;
     }
     Ok(TrainSummary {
         record: model.card.training.clone(),
         parameters: model.parameters(),
         stopped: options.stopped(),
     })
-}
-
-fn card(clips: &Clips, options: &TrainOptions) -> ModelCard {
-    let (object_mean, object_scale) = object_statistics(clips);
-    let mut config = ModelConfig::new(options.preset, clips.coding.values(), clips.tracked_objects());
-    config.presence = clips.physics.is_some() && options.physics.count > 0.0;
-    let moving = clips.scenario.instances.iter().filter(|label| label.moving);
-    ModelCard {
-        format: MODEL_FORMAT,
-        task: clips.scenario.id.clone(),
-        config,
-        actions: clips.coding.clone(),
-        objects: moving.map(|label| label.name.clone()).collect(),
-        object_mean,
-        object_scale,
-        training: TrainingRecord {
-            clips: clips.split(Split::Train).count(),
-            frames: clips.split(Split::Train).map(|clip| clip.len).sum(),
-            dataset_hash: clips.hash.clone(),
-            dataset_seed: clips.info.seed,
-            seed: options.seed,
-            physics: options.physics,
-            ..TrainingRecord::default()
-        },
-    }
-}
-
-/// Mean and standard deviation of each readout value over all rows.
-fn object_statistics(clips: &Clips) -> (Vec<f32>, Vec<f32>) {
-    let values = clips.tracked_objects() * OBJECT_VALUES;
-    let count = clips.rows() as f64;
-    let mut sums = vec![(0.0, 0.0); values];
-    for row in clips.objects.chunks_exact(values.max(1)) {
-        for ((sum, squares), value) in sums.iter_mut().zip(row) {
-            *sum += f64::from(*value);
-            *squares += f64::from(*value) * f64::from(*value);
-        }
-    }
-    sums.into_iter()
-        .map(|(sum, squares)| {
-            let mean = sum / count;
-            // A value that never changes has no scale of its own; it must not be blown up either.
-            (mean as f32, (squares / count - mean * mean).max(1e-4).sqrt() as f32)
-        })
-        .unzip()
 }

@@ -7,7 +7,7 @@ use thiserror::Error;
 
 use super::physics::PhysicsOptions;
 use crate::config::Preset;
-use crate::data::DataError;
+use crate::data::{DataError, MixWeight};
 use crate::device::ComputeDevice;
 use crate::model::{ModelError, TrainingRecord};
 
@@ -33,10 +33,18 @@ pub enum Budget {
 /// What to train, on what, and where to.
 #[derive(Clone, Debug)]
 pub struct TrainOptions {
-    /// Dataset.
-    pub data: PathBuf,
-    /// Task, if the dataset holds several.
+    /// Datasets, or folders of datasets.
+    pub data: Vec<PathBuf>,
+    /// The only task to learn; all that there are clips of if none is named.
     pub task: Option<String>,
+    /// How often tasks and datasets are drawn; each task as often as any other where nothing is said.
+    pub mix: Vec<MixWeight>,
+    /// How to read datasets that Worldstep did not write, see [`LerobotConfig`](crate::data::lerobot::LerobotConfig).
+    pub lerobot: Option<PathBuf>,
+    /// Folder of a model to begin with; its sizes are kept, whatever `preset` says. Random weights otherwise.
+    pub from: Option<PathBuf>,
+    /// Learning rate relative to the one that random weights are trained with.
+    pub rate: f64,
     /// Folder of the model; without `resume` it must not hold one yet.
     pub out: PathBuf,
     /// Sizes.
@@ -62,8 +70,12 @@ impl TrainOptions {
     /// Defaults: `nano`, CPU, two minutes, 30% of them for the tokenizer.
     pub fn new(data: impl Into<PathBuf>, out: impl Into<PathBuf>) -> Self {
         Self {
-            data: data.into(),
+            data: vec![data.into()],
             task: None,
+            mix: Vec::new(),
+            lerobot: None,
+            from: None,
+            rate: 1.0,
             out: out.into(),
             preset: Preset::Nano,
             device: ComputeDevice::Cpu,
@@ -151,7 +163,7 @@ pub enum TrainError {
     OtherRun {
         /// Folder of the checkpoint.
         path: PathBuf,
-        /// What differs: dataset (its hash), preset, seed or physics losses.
+        /// What differs: dataset (its hash), mix, preset, seed or physics losses.
         what: &'static str,
         /// What it was begun with.
         found: String,
@@ -159,14 +171,14 @@ pub enum TrainError {
         asked: String,
     },
     /// The checkpoint belongs to another dataset's task.
-    #[error("{path} holds a model of {found:?}, the dataset is of {expected:?}; choose another --out",
+    #[error("{path} holds a model of {found}, the dataset is of {expected}; choose another --out",
         path = path.display())]
     OtherTask {
         /// Folder of the checkpoint.
         path: PathBuf,
-        /// Its task.
+        /// Its tasks.
         found: String,
-        /// The dataset's task.
+        /// A task of the dataset that is not among them.
         expected: String,
     },
 }

@@ -108,6 +108,7 @@ impl Run<'_> {
         let shards = Shards::new(self.options.device.shares(), &self.options.device.burn().autodiff())
             .map_err(TrainError::Threads)?;
         let mut optimizer = self.state.optimizer.take().unwrap_or_else(optimizer);
+        let peak_rate = objective.peak_rate() * self.options.rate;
         let mut saved_s = 0.0;
         loop {
             let steps = self.steps();
@@ -124,7 +125,7 @@ impl Run<'_> {
             }
             let seed = self.options.seed.wrapping_mul(1_000_003).wrapping_add(steps);
             let (loss, gradients) = shards.gradients(&module, objective, seed);
-            module = optimizer.step_multi(learning_rate(objective.peak_rate(), fraction), module, gradients);
+            module = optimizer.step_multi(learning_rate(peak_rate, fraction), module, gradients);
             self.count(steps + 1);
             progress(&Progress {
                 stage: self.clock.stage,

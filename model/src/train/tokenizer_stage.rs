@@ -3,8 +3,9 @@ use rand::RngExt as _;
 use worldstep_env::Rng;
 
 use super::gradients::Objective;
+use super::sampler::Sampler;
 use crate::config::{FRAME_BYTES, FRAME_CODES, FRAME_SIDE, GRID_SIDE, PATCH_SIDE, PATCH_VALUES};
-use crate::data::{Clips, PIXEL_MOVING, Split};
+use crate::data::{Clips, Corpus, PIXEL_MOVING, Split};
 use crate::tokenizer::{self, Tokenizer};
 
 /// Frames in one step.
@@ -16,16 +17,22 @@ const L2: f32 = 2.0;
 /// Weight of the worst pixel of each patch.
 const WORST: f32 = 0.02;
 
-/// Reconstruction of single frames.
+/// Reconstruction of single frames of one split.
 pub struct TokenizerObjective<'a> {
-    clips: &'a Clips,
-    rows: Vec<usize>,
+    parts: Vec<(&'a Clips, Vec<usize>)>,
+    sampler: Sampler,
 }
 
 impl<'a> TokenizerObjective<'a> {
-    pub fn new(clips: &'a Clips) -> Self {
-        let rows = clips.split(Split::Train).flat_map(|clip| clip.start..clip.start + clip.len).collect();
-        Self { clips, rows }
+    /// `None` if `split` holds no frame.
+    pub fn new(corpus: &Corpus<'a>, split: Split) -> Option<Self> {
+        let drawn = corpus.parts().iter().filter(|part| part.weight > 0.0);
+        let rows = drawn.map(|part| {
+            let rows = part.clips.split(split).flat_map(|clip| clip.start..clip.start + clip.len);
+            (part.weight, (part.clips, rows.collect::<Vec<_>>()))
+        });
+        let (weights, parts): (Vec<_>, Vec<_>) = rows.filter(|(_, (_, rows))| !rows.is_empty()).unzip();
+        (!parts.is_empty()).then(|| Self { parts, sampler: Sampler::new(&weights) })
     }
 }
 
@@ -39,9 +46,10 @@ impl Objective<Tokenizer> for TokenizerObjective<'_> {
         let mut frames = Vec::with_capacity(count * FRAME_BYTES);
         let mut weights = Vec::with_capacity(count * FRAME_BYTES);
         for _ in 0..count {
-            let row = self.rows[rng.random_range(0..self.rows.len())];
-            frames.extend_from_slice(self.clips.frame(row));
-            patch_weights(self.clips.classes(row), &mut weights);
+            let (clips, rows) = &self.parts[self.sampler.draw(rng)];
+            let row = rows[rng.random_range(0..rows.len())];
+            frames.extend_from_slice(clips.frame(row));
+            patch_weights(clips.classes(row), &mut weights);
         }
         let device = tokenizer.device();
         let target = tokenizer::patches(&frames, &device);

@@ -4,8 +4,8 @@
 use burn::tensor::Device;
 use worldstep_env::{EnvError, EnvSpec, Space};
 use worldstep_model::action::ActionCoding;
-use worldstep_model::config::{FRAME_BYTES, ModelConfig, Preset};
-use worldstep_model::model::{MODEL_FORMAT, Model, ModelCard, TrainingRecord};
+use worldstep_model::config::{FRAME_BYTES, Preset};
+use worldstep_model::model::{Model, ModelCard, TaskCard};
 use worldstep_model::neural_env::{NeuralOptions, NeuralVectorEnv, StartSource};
 
 pub const STEPS_MAX: u32 = 9;
@@ -50,17 +50,15 @@ impl StartSource for Stripes {
 }
 
 pub fn model() -> Model {
-    let actions = ActionCoding::new(&spec().action_space);
-    let card = ModelCard {
-        format: MODEL_FORMAT,
-        task: spec().id,
-        config: ModelConfig { context_frames: 8, ..ModelConfig::new(Preset::Nano, actions.values(), 1) },
-        actions,
+    let task = TaskCard {
+        id: spec().id,
+        actions: ActionCoding::new(&spec().action_space),
         objects: vec!["ball".to_owned()],
         object_mean: vec![0.0; 6],
         object_scale: vec![1.0; 6],
-        training: TrainingRecord::default(),
     };
+    let mut card = ModelCard::new(Preset::Nano, vec![task]);
+    card.config.context_frames = 8;
     let device = Device::flex();
     device.seed(5);
     Model::random(card, &device)

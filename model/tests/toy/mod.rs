@@ -6,7 +6,7 @@ use worldstep_env::dataset::{DatasetInfo, FORMAT_VERSION, InstanceLabel, Scenari
 use worldstep_env::{Rng, Space};
 use worldstep_model::action::ActionCoding;
 use worldstep_model::config::{FRAME_BYTES, FRAME_SIDE};
-use worldstep_model::data::{ClipRange, Clips, PIXEL_ACTUATED, PIXEL_MOVING, Split};
+use worldstep_model::data::{ClipRange, Clips, PIXEL_ACTUATED, PIXEL_MOVING, Split, Targets};
 
 pub const BALL: u8 = PIXEL_MOVING;
 pub const PADDLE: u8 = PIXEL_MOVING | PIXEL_ACTUATED;
@@ -45,6 +45,8 @@ pub fn clips(count: usize, length: usize, seed: u64) -> Clips {
         terminated: Vec::new(),
         objects: Vec::new(),
         physics: None,
+        object_known: Vec::new(),
+        targets: Targets { rewards: true, terminated: true },
         hash: "0".repeat(16),
     };
     let mut rng = Rng::seed_from_u64(seed);
@@ -69,6 +71,7 @@ fn episode(clips: &mut Clips, length: usize, rng: &mut Rng) {
         let to = |p: [f32; 2], v: [f32; 2]| [p[0] / 64.0, p[1] / 64.0, 0.0, v[0], v[1], 0.0];
         clips.objects.extend(to(ball, speed));
         clips.objects.extend(to([58.0, paddle], [0.0, 0.0]));
+        clips.object_known.extend([true, true]);
         paddle = (paddle + (action - 1) as f32 * 2.0).clamp(8.0, 56.0);
         speed[1] += 0.08;
         ball = [ball[0] + speed[0], ball[1] + speed[1]];

@@ -51,7 +51,7 @@ impl CpuEngine {
     pub fn new(model: &Model, lanes: usize) -> Result<Self, ModelError> {
         let config = model.card.config.clone();
         let damaged = |error: MissingWeight| ModelError::Damaged {
-            path: PathBuf::from(&model.card.task),
+            path: PathBuf::from(model.card.task_names()),
             message: error.to_string(),
         };
         let ring = Ring::new(RingSizes::new(&config));

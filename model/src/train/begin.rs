@@ -1,0 +1,48 @@
+use burn::tensor::Device;
+
+use super::forgetting;
+use super::options::{TrainError, TrainOptions};
+use super::tasks::task_cards;
+use crate::data::{Corpus, Split};
+use crate::model::{Model, ModelCard, TrainingRecord};
+
+/// A model to train on `corpus`: with random weights, or with those of the model that `options.from` names and room for
+/// what is new to it.
+///
+/// # Errors
+/// [`TrainError`] if that model cannot be read, or reads actions of a task otherwise than `corpus`.
+pub fn begin(corpus: &Corpus<'_>, options: &TrainOptions, device: &Device) -> Result<Model, TrainError> {
+    let record = record(corpus, options);
+    let presence =
+        options.physics.count > 0.0 && corpus.parts().iter().any(|part| part.clips.physics.is_some());
+    let Some(from) = &options.from else {
+        let mut card = ModelCard::new(options.preset, task_cards(corpus, &[])?);
+        card.config.presence = presence;
+        card.training = record;
+        return Ok(Model::random(card, device));
+    };
+    let old = Model::load(from, device)?;
+    let known = old.card.tasks.clone();
+    let from = format!("{:016x}", old.weights_hash());
+    let mut card = old.card.with_tasks(task_cards(corpus, &known)?);
+    card.config.presence |= presence;
+    let mut model = old.extended(card);
+    let forgetting = forgetting::before(&model, corpus, &known, options);
+    model.card.training = TrainingRecord { from, forgetting, ..record };
+    Ok(model)
+}
+
+fn record(corpus: &Corpus<'_>, options: &TrainOptions) -> TrainingRecord {
+    let parts = || corpus.parts().iter().filter(|part| part.weight > 0.0);
+    let learned = || parts().flat_map(|part| part.clips.split(Split::Train));
+    TrainingRecord {
+        clips: learned().count(),
+        frames: learned().map(|clip| clip.len).sum(),
+        dataset_hash: corpus.hash(),
+        dataset_seed: corpus.parts().first().map_or(0, |part| part.clips.info.seed),
+        mix: corpus.mix().to_owned(),
+        seed: options.seed,
+        physics: options.physics,
+        ..TrainingRecord::default()
+    }
+}

@@ -1,0 +1,43 @@
+use std::sync::Arc;
+
+use worldstep_env::Rng;
+
+use super::dynamics_batch::{CodedClips, Windows};
+use super::sampler::Sampler;
+use crate::codec::encode_frames;
+use crate::data::{Corpus, Split};
+use crate::model::ModelCard;
+use crate::tokenizer::Tokenizer;
+
+/// Codes of all frames of each part of `corpus`.
+pub fn encode_parts(corpus: &Corpus<'_>, tokenizer: &Tokenizer) -> Vec<Arc<[u8]>> {
+    corpus.parts().iter().map(|part| encode_frames(tokenizer, &part.clips.frames).into()).collect()
+}
+
+/// One split of a corpus as codes, ready to draw windows from.
+pub struct CodedCorpus<'a> {
+    parts: Vec<CodedClips<'a>>,
+    sampler: Sampler,
+}
+
+impl<'a> CodedCorpus<'a> {
+    /// `codes` are those of all rows of each part. Parts that weigh nothing or hold no clip of two frames of `split` are
+    /// left out, and those of tasks that the card lacks; `None` if no part is left.
+    pub fn new(corpus: &Corpus<'a>, split: Split, codes: &[Arc<[u8]>], card: &ModelCard) -> Option<Self> {
+        let drawn = corpus.parts().iter().zip(codes).filter(|(part, _)| part.weight > 0.0);
+        let coded = drawn.filter_map(|(part, codes)| {
+            Some((part.weight, CodedClips::new(part.clips, split, codes.clone(), card)?))
+        });
+        let (weights, parts): (Vec<_>, Vec<_>) = coded.unzip();
+        (!parts.is_empty()).then(|| Self { parts, sampler: Sampler::new(&weights) })
+    }
+
+    /// Draws `count` windows of `length` frames, each from a part drawn by its weight.
+    pub fn windows(&self, count: usize, length: usize, rng: &mut Rng) -> Windows {
+        let mut out = Windows::default();
+        for _ in 0..count {
+            self.parts[self.sampler.draw(rng)].push_window(length, rng, &mut out);
+        }
+        out
+    }
+}

@@ -1,0 +1,88 @@
+//! A model goes on with new clips: it begins with what it knows, and says what that cost.
+#![allow(clippy::unwrap_used, missing_docs)]
+
+mod toy;
+
+use std::path::Path;
+
+use burn::tensor::Device;
+use worldstep_model::config::Preset;
+use worldstep_model::data::{Clips, Corpus, MixWeight};
+use worldstep_model::model::{Model, TaskLosses};
+use worldstep_model::train::{Budget, TrainOptions, TrainSummary, train_on};
+
+fn clips(id: &str, seed: u64) -> Clips {
+    let mut clips = toy::clips(8, 20, seed);
+    clips.scenario.id = id.to_owned();
+    clips.path = id.into();
+    clips
+}
+
+fn options(out: &Path, steps: u64) -> TrainOptions {
+    let mut options = TrainOptions::new("unused", out);
+    options.budget = Budget::Steps { tokenizer: steps, dynamics: steps };
+    options.batch = 2;
+    options
+}
+
+/// Trains on task A, then fine-tunes on B with A beside it as `mix` says.
+fn fine_tuned(dir: &Path, steps: u64, mix: &[MixWeight]) -> (Model, TrainSummary) {
+    let (old, new) = (dir.join("old"), dir.join("new"));
+    let all = [clips("B", 2), clips("A", 1)];
+    train_on(&all[1], &options(&old, 6), &mut |_| ()).unwrap();
+    let mut tuning = options(&new, steps);
+    tuning.from = Some(old.clone());
+    tuning.preset = Preset::S;
+    let summary = train_on(Corpus::new(&all, mix).unwrap(), &tuning, &mut |_| ()).unwrap();
+    (Model::load(&old, &Device::flex()).unwrap(), summary)
+}
+
+#[test]
+fn what_is_not_trained_forgets_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let (old, summary) = fine_tuned(dir.path(), 0, &[]);
+    let new = Model::load(&dir.path().join("new"), &Device::flex()).unwrap();
+    assert_eq!(new.card.task_names(), "A, B", "what it knew comes first");
+    assert_eq!(new.card.config.preset, Preset::Nano, "its sizes are those it began with");
+    assert_eq!(summary.record.from, format!("{:016x}", old.weights_hash()));
+    assert_eq!(new.card.tasks[0], old.card.tasks[0]);
+    let rows: Vec<(&str, bool)> =
+        summary.record.forgetting.iter().map(|row| (row.task.as_str(), row.known)).collect();
+    assert_eq!(rows, [("B", false), ("A", true)]);
+    for row in &summary.record.forgetting {
+        assert_eq!(row.after, Some(row.before), "{}", row.task);
+    }
+}
+
+/// Tokens of a known task are worth less after other clips were learned: the measure must see it.
+#[test]
+fn forgetting_is_measured_on_clips_that_are_not_learned_from() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut tuned = |name: &str, mix: &[&str]| -> Vec<TaskLosses> {
+        let mix: Vec<_> = mix.iter().map(|weight| weight.parse().unwrap()).collect();
+        fine_tuned(&dir.path().join(name), 8, &mix).1.record.forgetting
+    };
+    let alone = tuned("alone", &["A=0"]);
+    let known = alone.iter().find(|row| row.known).unwrap();
+    let after = known.after.unwrap();
+    assert_eq!(known.task, "A");
+    assert_ne!(known.before, after, "weights have changed, and so must what they lose");
+    assert!(after.dynamics.is_finite() && after.tokenizer.is_finite());
+    let mixed = tuned("mixed", &["A=4"]);
+    let also = mixed.iter().find(|row| row.known).unwrap();
+    assert_eq!(also.before, known.before, "what was before does not depend on what follows");
+    assert_ne!(also.after, known.after);
+}
+
+#[test]
+fn a_stopped_fine_tuning_is_resumed() {
+    let dir = tempfile::tempdir().unwrap();
+    fine_tuned(dir.path(), 1, &[]);
+    let all = [clips("B", 2), clips("A", 1)];
+    let mut resumed = options(&dir.path().join("new"), 2);
+    resumed.from = Some(dir.path().join("old"));
+    resumed.resume = true;
+    let summary = train_on(Corpus::new(&all, &[]).unwrap(), &resumed, &mut |_| ()).unwrap();
+    assert_eq!((summary.record.tokenizer_steps, summary.record.dynamics_steps), (1, 2));
+    assert!(!summary.record.from.is_empty() && summary.record.forgetting.len() == 2);
+}
