@@ -58,7 +58,7 @@ fn what_is_not_trained_forgets_nothing() {
 #[test]
 fn forgetting_is_measured_on_clips_that_are_not_learned_from() {
     let dir = tempfile::tempdir().unwrap();
-    let mut tuned = |name: &str, mix: &[&str]| -> Vec<TaskLosses> {
+    let tuned = |name: &str, mix: &[&str]| -> Vec<TaskLosses> {
         let mix: Vec<_> = mix.iter().map(|weight| weight.parse().unwrap()).collect();
         fine_tuned(&dir.path().join(name), 8, &mix).1.record.forgetting
     };
