@@ -9,6 +9,7 @@ mod dynamics_stage;
 mod forgetting;
 mod gradients;
 mod options;
+pub mod physics;
 mod sampler;
 mod stage;
 mod tasks;
