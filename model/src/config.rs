@@ -40,6 +40,10 @@ pub const PRESENCE_VALUES: usize = 2;
 /// The largest size that a configuration may name: what is beyond it is damage, not ambition.
 const SIZE_MAX: usize = 1 << 16;
 
+/// More layers would make the refiner a second dynamics, and more steps a slow one.
+const REFINER_LAYERS_MAX: usize = 8;
+const REFINER_STEPS_MAX: usize = 4;
+
 /// Named sizes, smallest first.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -94,6 +98,46 @@ impl StackConfig {
     }
 }
 
+/// The masked refiner: the codes of a predicted frame that the model is least sure of are masked and predicted again, given
+/// the others.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RefinerConfig {
+    /// Blocks, of the dynamics' own sizes, over the codes of one frame.
+    pub layers: usize,
+    /// Times that codes are masked and predicted again in each step.
+    pub steps: usize,
+    /// Codes masked the first time, of [`FRAME_CODES`]; each further time half as many.
+    pub masked_codes: usize,
+}
+
+impl Default for RefinerConfig {
+    fn default() -> Self {
+        Self { layers: 1, steps: 1, masked_codes: 16 }
+    }
+}
+
+impl RefinerConfig {
+    /// Whether a refiner of these sizes can be built.
+    ///
+    /// # Errors
+    /// What was found, and what would be right.
+    pub fn check(&self) -> Result<(), (String, String)> {
+        let Self { layers, steps, masked_codes } = self;
+        let range = |value: &usize, max: usize| (1..=max).contains(value);
+        if range(layers, REFINER_LAYERS_MAX)
+            && range(steps, REFINER_STEPS_MAX)
+            && range(masked_codes, FRAME_CODES)
+        {
+            return Ok(());
+        }
+        Err((
+            format!("layers {layers}, steps {steps}, masked_codes {masked_codes}"),
+            format!("1 to {REFINER_LAYERS_MAX}, 1 to {REFINER_STEPS_MAX} and 1 to {FRAME_CODES}"),
+        ))
+    }
+}
+
 /// Sizes of tokenizer and dynamics, and what the heads read and predict.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ModelConfig {
@@ -118,6 +162,9 @@ pub struct ModelConfig {
     /// before there was such a readout.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub presence: bool,
+    /// Masked refiner of predicted frames; none where it is left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refiner: Option<RefinerConfig>,
 }
 
 impl ModelConfig {
@@ -141,6 +188,7 @@ impl ModelConfig {
             action_values,
             tracked_objects,
             presence: false,
+            refiner: None,
         }
     }
 
@@ -176,7 +224,10 @@ impl ModelConfig {
         if counts.iter().any(|count| !(1..=SIZE_MAX).contains(count)) || self.tracked_objects > SIZE_MAX {
             return Err(format!("config has a count outside 1..={SIZE_MAX}"));
         }
-        Ok(())
+        self.refiner.as_ref().map_or(Ok(()), |refiner| {
+            let wrong = |(found, expected)| format!("config.refiner has {found}, expected {expected}");
+            refiner.check().map_err(wrong)
+        })
     }
 }
 
@@ -195,5 +246,17 @@ mod tests {
         assert!(config.check().unwrap_err().contains("dynamics"));
         config.dynamics.heads = 0;
         assert!(config.check().is_err());
+    }
+
+    #[test]
+    fn a_refiner_is_none_unless_it_is_named_and_possible() {
+        let mut config = ModelConfig::new(Preset::Nano, 3, 2);
+        assert!(!serde_json::to_string(&config).unwrap().contains("refiner"));
+        config.refiner = Some(RefinerConfig::default());
+        config.check().unwrap();
+        let text = serde_json::to_string(&config).unwrap();
+        assert_eq!(serde_json::from_str::<ModelConfig>(&text).unwrap(), config);
+        config.refiner = Some(RefinerConfig { masked_codes: 65, ..RefinerConfig::default() });
+        assert!(config.check().unwrap_err().contains("masked_codes 65"));
     }
 }

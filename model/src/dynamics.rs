@@ -9,6 +9,7 @@ use crate::config::{
     SPATIAL_TOKENS,
 };
 use crate::norm::rms_norm;
+use crate::refiner::Refiner;
 use crate::reward::REWARD_BINS;
 use crate::timeline::Timeline;
 
@@ -42,6 +43,9 @@ pub struct FrameOutput {
     /// `[frames, tracked_objects * PRESENCE_VALUES]`: logits that an object exists, and of the share of its silhouette that
     /// is seen in the frame itself; `None` for a model without this readout.
     pub presence: Option<Tensor<2>>,
+    /// `[frames * SPATIAL_TOKENS, width]`: the normalised last state of each spatial token, which `codes` and the refiner
+    /// read.
+    pub spatial: Tensor<2>,
 }
 
 /// Block-causal transformer: one pass appends frame `t` and predicts frame `t + 1`.
@@ -59,6 +63,7 @@ pub struct Dynamics {
     to_terminated: Linear,
     to_objects: Linear,
     to_presence: Option<Linear>,
+    refiner: Option<Refiner>,
     context_frames: usize,
 }
 
@@ -79,6 +84,7 @@ impl Dynamics {
             to_terminated: linear(stack.width, 1),
             to_objects: linear(stack.width, config.object_values()),
             to_presence: config.presence.then(|| linear(stack.width, config.presence_values())),
+            refiner: config.refiner.as_ref().map(|refiner| Refiner::new(refiner, stack, device)),
             context_frames: config.context_frames,
         }
     }
@@ -106,6 +112,16 @@ impl Dynamics {
         output
     }
 
+    /// Logits of the next frames' codes, given some of these codes; `None` if the model has no refiner.
+    ///
+    /// # Shapes
+    /// - spatial, codes: as in [`FrameOutput`]
+    /// - known: as `codes`, one-hot, zeros for the codes that are to be predicted
+    /// - output: as `codes`
+    pub fn refine(&self, spatial: Tensor<2>, codes: Tensor<2>, known: Tensor<2>) -> Option<Tensor<2>> {
+        self.refiner.as_ref().map(|refiner| refiner.forward(spatial, known) + codes)
+    }
+
     fn pass(&self, input: FrameInput, timeline: &Timeline, cache: Option<&mut Cache>) -> FrameOutput {
         let mut caches = cache.map(Cache::layers_mut).unwrap_or_default().iter_mut();
         let codes = input.codes.clone();
@@ -118,11 +134,12 @@ impl Dynamics {
         let spatial = x.clone().narrow(1, 0, SPATIAL_TOKENS).reshape([frames * SPATIAL_TOKENS, width]);
         let readout = x.narrow(1, READOUT_TOKEN, 1).reshape([frames, width]);
         FrameOutput {
-            codes: self.to_codes.forward(spatial) + codes * self.persistence.val().unsqueeze(),
+            codes: self.to_codes.forward(spatial.clone()) + codes * self.persistence.val().unsqueeze(),
             reward: self.to_reward.forward(readout.clone()),
             terminated: self.to_terminated.forward(readout.clone()),
             presence: self.to_presence.as_ref().map(|head| head.forward(readout.clone())),
             objects: self.to_objects.forward(readout),
+            spatial,
         }
     }
 

@@ -26,6 +26,7 @@ pub mod model;
 pub mod neural_env;
 mod norm;
 pub mod packing;
+mod refiner;
 pub mod reward;
 mod timeline;
 /// Frames ↔ codes.

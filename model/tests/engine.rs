@@ -2,12 +2,13 @@
 //! lanes on the way, and a lane never feels its neighbours.
 #![allow(clippy::print_stdout, clippy::unwrap_used, missing_docs)]
 
-use burn::tensor::Device;
+use burn::module::{Module, ModuleMapper, Param};
+use burn::tensor::{Device, Tensor};
 use rand::{RngExt as _, SeedableRng};
 use worldstep_env::{Rng, Space};
 use worldstep_model::action::ActionCoding;
 use worldstep_model::codec::decode_frames;
-use worldstep_model::config::{FRAME_BYTES, FSQ_LEVELS, ModelConfig, Preset};
+use worldstep_model::config::{FRAME_BYTES, FSQ_LEVELS, ModelConfig, Preset, RefinerConfig};
 use worldstep_model::dynamics::OBJECT_VALUES;
 use worldstep_model::engine::{BurnEngine, CpuEngine, FrameStep, Sampling, StepEngine, StepOutput};
 use worldstep_model::model::{Model, ModelCard, TaskCard};
@@ -35,6 +36,32 @@ fn model(config: ModelConfig) -> Model {
 /// A ring of four frames, so that the tests go around it.
 fn small() -> Model {
     model(ModelConfig { context_frames: 4, ..ModelConfig::new(Preset::Nano, ACTIONS, 2) })
+}
+
+/// A random model whose refiner has something to say: what ends a branch starts small.
+fn refined(config: ModelConfig) -> Model {
+    struct Louder;
+    impl ModuleMapper for Louder {
+        fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+            param.map(|values| values * 2.0)
+        }
+    }
+    let mut model = model(config);
+    model.dynamics = model.dynamics.map(&mut Louder);
+    model
+}
+
+/// Whether frames of `model` are others than those of the same model without its refiner.
+fn differs(model: &Model) -> bool {
+    let mut without = model.clone();
+    without.card.config.refiner = None;
+    let moment = Moment { mask: vec![true; 5], ..Moment::random(5, &mut Rng::seed_from_u64(6)) };
+    let codes = |model: &Model| {
+        let mut said = StepOutput::new(model, 5);
+        moment.step(&mut CpuEngine::new(model, 5).unwrap(), 0.0, &mut said);
+        said.codes
+    };
+    codes(model) != codes(&without)
 }
 
 /// What happens to some lanes in one step.
@@ -125,18 +152,33 @@ fn the_engine_says_what_burn_says_through_64_frames_with_resets() {
 }
 
 #[test]
+fn so_it_does_with_a_refiner() {
+    for (steps, masked_codes) in [(1, 16), (2, 64)] {
+        let refiner = Some(RefinerConfig { layers: 2, steps, masked_codes });
+        let model = refined(ModelConfig { refiner, ..small().card.config });
+        assert!(differs(&model), "this refiner changes nothing");
+        compare(&model, 5, 40);
+    }
+}
+
+#[test]
 fn so_it_does_at_other_sizes() {
     compare(&model(ModelConfig { context_frames: 20, ..ModelConfig::new(Preset::S, ACTIONS, 0) }), 2, 24);
 }
 
 #[test]
 fn a_batch_is_so_many_batches_of_one() {
-    let model = small();
+    each_lane_is_alone(&small());
+    let refiner = Some(RefinerConfig { steps: 2, ..RefinerConfig::default() });
+    each_lane_is_alone(&refined(ModelConfig { refiner, ..small().card.config }));
+}
+
+fn each_lane_is_alone(model: &Model) {
     let lanes = 13;
     let mut rng = Rng::seed_from_u64(2);
-    let mut all = CpuEngine::new(&model, lanes).unwrap();
-    let mut alone: Vec<_> = (0..lanes).map(|_| CpuEngine::new(&model, 1).unwrap()).collect();
-    let (mut said, mut one) = (StepOutput::new(&model, lanes), StepOutput::new(&model, 1));
+    let mut all = CpuEngine::new(model, lanes).unwrap();
+    let mut alone: Vec<_> = (0..lanes).map(|_| CpuEngine::new(model, 1).unwrap()).collect();
+    let (mut said, mut one) = (StepOutput::new(model, lanes), StepOutput::new(model, 1));
     for _ in 0..10 {
         let moment = Moment::random(lanes, &mut rng);
         moment.step(&mut all, 0.8, &mut said);

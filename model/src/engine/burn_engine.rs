@@ -1,7 +1,8 @@
 use burn::tensor::{Device, Tensor, TensorData};
 use rayon::prelude::*;
 
-use super::{FrameStep, LaneOutput, Said, StepEngine, StepOutput};
+use super::refinement::{Foretold, refine};
+use super::{FrameStep, LaneOutput, Said, Sampling, StepEngine, StepOutput};
 use crate::cache::{Cache, LaneCache};
 use crate::codec::{decode_frames, plain};
 use crate::config::{FRAME_TOKENS, NOISE_LEVELS, SPATIAL_TOKENS};
@@ -35,6 +36,26 @@ impl BurnEngine {
     }
 }
 
+impl BurnEngine {
+    /// Refines what was drawn for the lanes of the mask.
+    fn refine(&self, frame: &FrameStep<'_>, said: &[Option<Predicted>], codes: &mut [u8]) {
+        let Some(config) = &self.model.card.config.refiner else { return };
+        let shares = codes.par_chunks_mut(self.share_lanes * FRAME_CODE_BYTES).zip(said).enumerate();
+        shares.for_each(|(i, (codes, said))| {
+            let Some(said) = said else { return };
+            let lanes = i * self.share_lanes..i * self.share_lanes + codes.len() / FRAME_CODE_BYTES;
+            let sampling = Sampling { draws: &frame.sampling.draws[lanes.clone()], ..frame.sampling };
+            let mut refined = codes.to_vec();
+            refine(&self.model.dynamics, config, &said.foretold, sampling, &mut refined);
+            let lanes_codes =
+                codes.chunks_exact_mut(FRAME_CODE_BYTES).zip(refined.chunks_exact(FRAME_CODE_BYTES));
+            for ((codes, refined), _) in lanes_codes.zip(&frame.mask[lanes]).filter(|(_, masked)| **masked) {
+                codes.copy_from_slice(refined);
+            }
+        });
+    }
+}
+
 impl StepEngine for BurnEngine {
     fn lanes(&self) -> usize {
         self.lanes
@@ -42,7 +63,7 @@ impl StepEngine for BurnEngine {
 
     fn step(&mut self, frame: &FrameStep<'_>, output: &mut StepOutput) {
         let (dynamics, per_share) = (&self.model.dynamics, self.share_lanes);
-        let said: Vec<Option<[Vec<f32>; 2]>> = self
+        let said: Vec<Option<Predicted>> = self
             .caches
             .par_iter_mut()
             .enumerate()
@@ -64,12 +85,15 @@ impl StepEngine for BurnEngine {
             output.codes.chunks_exact_mut(FRAME_CODE_BYTES).zip(output.objects.chunks_exact_mut(objects));
         let scalars = output.rewards.iter_mut().zip(&mut output.terminated).zip(&mut output.uncertainty);
         for (lane, ((codes, objects), ((reward, terminated), uncertainty))) in rows.zip(scalars).enumerate() {
-            if let (true, Some([code_logits, readouts])) = (frame.mask[lane], &said[lane / per_share]) {
+            if let (true, Some(Predicted { code_logits, readouts, .. })) =
+                (frame.mask[lane], &said[lane / per_share])
+            {
                 let out = LaneOutput { codes, reward, terminated, objects, uncertainty };
                 let draw = (frame.sampling.draws[lane], frame.sampling.temperature);
                 out.write(&Said { code_logits, readouts }, lane % per_share, draw);
             }
         }
+        self.refine(frame, &said, &mut output.codes);
     }
 
     fn decode(&mut self, codes: &[u8], frames: &mut [u8]) {
@@ -90,7 +114,7 @@ impl StepEngine for BurnEngine {
                 actions: &action.repeat(lanes.len()),
                 levels: &vec![0; lanes.len()],
                 mask: &mask,
-                sampling: super::Sampling { draws: &draws, temperature: 0.0 },
+                sampling: Sampling { draws: &draws, temperature: 0.0 },
             };
             warm.step(&step, &mut unheard);
         }
@@ -115,8 +139,15 @@ impl StepEngine for BurnEngine {
     }
 }
 
-/// Code logits, and rewards, terminations and objects in a row for each lane.
-fn predict(dynamics: &Dynamics, frame: &FrameStep<'_>, cache: &mut Cache) -> [Vec<f32>; 2] {
+/// What the network says of one share's lanes.
+struct Predicted {
+    foretold: Foretold,
+    code_logits: Vec<f32>,
+    /// Rewards, terminations and objects in a row for each lane.
+    readouts: Vec<f32>,
+}
+
+fn predict(dynamics: &Dynamics, frame: &FrameStep<'_>, cache: &mut Cache) -> Predicted {
     let lanes = frame.mask.len();
     let device: Device = dynamics.device();
     let mut one_hot = vec![0.0; lanes * SPATIAL_TOKENS * TOKEN_LOGITS];
@@ -137,5 +168,9 @@ fn predict(dynamics: &Dynamics, frame: &FrameStep<'_>, cache: &mut Cache) -> [Ve
         actions: tensor(rows, [lanes, values + NOISE_LEVELS]),
     };
     let output = dynamics.step(input, frame.mask, cache);
-    [plain(output.codes), plain(Tensor::cat(vec![output.reward, output.terminated, output.objects], 1))]
+    Predicted {
+        code_logits: plain(output.codes.clone()),
+        readouts: plain(Tensor::cat(vec![output.reward, output.terminated, output.objects], 1)),
+        foretold: Foretold { spatial: output.spatial, codes: output.codes },
+    }
 }

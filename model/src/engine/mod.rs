@@ -5,10 +5,12 @@
 
 mod burn_engine;
 mod cpu;
+mod refinement;
 mod sampling;
 
 pub use burn_engine::BurnEngine;
 pub use cpu::{CpuEngine, MissingWeight};
+pub(crate) use refinement::{Foretold, refine};
 pub use sampling::{entropy, sample_codes};
 
 use burn::tensor::Device;
@@ -59,7 +61,7 @@ pub struct StepOutput {
     pub terminated: Vec<f32>,
     /// `lanes × objects × OBJECT_VALUES`: normalised positions and velocities in the present frame.
     pub objects: Vec<f32>,
-    /// Mean [`entropy`] of the next frame's codes, in nats: how unsure the model is.
+    /// Mean [`entropy`] of the next frame's codes, in nats: how unsure the model is, before any refinement.
     pub uncertainty: Vec<f32>,
 }
 

@@ -40,12 +40,19 @@ pub fn entropy(logits: &[f32]) -> f32 {
 }
 
 /// Where the logits of one level lie.
-fn softmax(token: usize, part: usize, dim: usize) -> std::ops::Range<usize> {
+pub(super) fn softmax(token: usize, part: usize, dim: usize) -> std::ops::Range<usize> {
     let first = token * TOKEN_LOGITS + part * CODE_LOGITS;
     first + LOGIT_OFFSETS[dim]..first + LOGIT_OFFSETS[dim + 1]
 }
 
-fn sample_level(logits: &[f32], temperature: f32, rng: &mut Rng) -> u8 {
+/// Log-likelihood of `level` under the softmax of `logits`.
+pub(super) fn log_likelihood(logits: &[f32], level: usize) -> f32 {
+    let max = logits.iter().copied().fold(f32::MIN, f32::max);
+    let sum: f32 = logits.iter().map(|logit| (logit - max).exp()).sum();
+    logits[level] - max - sum.ln()
+}
+
+pub(super) fn sample_level(logits: &[f32], temperature: f32, rng: &mut Rng) -> u8 {
     let mut best = 0;
     for (level, logit) in logits.iter().enumerate() {
         if *logit > logits[best] {
@@ -81,6 +88,14 @@ mod tests {
         let mut rng = Rng::seed_from_u64(0);
         let ones = (0..1000).filter(|_| sample_level(&[0.0, 1.0], 1.0, &mut rng) == 1).count();
         assert!((680..780).contains(&ones), "{ones} of 1000, expected 731");
+    }
+
+    #[test]
+    fn likelihoods_of_all_levels_sum_to_one() {
+        let logits = [0.5, -3.0, 100.0, 99.0];
+        let sum: f32 = (0..4).map(|level| log_likelihood(&logits, level).exp()).sum();
+        assert!((sum - 1.0).abs() < 1e-5, "{sum}");
+        assert!((log_likelihood(&logits, 2) - log_likelihood(&logits, 3) - 1.0).abs() < 1e-4);
     }
 
     #[test]

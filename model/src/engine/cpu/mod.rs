@@ -4,6 +4,7 @@ mod attention;
 mod elementwise;
 mod network;
 mod product;
+mod refiner;
 mod ring;
 mod vector;
 mod weights;
@@ -24,6 +25,7 @@ use crate::config::{FRAME_BYTES, ModelConfig};
 use crate::model::{Model, ModelError};
 use crate::packing::FRAME_CODE_BYTES;
 use network::{LaneInput, Scratch};
+use refiner::{DraftLane, RefinerPass};
 use ring::{Ring, RingSizes};
 use weights::{DecoderWeights, DynamicsWeights};
 
@@ -87,6 +89,7 @@ impl StepEngine for CpuEngine {
         let (actions, objects) = (frame.actions.len() / lanes, output.objects.len() / lanes);
         let (arch, scratch) = (self.arch, &self.scratch);
         let network = (&self.dynamics, &self.config.dynamics);
+        let refiner = RefinerPass::of(&self.dynamics, &self.config, frame.sampling.temperature);
         let groups = (
             self.rings.par_chunks_mut(group),
             output.codes.par_chunks_mut(group * FRAME_CODE_BYTES),
@@ -122,12 +125,17 @@ impl StepEngine for CpuEngine {
                 network::dynamics(arch, network, &mut inputs, scratch);
                 let said = &scratch.output;
                 let said = Said { code_logits: &said.code_logits, readouts: &said.readouts };
+                let mut drafts: SmallVec<[DraftLane<'_>; GROUP_MAX]> = SmallVec::new();
                 for (row, (lane, ((codes, objects), ((reward, terminated), uncertainty)))) in
                     outputs.enumerate()
                 {
-                    let out = LaneOutput { codes, reward, terminated, objects, uncertainty };
-                    let draw = (frame.sampling.draws[first + lane], frame.sampling.temperature);
-                    out.write(&said, row, draw);
+                    let draw = frame.sampling.draws[first + lane];
+                    let out = LaneOutput { codes: &mut *codes, reward, terminated, objects, uncertainty };
+                    out.write(&said, row, (draw, frame.sampling.temperature));
+                    drafts.push(DraftLane { codes, draw });
+                }
+                if let Some(pass) = refiner {
+                    refiner::refine(arch, pass, &mut drafts, scratch);
                 }
             });
         });

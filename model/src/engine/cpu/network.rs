@@ -20,8 +20,8 @@ use crate::packing::{FRAME_CODE_BYTES, grid_index};
 #[derive(Default)]
 pub struct Scratch {
     /// The residual stream, `rows × width`.
-    stream: Vec<f32>,
-    normed: Vec<f32>,
+    pub(super) stream: Vec<f32>,
+    pub(super) normed: Vec<f32>,
     qkv: Vec<f32>,
     mixed: Vec<f32>,
     gates: Vec<f32>,
@@ -38,6 +38,10 @@ pub struct PassOutput {
     pub code_logits: Vec<f32>,
     /// `lanes × (REWARD_BINS + 1 + objects)`.
     pub readouts: Vec<f32>,
+    /// `lanes × SPATIAL_TOKENS × width`, normalised; for a refiner only.
+    pub spatial: Vec<f32>,
+    /// `lanes × SPATIAL_TOKENS × TOKEN_LOGITS`; from a refiner only.
+    pub refined_logits: Vec<f32>,
 }
 
 /// One lane of a pass.
@@ -51,7 +55,7 @@ pub struct LaneInput<'a> {
     pub ring: &'a mut Ring,
 }
 
-fn sized(values: &mut Vec<f32>, len: usize) -> &mut [f32] {
+pub(super) fn sized(values: &mut Vec<f32>, len: usize) -> &mut [f32] {
     if values.len() < len {
         values.resize(len, 0.0);
     }
@@ -60,23 +64,23 @@ fn sized(values: &mut Vec<f32>, len: usize) -> &mut [f32] {
 
 /// One stack's sizes, and where its blocks are in a frame.
 #[derive(Clone, Copy)]
-struct Shape {
-    arch: Arch,
+pub(super) struct Shape {
+    pub arch: Arch,
     heads: Heads,
-    width: usize,
+    pub width: usize,
     hidden: usize,
     tokens: usize,
-    rows: usize,
+    pub rows: usize,
 }
 
 impl Shape {
-    fn new(arch: Arch, stack: &StackConfig, tokens: usize, frames: usize) -> Self {
+    pub fn new(arch: Arch, stack: &StackConfig, tokens: usize, frames: usize) -> Self {
         let (width, hidden) = (stack.width, stack.hidden);
         Self { arch, heads: Heads::new(stack), width, hidden, tokens, rows: tokens * frames }
     }
 
     /// Rows of `input` times `weights`, added to what `output` holds or not.
-    fn product(&self, input: &[f32], weights: &Packed, start: Start<'_>, output: &mut [f32]) {
+    pub fn product(&self, input: &[f32], weights: &Packed, start: Start<'_>, output: &mut [f32]) {
         let (from, to) = (input.len() / self.rows, output.len() / self.rows);
         let views = (View::new(0, from), View::new(0, to));
         product(self.arch, self.rows, (input, views.0), (weights, start), (output, views.1));
@@ -98,7 +102,7 @@ impl Shape {
         self.product(&scratch.mixed[..len], &weights.out, Start::Output, &mut scratch.stream[..len]);
     }
 
-    fn spatial(&self, weights: &AttentionWeights, scratch: &mut Scratch) {
+    pub fn spatial(&self, weights: &AttentionWeights, scratch: &mut Scratch) {
         self.project(weights, scratch);
         let mixed = sized(&mut scratch.mixed, self.rows * self.width);
         let frames = scratch.qkv[..self.rows * self.heads.row()].chunks_exact(self.tokens * self.heads.row());
@@ -108,7 +112,7 @@ impl Shape {
         self.merge(weights, scratch);
     }
 
-    fn feed_forward(&self, weights: &BlockWeights, scratch: &mut Scratch) {
+    pub fn feed_forward(&self, weights: &BlockWeights, scratch: &mut Scratch) {
         let stream = &mut scratch.stream[..self.rows * self.width];
         let normed = sized(&mut scratch.normed, self.rows * self.width);
         norm_rows(self.arch, stream, normed, self.width);
@@ -208,7 +212,7 @@ vector_fns! {
 }
 
 #[inline(always)]
-fn add(out: &mut [f32], factor: f32, values: &[f32]) {
+pub(super) fn add(out: &mut [f32], factor: f32, values: &[f32]) {
     for (out, value) in out.iter_mut().zip(values) {
         *out = factor.mul_add(*value, *out);
     }
@@ -245,6 +249,13 @@ fn read_out(shape: &Shape, weights: &DynamicsWeights, lanes: &[LaneInput<'_>], s
     let from = View::new(READOUT_TOKEN * width, FRAME_TOKENS * width);
     let head = (&weights.to_readout.weight, Start::Bias(&weights.to_readout.bias));
     product(arch, lanes.len(), (normed, from), head, (readouts, View::new(0, values)));
+    if weights.refiner.is_some() {
+        let spatial = sized(&mut scratch.output.spatial, lanes.len() * SPATIAL_TOKENS * width);
+        let frames = normed.chunks_exact(FRAME_TOKENS * width);
+        for (normed, spatial) in frames.zip(spatial.chunks_exact_mut(SPATIAL_TOKENS * width)) {
+            spatial.copy_from_slice(&normed[..SPATIAL_TOKENS * width]);
+        }
+    }
 }
 
 /// Frames of codes: `frames × FRAME_CODE_BYTES` level indices to HWC `uint8`.

@@ -7,7 +7,8 @@ use burn::store::ModuleSnapshot;
 use super::product::Packed;
 use crate::config::PATCH_VALUES;
 use crate::config::{
-    CODE_LOGITS, CODES_PER_TOKEN, FRAME_CODES, FRAME_TOKENS, ModelConfig, NOISE_LEVELS, StackConfig,
+    CODE_LOGITS, CODES_PER_TOKEN, FRAME_CODES, FRAME_TOKENS, ModelConfig, NOISE_LEVELS, SPATIAL_TOKENS,
+    StackConfig,
 };
 use crate::dynamics::TOKEN_LOGITS;
 use crate::fsq::CODE_VALUES;
@@ -128,6 +129,35 @@ pub struct DynamicsWeights {
     pub persistence: Vec<f32>,
     /// Reward, termination and objects side by side.
     pub to_readout: Linear,
+    pub refiner: Option<RefinerWeights>,
+}
+
+/// See [`Refiner`](crate::refiner::Refiner).
+pub struct RefinerWeights {
+    /// `TOKEN_LOGITS × width`: one row for each value of a one-hot code.
+    pub embed_known: Vec<f32>,
+    pub embed_known_bias: Vec<f32>,
+    /// `SPATIAL_TOKENS × width`.
+    pub position: Vec<f32>,
+    pub blocks: Vec<BlockWeights>,
+    pub to_codes: Packed,
+}
+
+impl RefinerWeights {
+    fn new(tensors: &mut Tensors, layers: usize, stack: &StackConfig) -> Result<Self, MissingWeight> {
+        let width = stack.width;
+        let block = |tensors: &mut Tensors, i: usize| {
+            let config = BlockConfig { stack, spatial: true, temporal_context: None };
+            tensors.block(&format!("refiner.blocks.{i}"), &config)
+        };
+        Ok(Self {
+            embed_known: tensors.take("refiner.embed_known.weight", TOKEN_LOGITS * width)?,
+            embed_known_bias: tensors.take("refiner.embed_known.bias", width)?,
+            position: tensors.take("refiner.position", SPATIAL_TOKENS * width)?,
+            blocks: (0..layers).map(|i| block(tensors, i)).collect::<Result<_, _>>()?,
+            to_codes: tensors.packed("refiner.to_codes.weight", width, TOKEN_LOGITS)?,
+        })
+    }
 }
 
 impl DynamicsWeights {
@@ -152,6 +182,10 @@ impl DynamicsWeights {
             to_codes: tensors.linear("to_codes", width, CODES_PER_TOKEN * CODE_LOGITS)?,
             persistence: tensors.take("persistence", TOKEN_LOGITS)?,
             to_readout: side_by_side(&mut tensors, &readouts, width)?,
+            refiner: match &config.refiner {
+                Some(refiner) => Some(RefinerWeights::new(&mut tensors, refiner.layers, stack)?),
+                None => None,
+            },
         })
     }
 }
