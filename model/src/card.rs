@@ -7,7 +7,7 @@ use worldstep_env::Buffer;
 use crate::action::ActionCoding;
 use crate::config::{ModelConfig, Preset};
 use crate::dynamics::OBJECT_VALUES;
-use crate::train::PhysicsOptions;
+use crate::train::{ObjectiveOptions, PhysicsOptions};
 
 /// Version of [`ModelCard`] on disk. Version 1, whose one task stood in the card itself, is read too; others are refused.
 pub const MODEL_FORMAT: u32 = 2;
@@ -40,6 +40,9 @@ pub struct TrainingRecord {
     pub mix: String,
     /// Seed of weights and batches.
     pub seed: u64,
+    /// What the dynamics learned beside plain prediction; none where it was not recorded yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub objective: Option<ObjectiveOptions>,
     /// Weights of the losses that know physics; none of them for what was trained before there were any.
     #[serde(default = "PhysicsOptions::off")]
     pub physics: PhysicsOptions,

@@ -18,6 +18,7 @@ pub fn begin(corpus: &Corpus<'_>, options: &TrainOptions, device: &Device) -> Re
     let Some(from) = &options.from else {
         let mut card = ModelCard::new(options.preset, task_cards(corpus, &[])?);
         card.config.presence = presence;
+        card.config.refiner.clone_from(&options.objective.refiner);
         card.training = record;
         return Ok(Model::random(card, device));
     };
@@ -42,6 +43,7 @@ fn record(corpus: &Corpus<'_>, options: &TrainOptions) -> TrainingRecord {
         dataset_seed: corpus.parts().first().map_or(0, |part| part.clips.info.seed),
         mix: corpus.mix().to_owned(),
         seed: options.seed,
+        objective: Some(options.objective.clone()),
         physics: options.physics,
         ..TrainingRecord::default()
     }

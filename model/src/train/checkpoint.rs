@@ -105,11 +105,14 @@ fn check_same_run(card: &ModelCard, options: &TrainOptions, corpus: &Corpus<'_>)
     }
     // A model that was begun from another's weights has that one's sizes.
     let preset = if options.from.is_some() { card.config.preset } else { options.preset };
+    // Before there was such a record, nothing is known of it.
+    let begun = card.training.objective.as_ref().unwrap_or(&options.objective).to_string();
     let facts = [
         ("dataset", card.training.dataset_hash.clone(), corpus.hash()),
         ("mix", card.training.mix.clone(), corpus.mix().to_owned()),
         ("preset", card.config.preset.name().to_owned(), preset.name().to_owned()),
         ("seed", card.training.seed.to_string(), options.seed.to_string()),
+        ("objective", begun, options.objective.to_string()),
         ("physics losses", card.training.physics.to_string(), options.physics.to_string()),
     ];
     match facts.into_iter().find(|(_, found, asked)| found != asked) {

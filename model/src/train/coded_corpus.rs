@@ -3,7 +3,9 @@ use std::sync::Arc;
 use worldstep_env::Rng;
 
 use super::dynamics_batch::{CodedClips, Windows};
+use super::objective::ObjectiveOptions;
 use super::sampler::Sampler;
+use super::window_plan::WindowSizes;
 use crate::codec::encode_frames;
 use crate::data::{Corpus, Split};
 use crate::model::ModelCard;
@@ -23,20 +25,25 @@ pub struct CodedCorpus<'a> {
 impl<'a> CodedCorpus<'a> {
     /// `codes` are those of all rows of each part. Parts that weigh nothing or hold no clip of two frames of `split` are
     /// left out, and those of tasks that the card lacks; `None` if no part is left.
-    pub fn new(corpus: &Corpus<'a>, split: Split, codes: &[Arc<[u8]>], card: &ModelCard) -> Option<Self> {
+    pub fn new(
+        corpus: &Corpus<'a>,
+        split: Split,
+        (codes, options): (&[Arc<[u8]>], &ObjectiveOptions),
+        card: &ModelCard,
+    ) -> Option<Self> {
         let drawn = corpus.parts().iter().zip(codes).filter(|(part, _)| part.weight > 0.0);
         let coded = drawn.filter_map(|(part, codes)| {
-            Some((part.weight, CodedClips::new(part.clips, split, codes.clone(), card)?))
+            Some((part.weight, CodedClips::new(part.clips, split, codes.clone(), card, options)?))
         });
         let (weights, parts): (Vec<_>, Vec<_>) = coded.unzip();
         (!parts.is_empty()).then(|| Self { parts, sampler: Sampler::new(&weights) })
     }
 
-    /// Draws `count` windows of `length` frames, each from a part drawn by its weight.
-    pub fn windows(&self, count: usize, length: usize, rng: &mut Rng) -> Windows {
+    /// Draws `count` windows, each from a part drawn by its weight.
+    pub fn windows(&self, count: usize, sizes: WindowSizes, rng: &mut Rng) -> Windows {
         let mut out = Windows::default();
         for _ in 0..count {
-            self.parts[self.sampler.draw(rng)].push_window(length, rng, &mut out);
+            self.parts[self.sampler.draw(rng)].push_window(sizes, rng, &mut out);
         }
         out
     }

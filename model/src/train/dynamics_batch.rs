@@ -3,8 +3,10 @@ use std::sync::Arc;
 use rand::RngExt as _;
 use worldstep_env::Rng;
 
+use super::objective::ObjectiveOptions;
 use super::physics::{Normalisation, PhysicsTargets};
 use super::tasks::TaskRows;
+use super::window_plan::{OwnFrames, WindowPlan, WindowSizes};
 use crate::config::{
     CODES_PER_TOKEN, FRAME_CODES, FRAME_SIDE, GRID_SIDE, NOISE_LEVELS, PATCH_SIDE, SPATIAL_TOKENS,
 };
@@ -15,16 +17,13 @@ use crate::model::ModelCard;
 use crate::packing::{FRAME_CODE_BYTES, grid_index, one_hot_tokens};
 use crate::reward::{REWARD_BINS, two_hot};
 
-/// Extra weight of a code that changes, of a code under a moving object, and of a reward that is not 0.
-const CHANGED_WEIGHT: f32 = 15.0;
-const MOVING_WEIGHT: f32 = 5.0;
-const REWARD_WEIGHT: f32 = 9.0;
-const TERMINATED_WEIGHT: f32 = 5.0;
-/// Share of windows with clean context, and share of codes that each level replaces at random.
-const CLEAN_SHARE: f64 = 0.4;
-const CODE_NOISE: [f64; NOISE_LEVELS] = [0.0, 0.01, 0.03, 0.08];
-/// Share of frames of each level in which the moving parts are stale or gone.
-const MOVING_NOISE: [f64; NOISE_LEVELS] = [0.0, 0.06, 0.15, 0.3];
+/// A window in which the model's own frames take the place of true ones.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RollOut {
+    /// The window's first frame in the batch.
+    pub first_frame: usize,
+    pub own: OwnFrames,
+}
 
 /// One batch of windows as plain arrays; `frames` is windows × window length.
 #[derive(Default)]
@@ -54,6 +53,8 @@ pub struct Windows {
     pub real: Vec<f32>,
     /// What truth says of the physics of the same windows.
     pub physics: PhysicsTargets,
+    /// Windows that are to have own frames.
+    pub roll_outs: Vec<RollOut>,
 }
 
 /// One task's clips of one split as codes, ready to draw windows from.
@@ -67,31 +68,37 @@ pub struct CodedClips<'a> {
     moving: Vec<u64>,
     rows: TaskRows,
     normalisation: Normalisation,
+    options: ObjectiveOptions,
 }
 
 impl<'a> CodedClips<'a> {
     /// `codes` are those of all rows. `None` if the card lacks their task, or `split` holds no clip of two frames.
-    pub fn new(clips: &'a Clips, split: Split, codes: Arc<[u8]>, card: &ModelCard) -> Option<Self> {
+    pub fn new(
+        clips: &'a Clips,
+        split: Split,
+        codes: Arc<[u8]>,
+        card: &ModelCard,
+        options: &ObjectiveOptions,
+    ) -> Option<Self> {
         let rows = TaskRows::new(card, clips)?;
         let ranges: Vec<_> = clips.split(split).filter(|clip| clip.len > 1).cloned().collect();
         let moving = |row| patches_of_class(clips.classes(row), PIXEL_MOVING);
         let moving = (0..clips.rows()).map(moving).collect();
-        let normalisation = rows.normalisation();
-        (!ranges.is_empty()).then_some(Self { clips, ranges, codes, moving, rows, normalisation })
+        let (normalisation, options) = (rows.normalisation(), options.clone());
+        (!ranges.is_empty()).then_some(Self { clips, ranges, codes, moving, rows, normalisation, options })
     }
 
-    /// Draws one window of `length` frames. It may start anywhere, so that short contexts are learned too.
-    pub fn push_window(&self, length: usize, rng: &mut Rng, out: &mut Windows) {
+    /// Draws one window as [`WindowPlan`] says.
+    pub fn push_window(&self, sizes: WindowSizes, rng: &mut Rng, out: &mut Windows) {
         let clip = &self.ranges[rng.random_range(0..self.ranges.len())];
-        // Ends are as likely as anything else: what ends an episode is rare enough.
-        let latest = clip.len.saturating_sub(length / 2).max(1);
-        let offset = rng.random_range(0..latest);
-        out.physics.push_window(self.clips, clip, (offset, length), &self.normalisation);
-        let level = if rng.random_bool(CLEAN_SHARE) { 0 } else { rng.random_range(1..NOISE_LEVELS) };
-        for frame in offset..offset + length {
+        let plan = WindowPlan::draw(&self.options, clip.len, sizes, rng);
+        let first_frame = out.frames;
+        out.roll_outs.extend(plan.own.clone().map(|own| RollOut { first_frame, own }));
+        out.physics.push_window(self.clips, clip, (plan.offset, sizes.length), &self.normalisation);
+        for frame in plan.offset..plan.offset + sizes.length {
             out.frames += 1;
             if frame < clip.len {
-                self.push(clip, frame, level, rng, out);
+                self.push(clip, frame, plan.level(frame), rng, out);
             } else {
                 self.push_padding(out);
             }
@@ -120,14 +127,15 @@ impl<'a> CodedClips<'a> {
     fn push_outcome(&self, row: usize, out: &mut Windows) {
         let told = self.clips.targets;
         let reward = self.clips.rewards[row];
-        let weight = f32::from(told.rewards) * (1.0 + f32::from(reward != 0.0) * REWARD_WEIGHT);
+        let weight = f32::from(told.rewards) * (1.0 + f32::from(reward != 0.0) * self.options.reward_weight);
         let mut bins = [0.0; REWARD_BINS];
         two_hot(reward, &mut bins);
         out.rewards.extend(bins.map(|share| share * weight));
         out.reward_weights.push(weight);
         let terminated = f32::from(self.clips.terminated[row]);
         out.terminated.push(terminated);
-        out.terminated_weights.push(f32::from(told.terminated) * (1.0 + terminated * TERMINATED_WEIGHT));
+        let weight = 1.0 + terminated * self.options.terminated_weight;
+        out.terminated_weights.push(f32::from(told.terminated) * weight);
     }
 
     fn push_next(&self, row: usize, out: &mut Windows) {
@@ -142,7 +150,8 @@ impl<'a> CodedClips<'a> {
                 let code = patch * CODE_VALUES..(patch + 1) * CODE_VALUES;
                 let changed = now[code.clone()] != next[code.clone()];
                 let under = moving >> patch & 1 == 1;
-                let weight = 1.0 + f32::from(changed) * CHANGED_WEIGHT + f32::from(under) * MOVING_WEIGHT;
+                let ObjectiveOptions { changed_weight, moving_weight, .. } = self.options;
+                let weight = 1.0 + f32::from(changed) * changed_weight + f32::from(under) * moving_weight;
                 let first = at + token * TOKEN_LOGITS + part * crate::config::CODE_LOGITS;
                 for (dim, level) in next[code].iter().enumerate() {
                     out.next_weighted[first + LOGIT_OFFSETS[dim] + usize::from(*level)] = weight;
@@ -169,10 +178,10 @@ impl<'a> CodedClips<'a> {
     fn corrupted(&self, clip: &ClipRange, frame: usize, level: usize, rng: &mut Rng) -> Vec<u8> {
         let row = clip.start + frame;
         let mut codes = self.codes[row * FRAME_CODE_BYTES..(row + 1) * FRAME_CODE_BYTES].to_vec();
-        if level == 0 {
-            return codes;
-        }
-        if rng.random_bool(MOVING_NOISE[level]) {
+        let Some(fault) = level.checked_sub(1) else { return codes };
+        let (code_noise, moving_noise) =
+            (self.options.corruption.code_noise[fault], self.options.corruption.moving_noise[fault]);
+        if rng.random_bool(moving_noise) {
             let stale = rng.random_bool(0.5) && frame > 0;
             let from = if stale { row - 1 } else { clip.start + rng.random_range(0..clip.len) };
             let moving = self.moving[row] | if stale { self.moving[from] } else { 0 };
@@ -185,8 +194,8 @@ impl<'a> CodedClips<'a> {
         }
         for patch in 0..FRAME_CODES {
             let under = self.moving[row] >> patch & 1 == 1;
-            let chance = CODE_NOISE[level] * if under { 3.0 } else { 1.0 };
-            if rng.random_bool(chance) {
+            let chance = code_noise * if under { 3.0 } else { 1.0 };
+            if rng.random_bool(chance.min(1.0)) {
                 let dim = rng.random_range(0..CODE_VALUES);
                 let levels = crate::config::FSQ_LEVELS[dim] as u8;
                 codes[patch * CODE_VALUES + dim] = rng.random_range(0..levels);

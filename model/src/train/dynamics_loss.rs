@@ -46,15 +46,33 @@ pub fn loss(output: FrameOutput, mut windows: Windows, device: &Device) -> Tenso
     let weights = take(&mut windows.object_weights, [frames, values], device);
     let error = output.objects - objects;
     let objects = (error.clone() * error * weights.clone()).sum() / (weights.sum() + NOTHING);
-    codes(output.codes, &mut windows, device) + reward * REWARD + terminated * TERMINATED + objects * OBJECTS
+    let next = CodeTargets::of(&mut windows);
+    codes(output.codes, next, device) + reward * REWARD + terminated * TERMINATED + objects * OBJECTS
+}
+
+/// The codes to be told and what each counts.
+pub struct CodeTargets {
+    /// As [`Windows::next_weighted`].
+    pub next_weighted: Vec<f32>,
+    /// As [`Windows::code_weights`].
+    pub weights: Vec<f32>,
+}
+
+impl CodeTargets {
+    fn of(windows: &mut Windows) -> Self {
+        Self {
+            next_weighted: std::mem::take(&mut windows.next_weighted),
+            weights: std::mem::take(&mut windows.code_weights),
+        }
+    }
 }
 
 /// Mean over all softmaxes of `log Σ exp(logit) − logit[target]`, by weight. One product sums the exponentials of each
 /// softmax, whatever its number of levels.
-fn codes(logits: Tensor<2>, windows: &mut Windows, device: &Device) -> Tensor<1> {
-    let rows = windows.frames * SPATIAL_TOKENS;
-    let weights = take(&mut windows.code_weights, [rows, TOKEN_SOFTMAXES], device);
-    let next = take(&mut windows.next_weighted, [rows, TOKEN_LOGITS], device);
+pub fn codes(logits: Tensor<2>, mut targets: CodeTargets, device: &Device) -> Tensor<1> {
+    let rows = logits.dims()[0];
+    let weights = take(&mut targets.weights, [rows, TOKEN_SOFTMAXES], device);
+    let next = take(&mut targets.next_weighted, [rows, TOKEN_LOGITS], device);
     let logits = logits.clamp(-LOGIT_MAX, LOGIT_MAX);
     let partition = logits.clone().exp().matmul(softmax_groups(device)).log();
     ((partition * weights.clone()).sum() - (logits * next).sum()) / (weights.sum() + NOTHING)

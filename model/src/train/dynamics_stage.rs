@@ -1,13 +1,19 @@
 use std::sync::Arc;
 
+use burn::module::Module;
 use burn::tensor::Tensor;
-use worldstep_env::Rng;
 
 use super::coded_corpus::CodedCorpus;
+use super::dynamics_batch::Windows;
 use super::dynamics_loss;
-use super::gradients::Objective;
+use super::gradients::{Draw, Objective};
+use super::objective::ObjectiveOptions;
 use super::options::TrainOptions;
 use super::physics::{PhysicsOptions, Readout};
+use super::refiner_loss::MaskedNext;
+use super::self_forcing::Dreamer;
+use super::window_plan::WindowSizes;
+use crate::config::RefinerConfig;
 use crate::data::{Corpus, Split};
 use crate::dynamics::Dynamics;
 use crate::model::ModelCard;
@@ -18,6 +24,8 @@ pub struct DynamicsObjective<'a> {
     batch: usize,
     window: usize,
     physics: PhysicsOptions,
+    options: ObjectiveOptions,
+    refiner: Option<RefinerConfig>,
 }
 
 impl<'a> DynamicsObjective<'a> {
@@ -29,9 +37,27 @@ impl<'a> DynamicsObjective<'a> {
         card: &ModelCard,
         options: &TrainOptions,
     ) -> Option<Self> {
-        let corpus = CodedCorpus::new(corpus, split, codes, card)?;
-        let (batch, physics) = (options.batch, options.physics);
-        Some(Self { corpus, batch, window: card.config.context_frames, physics })
+        let corpus = CodedCorpus::new(corpus, split, (codes, &options.objective), card)?;
+        Some(Self {
+            corpus,
+            batch: options.batch,
+            window: card.config.context_frames,
+            physics: options.physics,
+            options: options.objective.clone(),
+            refiner: card.config.refiner.clone(),
+        })
+    }
+}
+
+impl DynamicsObjective<'_> {
+    /// Puts the model's own frames into the windows that are to have some.
+    fn roll_out(&self, dynamics: &Dynamics, windows: &mut Windows) {
+        if windows.roll_outs.is_empty() {
+            return;
+        }
+        let temperature = self.options.self_forcing.temperature;
+        let dreamer = Dreamer { dynamics: &dynamics.valid(), refiner: self.refiner.as_ref(), temperature };
+        dreamer.roll_out(windows);
     }
 }
 
@@ -40,18 +66,23 @@ impl Objective<Dynamics> for DynamicsObjective<'_> {
         2e-3
     }
 
-    fn loss(&self, dynamics: &Dynamics, rng: &mut Rng, share: f32) -> Tensor<1> {
-        let count = ((self.batch as f32 * share).round() as usize).max(1);
+    fn loss(&self, dynamics: &Dynamics, draw: &mut Draw) -> Tensor<1> {
+        let count = ((self.batch as f32 * draw.share).round() as usize).max(1);
         let device = dynamics.device();
-        let mut windows = self.corpus.windows(count, self.window, rng);
+        let horizon = self.options.self_forcing.horizon_at(draw.progress);
+        let sizes = WindowSizes { length: self.window, horizon };
+        let mut windows = self.corpus.windows(count, sizes, &mut draw.rng);
+        self.roll_out(dynamics, &mut windows);
+        let masked = self.refiner.as_ref().map(|_| MaskedNext::draw(&windows, &mut draw.rng));
         let input = dynamics_loss::input(&mut windows, &device);
         let targets = std::mem::take(&mut windows.physics);
         let output = dynamics.forward(input, self.window);
         let physics = targets.losses(&Readout::from(&output), &self.physics);
+        let refined = masked.and_then(|masked| masked.loss(dynamics, &output));
         let loss = dynamics_loss::loss(output, windows, &device);
+        let physics = physics.into_iter().filter_map(|part| Some(part.loss? * part.weight));
         physics
-            .into_iter()
-            .filter_map(|part| Some(part.loss? * part.weight))
+            .chain(refined.map(|refined| refined * self.options.refiner_weight))
             .fold(loss, |sum, part| sum + part)
     }
 }

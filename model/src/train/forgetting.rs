@@ -7,7 +7,7 @@ use rand::SeedableRng;
 use worldstep_env::Rng;
 
 use super::dynamics_stage::DynamicsObjective;
-use super::gradients::Objective;
+use super::gradients::{Draw, Objective};
 use super::options::TrainOptions;
 use super::tokenizer_stage::TokenizerObjective;
 use crate::codec::encode_frames;
@@ -67,7 +67,8 @@ fn losses(model: &Model, clips: &Clips, options: &TrainOptions) -> Option<Losses
 
 fn mean<M>(objective: &impl Objective<M>, module: &M) -> f64 {
     let loss = |seed| {
-        let loss = objective.loss(module, &mut Rng::seed_from_u64(seed), 1.0);
+        let mut draw = Draw { rng: Rng::seed_from_u64(seed), share: 1.0, progress: 1.0 };
+        let loss = objective.loss(module, &mut draw);
         f64::from(loss.into_scalar::<f32>())
     };
     (0..BATCHES).map(loss).sum::<f64>() / BATCHES as f64

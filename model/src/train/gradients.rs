@@ -8,13 +8,23 @@ use rand::SeedableRng;
 use rayon::{ThreadPool, ThreadPoolBuildError, ThreadPoolBuilder};
 use worldstep_env::Rng;
 
+/// What a loss is drawn from.
+pub struct Draw {
+    /// Randomness of this share of this step.
+    pub rng: Rng,
+    /// Share of a whole batch to draw.
+    pub share: f32,
+    /// Share of the stage that is done, 0 to 1: what a curriculum goes by.
+    pub progress: f64,
+}
+
 /// What one stage minimises.
 pub trait Objective<M>: Sync {
     /// The highest learning rate.
     fn peak_rate(&self) -> f64;
 
-    /// Loss of `module` on `share` of a batch drawn from `rng`.
-    fn loss(&self, module: &M, rng: &mut Rng, share: f32) -> Tensor<1>;
+    /// Loss of `module` on what is drawn from `draw`.
+    fn loss(&self, module: &M, draw: &mut Draw) -> Tensor<1>;
 }
 
 /// Threads that each differentiate their own share of a batch.
@@ -33,17 +43,18 @@ impl Shards {
         Ok(Self { pools, device: device.clone() })
     }
 
-    /// Loss and gradients over a whole batch drawn from `seed`.
+    /// Loss and gradients over a whole batch drawn from `seed`, when `progress` of the stage is done.
     pub fn gradients<M: Module + Sync>(
         &self,
         module: &M,
         objective: &impl Objective<M>,
-        seed: u64,
+        (seed, progress): (u64, f64),
     ) -> (f32, MultiGradientsParams) {
         let shards = self.pools.len().max(1);
         let one = |shard: usize, module: M| {
-            let mut rng = Rng::seed_from_u64(seed.wrapping_mul(64).wrapping_add(shard as u64));
-            let loss = objective.loss(&module, &mut rng, 1.0 / shards as f32) / shards as f32;
+            let rng = Rng::seed_from_u64(seed.wrapping_mul(64).wrapping_add(shard as u64));
+            let mut draw = Draw { rng, share: 1.0 / shards as f32, progress };
+            let loss = objective.loss(&module, &mut draw) / shards as f32;
             let value: f32 = loss.clone().into_scalar();
             (value, GradientsParams::from_grads(loss.backward(), &module))
         };

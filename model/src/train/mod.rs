@@ -8,13 +8,18 @@ mod dynamics_loss;
 mod dynamics_stage;
 mod forgetting;
 mod gradients;
+mod objective;
 mod options;
 pub mod physics;
+mod refiner_loss;
 mod sampler;
+mod self_forcing;
 mod stage;
 mod tasks;
 mod tokenizer_stage;
+mod window_plan;
 
+pub use objective::{Corruption, ObjectiveError, ObjectiveOptions, SelfForcing, ShortStarts};
 pub use options::{Budget, Progress, Stage, TrainError, TrainOptions, TrainSummary};
 pub use physics::PhysicsOptions;
 
@@ -57,6 +62,7 @@ pub fn train_on<'a>(
     if !corpus.is_learnable() {
         return Err(nothing());
     }
+    options.objective.check()?;
     let device = options.device.burn().autodiff();
     let occupied = Model::is_in(&options.out);
     let (mut model, mut state) = if options.resume && occupied {

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use super::objective::{ObjectiveError, ObjectiveOptions};
 use super::physics::PhysicsOptions;
 use crate::config::Preset;
 use crate::data::{DataError, MixWeight};
@@ -60,6 +61,8 @@ pub struct TrainOptions {
     pub seed: u64,
     /// Windows of frames in one dynamics step.
     pub batch: usize,
+    /// What the dynamics learns beside plain prediction.
+    pub objective: ObjectiveOptions,
     /// Losses that know physics.
     pub physics: PhysicsOptions,
     /// Set it to end training after the present step, with a checkpoint.
@@ -83,6 +86,7 @@ impl TrainOptions {
             resume: false,
             seed: 0,
             batch: 8,
+            objective: ObjectiveOptions::default(),
             physics: PhysicsOptions::default(),
             stop: Arc::default(),
         }
@@ -141,6 +145,9 @@ pub enum TrainError {
     /// The checkpoint.
     #[error(transparent)]
     Model(#[from] ModelError),
+    /// The objective.
+    #[error(transparent)]
+    Objective(#[from] ObjectiveError),
     /// The threads that share a batch.
     #[error("cannot start training threads: {0}; free some memory or raise the limit of processes")]
     Threads(rayon::ThreadPoolBuildError),
@@ -163,7 +170,7 @@ pub enum TrainError {
     OtherRun {
         /// Folder of the checkpoint.
         path: PathBuf,
-        /// What differs: dataset (its hash), mix, preset, seed or physics losses.
+        /// What differs: dataset (its hash), mix, preset, seed, objective or physics losses.
         what: &'static str,
         /// What it was begun with.
         found: String,

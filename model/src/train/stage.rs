@@ -124,7 +124,7 @@ impl Run<'_> {
                 return Ok(fraction >= 1.0);
             }
             let seed = self.options.seed.wrapping_mul(1_000_003).wrapping_add(steps);
-            let (loss, gradients) = shards.gradients(&module, objective, seed);
+            let (loss, gradients) = shards.gradients(&module, objective, (seed, fraction));
             module = optimizer.step_multi(learning_rate(peak_rate, fraction), module, gradients);
             self.count(steps + 1);
             progress(&Progress {

@@ -1,8 +1,7 @@
 use burn::tensor::{Tensor, TensorData};
 use rand::RngExt as _;
-use worldstep_env::Rng;
 
-use super::gradients::Objective;
+use super::gradients::{Draw, Objective};
 use super::sampler::Sampler;
 use crate::config::{FRAME_BYTES, FRAME_CODES, FRAME_SIDE, GRID_SIDE, PATCH_SIDE, PATCH_VALUES};
 use crate::data::{Clips, Corpus, PIXEL_MOVING, Split};
@@ -41,13 +40,13 @@ impl Objective<Tokenizer> for TokenizerObjective<'_> {
         3e-3
     }
 
-    fn loss(&self, tokenizer: &Tokenizer, rng: &mut Rng, share: f32) -> Tensor<1> {
-        let count = ((BATCH as f32 * share).round() as usize).max(1);
+    fn loss(&self, tokenizer: &Tokenizer, draw: &mut Draw) -> Tensor<1> {
+        let count = ((BATCH as f32 * draw.share).round() as usize).max(1);
         let mut frames = Vec::with_capacity(count * FRAME_BYTES);
         let mut weights = Vec::with_capacity(count * FRAME_BYTES);
         for _ in 0..count {
-            let (clips, rows) = &self.parts[self.sampler.draw(rng)];
-            let row = rows[rng.random_range(0..rows.len())];
+            let (clips, rows) = &self.parts[self.sampler.draw(&mut draw.rng)];
+            let row = rows[draw.rng.random_range(0..rows.len())];
             frames.extend_from_slice(clips.frame(row));
             patch_weights(clips.classes(row), &mut weights);
         }
