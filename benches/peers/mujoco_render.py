@@ -14,15 +14,15 @@ import mujoco
 
 SIDE_MAX = 1024
 # Its own default is 4,096 texels: shadows alone would then take a second a view on a processor. Worldstep's maps have
-# 128 texels for 64 pixels and 256 for 128.
-SHADOW_SIDE = 256
+# 128 texels for 64 pixels and 256 for 128; so do these.
+SHADOW_TEXELS_PER_PIXEL = 2
 
 
 def numbers(values):
     return " ".join(repr(float(value)) for value in values)
 
 
-def mjcf(scene):
+def mjcf(scene, size):
     geoms = "".join(
         f'<geom type="{body["shape"]}" size="{numbers(body["size"])}" pos="{numbers(body["position"])}"'
         f' quat="{numbers(body["quat_wxyz"])}" rgba="{numbers(body["rgb"])} 1"/>'
@@ -33,7 +33,7 @@ def mjcf(scene):
     light = [-10 * x for x in scene["light"]]
     return f"""
 <mujoco>
-  <visual><global offwidth="{SIDE_MAX}" offheight="{SIDE_MAX}"/><quality offsamples="4" shadowsize="{SHADOW_SIDE}"/></visual>
+  <visual><global offwidth="{SIDE_MAX}" offheight="{SIDE_MAX}"/><quality offsamples="4" shadowsize="{SHADOW_TEXELS_PER_PIXEL * size}"/></visual>
   <worldbody>
     <light directional="true" castshadow="true" dir="{numbers(light)}" pos="{numbers(-x for x in light)}"/>
     <camera name="eye" pos="{numbers(camera["position"])}" xyaxes="{axes}" fovy="{camera["fovy_deg"]}"/>
@@ -60,12 +60,13 @@ def views_per_s(model, data, size, shadows, seconds):
 
 def main():
     scene = json.loads(sys.stdin.readline())
-    model = mujoco.MjModel.from_xml_string(mjcf(scene))
-    data = mujoco.MjData(model)
-    mujoco.mj_forward(model, data)
     print(json.dumps({"version": mujoco.__version__}), flush=True)
     for line in sys.stdin:
         ask = json.loads(line)
+        # The size of a shadow map is part of the model.
+        model = mujoco.MjModel.from_xml_string(mjcf(scene, ask["size"]))
+        data = mujoco.MjData(model)
+        mujoco.mj_forward(model, data)
         rate = views_per_s(model, data, ask["size"], ask["shadows"], ask["seconds"])
         print(json.dumps({"views_per_s": rate}), flush=True)
 

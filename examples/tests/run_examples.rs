@@ -38,6 +38,17 @@ fn render_frames_writes_three_pictures_a_task() {
 }
 
 #[test]
+fn annotations_differ_from_each_other() {
+    assert!(run("annotations").contains("8 annotations of 4 clips"));
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let sheet = image::open(root.join("out/annotations.png")).unwrap().to_rgb8();
+    let picture = |column: u32| image::imageops::crop_imm(&sheet, column * 100, 0, 96, 96).to_image();
+    for column in 1..8 {
+        assert_ne!(picture(column), picture(column - 1), "columns {} and {column} are the same", column - 1);
+    }
+}
+
+#[test]
 fn gallery_draws_every_scenario() {
     assert!(run("gallery").contains("scenarios in out/gallery.png"));
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();

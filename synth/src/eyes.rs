@@ -1,18 +1,28 @@
-use worldstep_env::{Pose, TruthSource};
+use worldstep_env::{CameraRig, Pose, TruthSource};
 
-use crate::render::{Channels, Frames, RenderError, Renderer, View};
+use crate::render::{Channels, Frames, Moment, RenderError, Renderer, View};
+
+/// A lane to look at, and how long its episode has lasted, in seconds: cameras may move with time.
+pub type LaneAt = (usize, f32);
 
 /// Draws lanes of a truth environment as they are now, over buffers that are used again.
 pub struct Eyes {
     renderer: Renderer,
+    /// Cameras beside each scene's main one.
+    rigs: Vec<CameraRig>,
     poses: Vec<Vec<Pose>>,
     frames: Frames,
 }
 
 impl Eyes {
-    /// Eyes that draw with `renderer`.
-    pub fn new(renderer: Renderer) -> Self {
-        Self { renderer, poses: Vec::new(), frames: Frames::default() }
+    /// Eyes that draw with `renderer`: each lane through its scene's main camera, then through `rigs`.
+    pub fn new(renderer: Renderer, rigs: Vec<CameraRig>) -> Self {
+        Self { renderer, rigs, poses: Vec::new(), frames: Frames::default() }
+    }
+
+    /// Cameras beside each scene's main one.
+    pub fn rigs(&self) -> &[CameraRig] {
+        &self.rigs
     }
 
     /// The renderer's handle.
@@ -20,15 +30,15 @@ impl Eyes {
         &self.renderer
     }
 
-    /// Draws `lanes` of `env`; image `i` of the frames is lane `lanes[i]`. What
-    /// is done to the frames is overwritten by the next look.
+    /// Draws `lanes` of `env`; the frames hold the images of `lanes[0]`, main camera first, then those of `lanes[1]`
+    /// and so on. What is done to the frames is overwritten by the next look.
     ///
     /// # Errors
     /// As [`Renderer::render`].
     pub fn look(
         &mut self,
         env: &dyn TruthSource,
-        lanes: &[usize],
+        lanes: &[LaneAt],
         channels: Channels,
     ) -> Result<&mut Frames, RenderError> {
         self.glance(env, lanes, channels)?;
@@ -42,16 +52,23 @@ impl Eyes {
     pub fn glance(
         &mut self,
         env: &dyn TruthSource,
-        lanes: &[usize],
+        lanes: &[LaneAt],
         channels: Channels,
     ) -> Result<(), RenderError> {
         self.poses.resize_with(lanes.len().max(self.poses.len()), Vec::new);
-        for (poses, lane) in self.poses.iter_mut().zip(lanes) {
+        for (poses, (lane, _)) in self.poses.iter_mut().zip(lanes) {
             poses.clear();
             env.poses(*lane, poses);
         }
-        let views: Vec<_> =
-            lanes.iter().zip(&self.poses).map(|(lane, poses)| View::new(env.scene(*lane), poses)).collect();
+        let mut views = Vec::with_capacity(lanes.len() * (1 + self.rigs.len()));
+        for ((lane, time_s), poses) in lanes.iter().zip(&self.poses) {
+            let main = View::new(env.scene(*lane), poses);
+            views.push(main);
+            views.extend(self.rigs.iter().map(|rig| {
+                let now = Moment { camera: rig.at(*time_s, poses), ..main.now };
+                View { now, ..main }
+            }));
+        }
         self.renderer.submit(&views, channels)
     }
 

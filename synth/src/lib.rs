@@ -14,7 +14,7 @@ mod rendered_env;
 pub mod scenario;
 
 pub use clips::{DatasetSummary, SynthError, SynthOptions, SynthProgress, SynthSummary, write_dataset};
-pub use eyes::Eyes;
+pub use eyes::{Eyes, LaneAt};
 pub use render::{Channels, Frames, Moment, RenderConfig, RenderError, Renderer, View};
 pub use rendered_env::RenderedVectorEnv;
 pub use scenario::{Randomisation, Scenario, ScenarioOptions, UnitKind, UnitRequest};

@@ -1,9 +1,10 @@
 use worldstep_env::record::{AppliedForce, Contact};
 use worldstep_env::{
-    AutoresetMode, Batch, Buffer, EnvError, EnvSpec, Pose, Scene, Space, TruthSource, VectorEnv, Velocity,
+    AutoresetMode, Batch, BoxSpace, Buffer, CameraRig, DType, EnvError, EnvSpec, Pose, Scene, Space,
+    TruthSource, VectorEnv, Velocity,
 };
 
-use crate::eyes::Eyes;
+use crate::eyes::{Eyes, LaneAt};
 use crate::render::{Channels, Frames, RenderConfig, RenderError, Renderer};
 
 /// Most tiles of one pass; more lanes than this take several passes.
@@ -19,15 +20,25 @@ const HALVES_LANES_MIN: usize = 128;
 /// comes out is the same bit for bit, as lanes know nothing of each other.
 ///
 /// # Shapes
-/// Observations are `uint8`, `num_envs × height × width × 3`.
+/// Observations are `uint8`, `num_envs × height × width × 3`; with further cameras `num_envs × cameras × height × width
+/// × 3`, the scene's main camera first.
 pub struct RenderedVectorEnv<E> {
     inner: E,
     eyes: Eyes,
     spec: EnvSpec,
     batch: Batch,
+    /// Bytes of one lane's observation.
     image_len: usize,
+    clocks: Vec<Clock>,
     /// Lanes that are drawn.
-    masked: Vec<usize>,
+    masked: Vec<LaneAt>,
+}
+
+/// How long a lane's episode has lasted.
+#[derive(Clone, Copy, Debug, Default)]
+struct Clock {
+    episode: u64,
+    steps: u32,
 }
 
 impl<E: TruthSource> RenderedVectorEnv<E> {
@@ -36,14 +47,45 @@ impl<E: TruthSource> RenderedVectorEnv<E> {
     /// # Errors
     /// [`RenderError::NoDriver`] where there is nothing to draw with.
     pub fn new(inner: E, width: u32, height: u32) -> Result<Self, RenderError> {
-        let tiles = inner.num_envs().min(TILES_MAX);
+        Self::with_cameras(inner, (width, height), Vec::new())
+    }
+
+    /// Gives `inner` images of `width × height` pixels from the scene's main camera and from each of `rigs`: fixed,
+    /// orbiting, tracking, or worn by a body. One pass draws all of them.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn with_cameras(
+        inner: E,
+        (width, height): (u32, u32),
+        rigs: Vec<CameraRig>,
+    ) -> Result<Self, RenderError> {
+        let cameras = 1 + rigs.len();
+        let tiles = (inner.num_envs() * cameras).min(TILES_MAX);
         let renderer = Renderer::new(RenderConfig { tiles, width, height })?;
-        let observation_space = Space::image(height as usize, width as usize, 3);
+        let observation_space = match cameras {
+            1 => Space::image(height as usize, width as usize, 3),
+            _ => Space::Box(BoxSpace {
+                low: vec![0.0],
+                high: vec![255.0],
+                shape: vec![cameras, height as usize, width as usize, 3],
+                dtype: DType::Uint8,
+            }),
+        };
         let image_len = observation_space.flat_len();
         let spec = EnvSpec { observation_space, ..inner.spec().clone() };
         let batch =
             Batch { observations: spec.observation_space.buffer(inner.num_envs()), ..inner.batch().clone() };
-        Ok(Self { eyes: Eyes::new(renderer), spec, batch, image_len, masked: Vec::new(), inner })
+        let clocks = vec![Clock::default(); inner.num_envs()];
+        Ok(Self {
+            eyes: Eyes::new(renderer, rigs),
+            spec,
+            batch,
+            image_len,
+            clocks,
+            masked: Vec::new(),
+            inner,
+        })
     }
 
     /// The environment that is looked at.
@@ -56,11 +98,15 @@ impl<E: TruthSource> RenderedVectorEnv<E> {
         self.eyes.renderer().adapter_name()
     }
 
+    /// Cameras of one lane.
+    pub fn cameras(&self) -> usize {
+        1 + self.eyes.rigs().len()
+    }
+
     /// Brings rows and images of the lanes where `mask` is true up to date.
     fn observe(&mut self, mask: &[bool]) -> Result<(), EnvError> {
         self.copy_rows();
-        self.masked.clear();
-        self.masked.extend(lanes_of(mask));
+        self.mask(mask);
         let frames = self.eyes.look(&self.inner, &self.masked, Channels::Rgb).map_err(engine)?;
         if self.masked.len() == mask.len()
             && let Buffer::U8(observations) = &mut self.batch.observations
@@ -68,8 +114,20 @@ impl<E: TruthSource> RenderedVectorEnv<E> {
             std::mem::swap(observations, &mut frames.rgb);
             return Ok(());
         }
-        copy_images(&mut self.batch, self.image_len, &self.masked, frames);
+        let lanes: Vec<_> = self.masked.iter().map(|(lane, _)| *lane).collect();
+        copy_images(&mut self.batch, self.image_len, &lanes, frames);
         Ok(())
+    }
+
+    /// Notes the lanes where `mask` is true, which have just begun an episode or made a step in theirs.
+    fn mask(&mut self, mask: &[bool]) {
+        self.masked.clear();
+        for lane in lanes_of(mask) {
+            let (clock, episode) = (&mut self.clocks[lane], self.inner.episode(lane));
+            let steps = if clock.episode == episode { clock.steps.wrapping_add(1) } else { 0 };
+            *clock = Clock { episode, steps };
+            self.masked.push((lane, steps as f32 / self.spec.fps as f32));
+        }
     }
 
     /// What the inner environment says of its lanes, all but observations.
@@ -93,25 +151,25 @@ impl<E: TruthSource> RenderedVectorEnv<E> {
 
     /// Steps the lanes of `mask`, and draws the first half of them while the second one is stepped.
     fn step_in_halves(&mut self, actions: &Buffer, mask: &[bool]) -> Result<(), EnvError> {
-        self.masked.clear();
-        self.masked.extend(lanes_of(mask));
-        let half = self.masked.len() / 2;
+        let lanes: Vec<_> = lanes_of(mask).collect();
+        let half = lanes.len() / 2;
         let (mut first, mut second) = (mask.to_vec(), mask.to_vec());
-        first[self.masked[half]..].fill(false);
-        second[..self.masked[half]].fill(false);
+        first[lanes[half]..].fill(false);
+        second[..lanes[half]].fill(false);
         self.inner.step(actions, &first)?;
-        self.eyes.glance(&self.inner, &self.masked[..half], Channels::Rgb).map_err(engine)?;
+        self.mask(&first);
+        self.eyes.glance(&self.inner, &self.masked, Channels::Rgb).map_err(engine)?;
         let stepped = self.inner.step(actions, &second);
-        let glanced = match &stepped {
-            Ok(()) => self.eyes.glance(&self.inner, &self.masked[half..], Channels::Rgb).map_err(engine),
-            Err(_) => Ok(()),
-        };
+        let glanced = stepped.is_ok().then(|| {
+            self.mask(&second);
+            self.eyes.glance(&self.inner, &self.masked, Channels::Rgb).map_err(engine)
+        });
         // What was begun is taken, or the next step would get it.
         let frames = self.eyes.see().map_err(engine)?;
-        copy_images(&mut self.batch, self.image_len, &self.masked[..half], frames);
-        stepped.and(glanced)?;
+        copy_images(&mut self.batch, self.image_len, &lanes[..half], frames);
+        stepped.and(glanced.unwrap_or(Ok(())))?;
         let frames = self.eyes.see().map_err(engine)?;
-        copy_images(&mut self.batch, self.image_len, &self.masked[half..], frames);
+        copy_images(&mut self.batch, self.image_len, &lanes[half..], frames);
         self.copy_rows();
         Ok(())
     }
@@ -164,14 +222,27 @@ impl<E: TruthSource> VectorEnv for RenderedVectorEnv<E> {
         &self.batch
     }
 
+    /// The inner environment's bytes; with further cameras, which may move with time, the episode's steps behind them.
     fn save_lane(&self, lane: usize) -> Result<Vec<u8>, EnvError> {
-        self.inner.save_lane(lane)
+        let mut bytes = self.inner.save_lane(lane)?;
+        if !self.eyes.rigs().is_empty() {
+            bytes.extend(self.clocks[lane].steps.to_le_bytes());
+        }
+        Ok(bytes)
     }
 
     fn load_lane(&mut self, lane: usize, bytes: &[u8]) -> Result<(), EnvError> {
-        self.inner.load_lane(lane, bytes)?;
+        let timed = !self.eyes.rigs().is_empty();
+        let (body, steps) = match bytes.split_last_chunk() {
+            Some((body, steps)) if timed => (body, u32::from_le_bytes(*steps)),
+            _ => (bytes, 0),
+        };
+        self.inner.load_lane(lane, body)?;
         let mut mask = vec![false; self.num_envs()];
         mask[lane] = true;
+        // To look counts as a step in an episode that is known.
+        let known = Clock { episode: self.inner.episode(lane), steps: steps.wrapping_sub(1) };
+        self.clocks[lane] = known;
         self.observe(&mask)
     }
 }

@@ -4,6 +4,8 @@
 
 mod stage;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use stage::{at, draw, floor, renderer, scene, solids, thing, turned, unit};
 use worldstep_env::{Camera, Light, Pose, Scene, Shape, Surface, Texture};
 use worldstep_synth::{Channels, Frames, RenderConfig, RenderError, Renderer, View};
@@ -284,6 +286,13 @@ fn the_brightest_thing_under_the_default_light_keeps_its_shades() {
     assert!(bright - dark > 150, "{dark} to {bright}");
 }
 
+/// Eight by eight blue pixels as a JPEG file.
+const BLUE_JPEG: &str = "/9j/4AAQSkZJRgABAQAAAQABAAD/2wBDAAMCAgMCAgMDAwMEAwMEBQgFBQQEBQoHBwYIDAoMDAsKCwsNDhIQDQ4RDg\
+    sLEBYQERMUFRUVDA8XGBYUGBIUFRT/2wBDAQMEBAUEBQkFBQkUDQsNFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQU\
+    FBQUFBQUFBQUFBQUFBQUFBQUFBQUFBT/wAARCAAIAAgDASIAAhEBAxEB/8QAFQABAQAAAAAAAAAAAAAAAAAAAAn/xA\
+    AUEAEAAAAAAAAAAAAAAAAAAAAA/8QAFQEBAQAAAAAAAAAAAAAAAAAABgn/xAAUEQEAAAAAAAAAAAAAAAAAAAAA/9oA\
+    DAMBAAIRAxEAPwCdgCkoe//Z";
+
 fn save(folder: &std::path::Path, name: &str, color: [u8; 3]) {
     image::RgbImage::from_pixel(40, 20, image::Rgb(color)).save(folder.join(name)).unwrap();
 }
@@ -293,16 +302,18 @@ fn pictures_of_a_folder_cover_things_by_name_and_start_again_at_the_end() {
     let folder = tempfile::tempdir().unwrap();
     save(folder.path(), "b.png", [0, 200, 0]);
     save(folder.path(), "a.PNG", [200, 0, 0]);
+    std::fs::write(folder.path().join("c.jpeg"), STANDARD.decode(BLUE_JPEG).unwrap()).unwrap();
     std::fs::write(folder.path().join("notes.txt"), "no picture").unwrap();
     let config = RenderConfig { tiles: 1, width: SIDE, height: SIDE };
     let mut renderer = Renderer::with_pictures(config, folder.path()).unwrap();
-    for (index, strongest) in [(0, 0), (1, 1), (2, 0), (7, 1)] {
+    for (index, strongest) in [(0, 0), (1, 1), (2, 2), (3, 0), (7, 1)] {
         let mut ball = thing(Shape::Sphere { radius: 0.5 }, [0.9; 3], at([0.0, 0.0, 0.5]));
         ball.0.surface.texture = Texture::Image { index, size_m: 0.2 };
         let (scene, poses) = scene(vec![ball], Vec::new());
         let frames = draw(&mut renderer, &[View::new(&scene, &poses)], Channels::Rgb);
         let middle = &frames.rgb[(PIXELS / 2 + SIDE as usize / 2) * 3..][..3];
-        assert!(middle[strongest] > 100 && middle[1 - strongest] < 20, "picture {index}: {middle:?}");
+        let others = (0..3).filter(|channel| *channel != strongest).map(|channel| middle[channel]);
+        assert!(middle[strongest] > 100 && others.max() < Some(20), "picture {index}: {middle:?}");
     }
 }
 
@@ -315,7 +326,7 @@ fn a_folder_without_pictures_or_with_a_broken_one_is_refused() {
         Err(error) => panic!("{error}"),
         Ok(_) => panic!("{path:?} was taken"),
     };
-    assert!(error(folder.path()).contains("no PNG file"), "{}", error(folder.path()));
+    assert!(error(folder.path()).contains("no PNG or JPEG file"), "{}", error(folder.path()));
     assert!(error(&folder.path().join("nowhere")).contains("nowhere"));
     std::fs::write(folder.path().join("broken.png"), "not a picture").unwrap();
     assert!(error(folder.path()).contains("broken.png"));

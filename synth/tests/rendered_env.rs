@@ -4,7 +4,8 @@
 use worldstep_env::check::{CheckConfig, check_env_with};
 use worldstep_env::registry::TASKS;
 use worldstep_env::{
-    AutoresetMode, Buffer, EnvError, TruthSource as _, TruthVectorEnv, VectorEnv, make_truth,
+    AutoresetMode, Buffer, Camera, CameraMotion, CameraRig, EnvError, TruthSource as _, TruthVectorEnv,
+    VectorEnv, make_truth,
 };
 use worldstep_synth::{Channels, Frames, RenderConfig, RenderedVectorEnv, Renderer, View};
 
@@ -109,4 +110,74 @@ fn nothing_is_stepped_if_any_lane_cannot_be() {
         // And the next step is as any other.
         env.step(&Buffer::I64(vec![1; LANES]), &started).unwrap();
     }
+}
+
+const SIDE: usize = 48;
+const IMAGE: usize = SIDE * SIDE * 3;
+
+/// One camera of each kind of motion.
+fn rigs(scene: &worldstep_env::Scene) -> Vec<CameraRig> {
+    let rig = |name: &str, camera, motion| CameraRig { name: name.to_owned(), camera, motion };
+    let (main, cube) = (scene.camera, scene.instances.iter().position(|thing| thing.name == "cube").unwrap());
+    let instance = cube as u32;
+    let above = Camera { position: [0.0, 0.0, 0.6], target: [0.0; 3], up: [1.0, 0.0, 0.0], fov_y: 1.2 };
+    vec![
+        rig("fixed", Camera { fov_y: 0.5 * main.fov_y, ..main }, CameraMotion::Fixed),
+        rig("orbit", main, CameraMotion::Orbit { rate: 2.0 }),
+        rig("track", Camera { fov_y: 0.4, ..main }, CameraMotion::Track { instance }),
+        rig("wrist", above, CameraMotion::Mounted { instance }),
+    ]
+}
+
+fn seen_by_several(lanes: usize) -> RenderedVectorEnv<TruthVectorEnv> {
+    let mut truth = make_truth("PushCube-v0", lanes, AutoresetMode::NextStep).unwrap();
+    truth.reset_all(Some(0)).unwrap();
+    let rigs = rigs(truth.scene(0));
+    RenderedVectorEnv::with_cameras(truth, (SIDE as u32, SIDE as u32), rigs).unwrap()
+}
+
+/// Every lane through every camera, as if each had been drawn for itself; where the cameras are follows from the steps
+/// since the lane's own reset.
+#[test]
+fn several_cameras_see_what_each_would_see_alone() {
+    const LANES: usize = 3;
+    let mut env = seen_by_several(LANES);
+    assert_eq!(env.spec().observation_space.flat_len(), 5 * IMAGE);
+    let mut renderer = Renderer::new(RenderConfig { tiles: 1, width: 48, height: 48 }).unwrap();
+    env.reset_all(Some(4)).unwrap();
+    let push = Buffer::F32([0.9, 0.3].repeat(LANES));
+    (0..5).for_each(|_| env.step_all(&push).unwrap());
+    env.reset(&[None, Some(9), None], &[false, true, false]).unwrap();
+    (0..3).for_each(|_| env.step_all(&push).unwrap());
+    let observations = env.batch().observations.as_u8().unwrap().to_vec();
+    for (lane, steps) in [8.0, 3.0, 8.0].into_iter().enumerate() {
+        let (mut poses, mut frames) = (Vec::new(), Frames::default());
+        env.poses(lane, &mut poses);
+        let scene = env.scene(lane);
+        let main = View::new(scene, &poses);
+        let moved = rigs(scene).into_iter().map(|rig| rig.at(steps / env.spec().fps as f32, &poses));
+        for (camera, at) in std::iter::once(main.now.camera).chain(moved).enumerate() {
+            let now = worldstep_synth::Moment { camera: at, ..main.now };
+            renderer.render(&[View { now, ..main }], Channels::Rgb, &mut frames).unwrap();
+            let image = (lane * 5 + camera) * IMAGE;
+            assert!(observations[image..image + IMAGE] == frames.rgb, "lane {lane}, camera {camera}");
+        }
+    }
+    let image = |camera: usize| &observations[camera * IMAGE..(camera + 1) * IMAGE];
+    assert!((1..5).all(|camera| image(camera) != image(0)), "a camera sees what the main one does");
+}
+
+#[test]
+fn cameras_go_on_from_a_saved_state_where_they_were() {
+    let mut env = seen_by_several(2);
+    env.reset_all(Some(1)).unwrap();
+    let push = Buffer::F32(vec![0.5, -0.4, 0.5, -0.4]);
+    (0..4).for_each(|_| env.step_all(&push).unwrap());
+    let saved = env.save_lane(0).unwrap();
+    env.step_all(&push).unwrap();
+    let after = env.batch().observations.as_u8().unwrap()[..5 * IMAGE].to_vec();
+    env.load_lane(1, &saved).unwrap();
+    env.step_all(&push).unwrap();
+    assert!(env.batch().observations.as_u8().unwrap()[5 * IMAGE..] == after);
+    assert!(matches!(env.load_lane(0, &saved[..saved.len() - 1]), Err(EnvError::State { .. })));
 }

@@ -89,6 +89,7 @@ fn cells(worlds: &Worlds, size: u32, time: Duration, push: &mut dyn FnMut(Row)) 
             let (metric, value) = match measured {
                 Ok((value, stage)) => {
                     case["device"] = stage.adapter_name().into();
+                    case["pass_views"] = stage.pass_views().into();
                     ready = Some(stage);
                     ("views_per_s", value)
                 }

@@ -53,6 +53,11 @@ impl<'a> Stage<'a> {
         self.renderer.adapter_name()
     }
 
+    /// Views that this driver draws in one pass; more are drawn in several.
+    pub fn pass_views(&self) -> usize {
+        self.renderer.pass_views().min(self.worlds.poses.len())
+    }
+
     /// Views/s of all worlds, again and again, for about `time`, after one pass that is not counted.
     ///
     /// Frames are read while the next ones are drawn, a pass at a time, as when clips are recorded: so all worlds need

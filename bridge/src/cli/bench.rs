@@ -7,7 +7,7 @@ use super::{BenchArgs, BenchPart, print_json, print_text};
 
 /// Measures one part. What takes minutes shows its rows as it goes, on stderr if JSON is to come.
 pub fn run(args: &BenchArgs) -> Result<()> {
-    let time = Duration::from_secs_f64(args.seconds);
+    let time = args.seconds;
     let rows = match args.part {
         BenchPart::Env => bench::env(time)?,
         BenchPart::Render => return render(args, time),

@@ -219,9 +219,18 @@ fn run_report(args: &ReportArgs) -> Result<()> {
     })?;
     bar.finish_and_clear();
     let path = args.out.clone().unwrap_or_else(|| args.dir.join("report.html"));
-    std::fs::write(&path, &page).with_context(|| format!("cannot write {}", path.display()))?;
+    write_whole(&path, page.as_bytes()).with_context(|| format!("cannot write {}", path.display()))?;
     if args.json.json {
         return print_json(&json!({ "path": path, "bytes": page.len() }));
     }
     print_text(&format!("{}\n", path.display()))
+}
+
+/// Replaces `path` by `bytes` in one step: whole, or what was there before.
+fn write_whole(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    let scratch = path.with_added_extension("part");
+    std::fs::write(&scratch, bytes).and_then(|()| std::fs::rename(&scratch, path)).inspect_err(|_| {
+        // Nothing more can be done than to leave no part of it.
+        let _ = std::fs::remove_file(&scratch);
+    })
 }

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use anyhow::Result;
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -113,7 +114,7 @@ struct SynthArgs {
     /// TOML file with thresholds for what clips are accepted.
     #[arg(long, value_name = "FILE")]
     curation: Option<PathBuf>,
-    /// Folder of PNG pictures that textures are chosen from.
+    /// Folder of PNG and JPEG pictures that textures are chosen from.
     #[arg(long, value_name = "FOLDER")]
     textures: Option<PathBuf>,
     /// How often clips are random, scripted, noisy_expert and noop, for instance `random=0.5,scripted=0.5`.
@@ -129,6 +130,17 @@ fn parse_shard(text: &str) -> Result<(usize, usize), String> {
     let (index, of) = text.split_once('/').ok_or_else(wrong)?;
     let (index, of) = (index.parse().map_err(|_| wrong())?, of.parse().map_err(|_| wrong())?);
     if index < of { Ok((index, of)) } else { Err(wrong()) }
+}
+
+/// Longest time that one row of a bench may take, seconds.
+const ROW_SECONDS_MAX: f64 = 3600.0;
+
+/// Seconds as a duration.
+fn row_time(text: &str) -> Result<Duration, String> {
+    let seconds: Option<f64> = text.parse().ok().filter(|seconds| (0.01..=ROW_SECONDS_MAX).contains(seconds));
+    seconds
+        .map(Duration::from_secs_f64)
+        .ok_or_else(|| format!("{text:?} is no time, expected seconds from 0.01 to {ROW_SECONDS_MAX}"))
 }
 
 #[derive(Args)]
@@ -222,8 +234,8 @@ struct BenchArgs {
     #[arg(long)]
     model: Option<PathBuf>,
     /// Seconds for each row.
-    #[arg(long, default_value_t = 2.0)]
-    seconds: f64,
+    #[arg(long, default_value = "2", value_parser = row_time, allow_negative_numbers = true)]
+    seconds: Duration,
     /// Numbers of views that the renderer draws in turn, for instance 64,1024; the whole grid if not given.
     #[arg(long, value_delimiter = ',', value_parser = clap::value_parser!(u32).range(1..=4096))]
     tiles: Vec<u32>,

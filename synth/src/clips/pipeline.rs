@@ -1,4 +1,4 @@
-use crossbeam::channel::{Receiver, Sender, bounded, unbounded};
+use crossbeam::channel::{Receiver, Sender, bounded};
 use rayon::{ThreadPool, ThreadPoolBuilder};
 use worldstep_env::dataset::{EPISODES_PER_FILE, InstanceLabel};
 
@@ -15,6 +15,10 @@ use crate::scenario::Scenario;
 /// Simulated clips that may wait to be drawn. Of clips with pixels, one is being drawn, one encoded and one (as files)
 /// written; none waits.
 const CLIPS_WAITING: usize = 4;
+/// Reports of written clips that may wait to be read. They are read after each unit is handed on, and by then no more
+/// than its clips and those on their way can have been written; a writer that waited here would be waited for.
+const REPORTS_WAITING: usize = EPISODES_PER_FILE + CLIPS_WAITING + 4;
+
 /// What one dataset is recorded from.
 pub struct Job<'a> {
     pub scenario: &'a Scenario,
@@ -48,7 +52,7 @@ impl Job<'_> {
         let (to_draw, drawing) = bounded(CLIPS_WAITING);
         let (to_encode, encoding) = bounded(0);
         let (to_write, writing) = bounded(0);
-        let (to_report, written) = unbounded();
+        let (to_report, written) = bounded(REPORTS_WAITING);
         std::thread::scope(|scope| {
             let artist = Artist::new(renderer, &features, self.slots);
             let drawer = scope.spawn(move || self.draw_all(artist, &drawing, &to_encode));

@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use crossbeam::channel::{Receiver, Sender, select, unbounded};
+use crossbeam::channel::{Receiver, Sender, bounded, select};
 use rayon::{Scope, ThreadPool};
 use worldstep_env::dataset::EPISODES_PER_FILE;
 
@@ -62,7 +62,8 @@ impl<'a> Sequence<'a> {
     ) -> Result<(), SynthError> {
         let (maker, options) = (self.maker, self.job.options);
         let ahead = UNITS_AHEAD_PER_WORKER * options.workers.max(1);
-        let (sender, made) = unbounded::<Made>();
+        // No more units are under way than that, so no worker ever waits to hand one in.
+        let (sender, made) = bounded::<Made>(ahead);
         pool.in_place_scope(|workers| {
             while self.due < self.units.end && !options.stopped() {
                 while self.units.start < self.units.end.min(self.due + ahead) {

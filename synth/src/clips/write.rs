@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use serde_json::json;
 use worldstep_env::dataset::{DatasetInfo, FORMAT_VERSION, ScenarioInfo};
 
+use super::disk::DiskBudget;
 use super::draw::clip_renderer;
 use super::options::DatasetSummary;
 use super::pipeline::Job;
@@ -11,7 +12,7 @@ use super::plan::{Plan, unit_clips, unit_name};
 use super::stages::Stages;
 use super::{SynthError, SynthOptions, SynthProgress, SynthSummary};
 use crate::lerobot::{DatasetWriter, Names};
-use crate::scenario::Scenario;
+use crate::scenario::{Randomisation, Scenario};
 
 /// Largest side of a frame in pixels.
 const FRAME_SIZE_MAX: u32 = 1024;
@@ -50,6 +51,13 @@ fn check(options: &SynthOptions) -> Result<(), SynthError> {
             "the randomisation's textures.kinds has \"image\", expected a folder of pictures too".to_owned(),
         );
     }
+    if options.textures.is_some() && !options.scenarios.randomisation.textures.has_pictures() {
+        return wrong(
+            "a folder of pictures is given, but the randomisation's textures are off or have no \"image\" among \
+             textures.kinds; expected both, or neither"
+                .to_owned(),
+        );
+    }
     if options.out.exists() && !options.out.is_dir() {
         return wrong(format!("{:?} is a file, expected a folder for the dataset", options.out));
     }
@@ -69,6 +77,15 @@ fn parts(options: &SynthOptions) -> Result<Vec<(Scenario, PathBuf, usize)>, Synt
     };
     // All of them before the first is recorded.
     scenarios.iter().try_for_each(fits)?;
+    let drawn = options.scenarios.randomisation != Randomisation::default();
+    if drawn && scenarios.iter().all(|scenario| matches!(scenario, Scenario::Task(_))) {
+        let message = format!(
+            "{} draws nothing from a randomisation and has no textures: a task looks as its weights know it; expected \
+             a family, or neither of the two",
+            options.scenario
+        );
+        return Err(SynthError::Options { message });
+    }
     if let [one] = scenarios.as_slice() {
         return Ok(vec![(one.clone(), options.out.clone(), options.clips)]);
     }
@@ -107,6 +124,8 @@ fn write_scenario(
     if options.resume {
         writer.resume(plan.clips)?;
     }
+    // What a clip takes is known from the first on; what everyone else needs, before.
+    DiskBudget::default().check(dir, 0)?;
     let stages = Stages::new(options.clock);
     if writer.next_index() < plan.clips && !options.stopped() {
         let job = Job { scenario, options, plan, slots: &slots, stages: &stages };

@@ -17,5 +17,5 @@ mod tables;
 pub use check::{CheckOptions, CheckReport, CheckedDataset, check};
 pub use dataset::{Dataset, find_datasets};
 pub use fault::{Code, Fault, Finding};
-pub use report::{ReportOptions, report};
+pub use report::{Painter, ReportOptions, report};
 pub use rows::Rows;

@@ -3,6 +3,7 @@
 //! Read once, made square and equally large, and kept with smaller and smaller copies of each ("mip levels"), from
 //! which the shader takes the one whose texels are about as large as pixels.
 
+use std::io::Cursor;
 use std::path::{Path, PathBuf};
 
 use bevy::render::render_resource::{
@@ -11,8 +12,11 @@ use bevy::render::render_resource::{
     TextureFormat, TextureUsages, TextureView, TextureViewDescriptor, TextureViewDimension,
 };
 use bevy::render::renderer::{RenderDevice, RenderQueue};
-use image::RgbaImage;
 use image::imageops::{FilterType, resize};
+use image::{ImageFormat, RgbaImage};
+use zune_jpeg::JpegDecoder;
+use zune_jpeg::zune_core::colorspace::ColorSpace;
+use zune_jpeg::zune_core::options::DecoderOptions;
 
 use super::RenderError;
 
@@ -20,8 +24,8 @@ use super::RenderError;
 const SIDE: u32 = 256;
 /// Most pictures of a folder.
 const PICTURES_MAX: usize = 256;
-/// Ending of the files that are read.
-const ENDING: &str = "png";
+/// Endings of the files that are read.
+const ENDINGS: [&str; 3] = ["png", "jpg", "jpeg"];
 
 /// Square pictures of equal size; none is one white one.
 #[derive(Clone, Debug, Default)]
@@ -30,7 +34,7 @@ pub struct Pictures {
 }
 
 impl Pictures {
-    /// Reads all PNG files of `folder`, by name.
+    /// Reads all PNG and JPEG files of `folder`, by name.
     ///
     /// # Errors
     /// [`RenderError::Pictures`] if there are none or too many, or if one can't be read.
@@ -46,15 +50,15 @@ impl Pictures {
         }
         paths.sort();
         match paths.len() {
-            0 => return Err(failed(folder, "it holds no PNG file".to_owned())),
+            0 => return Err(failed(folder, "it holds no PNG or JPEG file".to_owned())),
             count if count > PICTURES_MAX => {
                 return Err(failed(folder, format!("it holds {count} pictures; {PICTURES_MAX} is the most")));
             }
             _ => {}
         }
         let read = |path: &PathBuf| {
-            let image = image::open(path).map_err(|error| failed(path, error.to_string()))?;
-            Ok(resize(&image.into_rgba8(), SIDE, SIDE, FilterType::Triangle))
+            let image = decode(path).map_err(|reason| failed(path, reason))?;
+            Ok(resize(&image, SIDE, SIDE, FilterType::Triangle))
         };
         Ok(Self { images: paths.iter().map(read).collect::<Result<_, RenderError>>()? })
     }
@@ -62,7 +66,21 @@ impl Pictures {
 
 fn is_picture(path: &Path) -> bool {
     let ending = path.extension().and_then(|ending| ending.to_str()).unwrap_or_default();
-    ending.eq_ignore_ascii_case(ENDING)
+    ENDINGS.iter().any(|known| ending.eq_ignore_ascii_case(known))
+}
+
+/// What a file shows, whatever it is called: what it is, its first bytes tell.
+fn decode(path: &Path) -> Result<RgbaImage, String> {
+    let bytes = std::fs::read(path).map_err(|error| error.to_string())?;
+    if !matches!(image::guess_format(&bytes), Ok(ImageFormat::Jpeg)) {
+        return Ok(image::load_from_memory(&bytes).map_err(|error| error.to_string())?.into_rgba8());
+    }
+    let rgba = DecoderOptions::default().jpeg_set_out_colorspace(ColorSpace::RGBA);
+    let mut decoder = JpegDecoder::new_with_options(Cursor::new(&bytes), rgba);
+    let pixels = decoder.decode().map_err(|error| error.to_string())?;
+    let size = decoder.dimensions();
+    size.and_then(|(width, height)| RgbaImage::from_raw(width as u32, height as u32, pixels))
+        .ok_or_else(|| "its pixels are not as many as its size says".to_owned())
 }
 
 /// The pictures on the GPU.

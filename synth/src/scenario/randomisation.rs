@@ -247,59 +247,65 @@ fn overlay(table: &mut toml::Table, changes: toml::Table, path: &str) -> Result<
 
 impl Groups {
     fn check(&self) -> Result<(), String> {
-        let physics = &self.physics;
+        const ANY: [f64; 2] = [-1e6, 1e6];
+        const FACTOR: [f64; 2] = [1e-6, 1e6];
+        const SHARE: [f64; 2] = [0.0, 1.0];
+        const TIMES: [f64; 2] = [0.0, 100.0];
+        let (physics, textures, light) = (&self.physics, &self.textures, &self.light);
+        let (sky, camera) = (&self.sky, &self.camera);
         let mut ranges = vec![
-            ("physics.size", &physics.size),
-            ("physics.gravity", &physics.gravity),
-            ("physics.density", &physics.density),
-            ("physics.friction", &physics.friction),
-            ("physics.restitution", &physics.restitution),
-            ("physics.motor_gain", &physics.motor_gain),
-            ("materials.specular", &self.materials.specular),
-            ("materials.roughness", &self.materials.roughness),
-            ("textures.cell", &self.textures.cell),
-            ("textures.ground_cell", &self.textures.ground_cell),
-            ("textures.contrast", &self.textures.contrast),
-            ("textures.image", &self.textures.image),
-            ("light.azimuth", &self.light.azimuth),
-            ("light.elevation", &self.light.elevation),
-            ("light.sun", &self.light.sun),
-            ("light.ambient", &self.light.ambient),
-            ("light.warmth", &self.light.warmth),
-            ("light.shadow", &self.light.shadow),
-            ("sky.hue", &self.sky.hue),
-            ("sky.saturation", &self.sky.saturation),
-            ("sky.value", &self.sky.value),
-            ("sky.haze", &self.sky.haze),
-            ("camera.azimuth", &self.camera.azimuth),
-            ("camera.elevation", &self.camera.elevation),
-            ("camera.fov", &self.camera.fov),
-            ("camera.margin", &self.camera.margin),
-            ("camera.orbit_rate", &self.camera.orbit_rate),
-            ("distractors.count", &self.distractors.count),
-            ("distractors.size", &self.distractors.size),
-            ("sensor.noise", &self.sensor.noise),
-            ("sensor.blur", &self.sensor.blur),
+            ("physics.size", &physics.size, FACTOR),
+            ("physics.gravity", &physics.gravity, FACTOR),
+            ("physics.density", &physics.density, FACTOR),
+            ("physics.friction", &physics.friction, TIMES),
+            ("physics.restitution", &physics.restitution, SHARE),
+            ("physics.motor_gain", &physics.motor_gain, FACTOR),
+            ("materials.specular", &self.materials.specular, SHARE),
+            ("materials.roughness", &self.materials.roughness, SHARE),
+            ("textures.cell", &textures.cell, FACTOR),
+            ("textures.ground_cell", &textures.ground_cell, FACTOR),
+            ("textures.contrast", &textures.contrast, TIMES),
+            ("textures.image", &textures.image, [0.0, f64::from(u32::MAX)]),
+            ("light.azimuth", &light.azimuth, ANY),
+            ("light.elevation", &light.elevation, [0.0, 90.0]),
+            ("light.sun", &light.sun, TIMES),
+            ("light.ambient", &light.ambient, TIMES),
+            ("light.warmth", &light.warmth, [-1.0, 1.0]),
+            ("light.shadow", &light.shadow, SHARE),
+            ("sky.hue", &sky.hue, ANY),
+            ("sky.saturation", &sky.saturation, SHARE),
+            ("sky.value", &sky.value, SHARE),
+            ("sky.haze", &sky.haze, SHARE),
+            ("camera.azimuth", &camera.azimuth, ANY),
+            ("camera.elevation", &camera.elevation, [-90.0, 90.0]),
+            ("camera.fov", &camera.fov, [5.0, 120.0]),
+            ("camera.margin", &camera.margin, [0.0, 0.9]),
+            ("camera.orbit_rate", &camera.orbit_rate, [-100.0, 100.0]),
+            ("distractors.count", &self.distractors.count, [0.0, DISTRACTORS_MAX as f64]),
+            ("distractors.size", &self.distractors.size, [1e-3, 1.0]),
+            ("sensor.noise", &self.sensor.noise, [0.0, 255.0]),
+            ("sensor.blur", &self.sensor.blur, [0.0, 16.0]),
         ];
         for palette in self.colors.roles.values() {
             ranges.extend([
-                ("colors.roles", &palette.hue),
-                ("colors.roles", &palette.saturation),
-                ("colors.roles", &palette.value),
+                ("colors.roles: hue", &palette.hue, ANY),
+                ("colors.roles: saturation", &palette.saturation, SHARE),
+                ("colors.roles: value", &palette.value, SHARE),
             ]);
         }
-        for (name, range) in ranges {
-            range.check().map_err(|message| format!("{name}: {message}"))?;
+        for (name, range, [low, high]) in ranges {
+            range.check().and_then(|()| range.within(low, high)).map_err(|text| format!("{name}: {text}"))?;
         }
-        let positive = [&physics.size, &physics.gravity, &physics.density, &physics.motor_gain];
-        for (range, name) in positive.into_iter().zip(["size", "gravity", "density", "motor_gain"]) {
-            range.within(1e-6, 1e6).map_err(|message| format!("physics.{name}: {message}"))?;
+        let chances = [
+            ("textures.chance", textures.chance),
+            ("textures.ground_chance", textures.ground_chance),
+            ("camera.orbit_chance", camera.orbit_chance),
+            ("camera.track_chance", camera.track_chance),
+        ];
+        match chances.into_iter().find(|(_, chance)| !(0.0..=1.0).contains(chance)) {
+            Some((name, chance)) => Err(format!("{name}: {chance}, expected a chance from 0 to 1")),
+            None => Ok(()),
         }
-        self.camera.fov.within(5.0, 120.0).map_err(|message| format!("camera.fov: {message}"))?;
-        self.distractors
-            .count
-            .within(0.0, DISTRACTORS_MAX as f64)
-            .map_err(|message| format!("distractors.count: {message}"))
     }
 }
 
@@ -332,6 +338,11 @@ mod tests {
             ("[light]\nsun = { uniform = [2.0, 1.0] }", ["light.sun", "the lower one first"]),
             ("[distractors]\ncount = { fixed = 9.0 }", ["distractors.count", "0 to 3"]),
             ("[sky]\nhue = { normal = [0.0, 1.0] }", ["normal", "log_uniform"]),
+            ("[sensor]\nnoise = { fixed = nan }", ["sensor.noise", "finite"]),
+            ("[sensor]\nblur = { choice = [0.0, inf] }", ["sensor.blur", "finite"]),
+            ("[textures]\nchance = 1.5", ["textures.chance", "0 to 1"]),
+            ("[textures]\ncell = { fixed = 0.0 }", ["textures.cell", "0.000001"]),
+            ("[camera]\nmargin = { fixed = 1.0 }", ["camera.margin", "0 to 0.9"]),
         ] {
             let error = Randomisation::parse(text).unwrap_err();
             assert!(parts.iter().all(|part| error.contains(part)), "{error}");

@@ -44,6 +44,12 @@ impl Range {
             Self::Choice(values) if values.is_empty() => {
                 Err("choice = [], expected at least one value".to_owned())
             }
+            Self::Choice(values) if values.iter().any(|value| !value.is_finite()) => {
+                Err(format!("choice = {values:?}, expected finite numbers"))
+            }
+            Self::Fixed(value) if !value.is_finite() => {
+                Err(format!("fixed = {value}, expected a finite number"))
+            }
             _ => Ok(()),
         }
     }

@@ -9,6 +9,9 @@ use crate::lerobot::{Clip, Source};
 
 /// Distributions of sampled parameters that are shown of one dataset.
 pub const PARAMETERS_MAX: usize = 60;
+/// First parts of parameters' names, in the order in which they are shown; what has none of them comes first.
+const PARAMETER_GROUPS: [&str; 8] =
+    ["physics", "family", "sensor", "camera", "light", "sky", "distractors", "look"];
 
 /// What is counted and measured in one dataset.
 #[derive(Clone, Debug, Default)]
@@ -141,6 +144,21 @@ impl Gathered {
             ("action values", "", all(|m| &m.action)),
         ];
         self.trajectories.retain(|(_, _, values)| !values.is_empty());
+    }
+
+    /// The parameters whose distributions are shown: what moves things before what they look like, and of the looks of
+    /// single bodies what there is room for.
+    pub fn parameters_shown(&self) -> Vec<(&str, &[f64])> {
+        let group = |name: &str| name.split('.').next().unwrap_or_default().to_owned();
+        let rank = |name: &str| {
+            let group = group(name);
+            PARAMETER_GROUPS.iter().position(|known| *known == group)
+        };
+        let mut shown: Vec<_> =
+            self.parameters.iter().map(|(name, values)| (name.as_str(), values.as_slice())).collect();
+        shown.sort_by_key(|(name, _)| (rank(name), *name));
+        shown.truncate(PARAMETERS_MAX);
+        shown
     }
 
     /// Attempts in all but those drawn again for balance, and the share of them that was accepted.

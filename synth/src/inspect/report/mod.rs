@@ -13,6 +13,8 @@ mod wheel;
 
 use std::path::Path;
 
+pub use self::paint::Painter;
+
 use self::gather::Gathered;
 use super::dataset::{Dataset, find_datasets};
 use crate::clips::SynthError;

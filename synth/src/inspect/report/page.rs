@@ -223,7 +223,7 @@ fn distributions(gathered: &Gathered) -> String {
         return out;
     }
     out.push_str("<h3>Sampled parameters</h3><div class=hists>");
-    for (name, values) in gathered.parameters.iter().take(PARAMETERS_MAX) {
+    for (name, values) in gathered.parameters_shown() {
         out.push_str(&histogram(name, "", values));
     }
     out.push_str("</div>");

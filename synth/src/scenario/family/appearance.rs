@@ -203,8 +203,10 @@ fn cameras(materials: &mut Materials<'_>, built: &mut Built, region: &Region) ->
     let fov = draws.draw("camera.fov", &ranges.fov, ranges.enabled).to_radians();
     let margin = draws.draw("camera.margin", &ranges.margin, ranges.enabled);
     let elevation = elevation.clamp(0.02, 1.5);
+    draws.note("camera.elevation", elevation.to_degrees());
     let (camera, distance) = region.camera([azimuth, elevation], fov, margin);
     draws.note("camera.distance", f64::from(distance));
+    draws.note("camera.height", f64::from(camera.position[2]));
     let choice = draws.stream("camera.motion").random_range(0.0..1.0);
     let moves = file.moves && ranges.enabled;
     let body = |name: &String| {

@@ -10,6 +10,7 @@ mod file;
 mod joints;
 mod mesh_file;
 mod motion;
+mod outcome_file;
 mod parameters;
 mod play;
 mod shapes;
