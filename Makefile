@@ -84,7 +84,7 @@ cuda-check: setup
 	@setup/llvm-for-cuda "$(VENV)"
 	$(CARGO) check -p worldstep-bridge --features cuda
 
-## make bench    every figure in the README
+## make bench    steps and views a second of both engines, alone and through the bridge
 bench: build
 	$(VENV)/bin/worldstep bench env
 	$(VENV)/bin/worldstep bench render

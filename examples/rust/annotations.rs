@@ -12,7 +12,7 @@ use worldstep_synth::{SynthOptions, write_dataset};
 const MOMENT: f32 = 0.3;
 /// White between pictures, pixels.
 const GAP: u32 = 4;
-const SCENARIOS: [&str; 4] = ["billiards", "cloth-over-obstacle", "gripper-picking", "roll-behind-screen"];
+const SCENARIOS: [&str; 4] = ["billiards", "cloth-over-obstacle", "cup-and-ball", "containment"];
 
 fn main() -> anyhow::Result<()> {
     let mut arguments = std::env::args().skip(1);
