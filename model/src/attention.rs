@@ -6,6 +6,7 @@ use burn::tensor::{Device, Tensor};
 use crate::cache::LayerCache;
 use crate::config::{FRAME_TOKENS, StackConfig};
 use crate::norm::rms_norm;
+use crate::precision::{self, linear, product};
 use crate::timeline::Timeline;
 
 /// Queries, keys and values of some tokens, from one product.
@@ -53,13 +54,14 @@ impl Attention {
             .reshape([frames, tokens, self.kv_heads, groups, self.head_dim])
             .permute([0, 2, 3, 1, 4])
             .reshape([frames, self.kv_heads, groups * tokens, self.head_dim]);
-        let scores = q.matmul(per_head(k).swap_dims(2, 3));
-        let mixed = softmax(scores, 3).matmul(per_head(v));
+        let precision = precision::of(&self.qkv);
+        let scores = product(q, per_head(k).swap_dims(2, 3), precision);
+        let mixed = product(softmax(scores, 3), per_head(v), precision);
         let mixed = mixed
             .reshape([frames, self.kv_heads, groups, tokens, self.head_dim])
             .permute([0, 3, 1, 2, 4])
             .reshape([rows, self.heads * self.head_dim]);
-        self.out.forward(mixed)
+        linear(&self.out, mixed)
     }
 
     /// Each token attends to the token of its own place in the frames that `timeline` allows. With a cache, `x` is one
@@ -93,23 +95,23 @@ impl Attention {
             None => (per_frame(k), per_frame(v)),
         };
         let keys = k.dims()[1];
-        let scores = q.matmul(k.permute([0, 2, 3, 1]));
+        let precision = precision::of(&self.qkv);
+        let scores = product(q, k.permute([0, 2, 3, 1]), precision);
         let bias = timeline.bias(distance_bias, self.kv_heads);
         let scores = scores.reshape([lanes, FRAME_TOKENS, self.kv_heads, groups * frames, keys]) + bias;
         let weights = softmax(scores, 4).reshape([lanes, slots, groups * frames, keys]);
-        let mixed = weights
-            .matmul(v.swap_dims(1, 2))
+        let mixed = product(weights, v.swap_dims(1, 2), precision)
             .reshape([lanes, slots, groups, frames, self.head_dim])
             .permute([0, 3, 1, 2, 4])
             .reshape([rows, self.heads * self.head_dim]);
-        self.out.forward(mixed)
+        linear(&self.out, mixed)
     }
 
     /// Normalised queries `[rows, heads * head_dim]`, normalised keys and values `[rows, kv_heads * head_dim]`.
     fn project(&self, x: Tensor<2>) -> (Tensor<2>, Tensor<2>, Tensor<2>) {
         let rows = x.dims()[0];
         let (q_width, kv_width) = (self.heads * self.head_dim, self.kv_heads * self.head_dim);
-        let qkv = self.qkv.forward(x);
+        let qkv = linear(&self.qkv, x);
         let per_head = |t: Tensor<2>| rms_norm(t.reshape([-1, self.head_dim as isize]));
         let q = per_head(qkv.clone().narrow(1, 0, q_width)) * self.q_gain.val().unsqueeze();
         let k = per_head(qkv.clone().narrow(1, q_width, kv_width));

@@ -7,7 +7,7 @@ use worldstep_env::Buffer;
 use crate::action::ActionCoding;
 use crate::config::{ModelConfig, Preset};
 use crate::dynamics::OBJECT_VALUES;
-use crate::train::{ObjectiveOptions, PhysicsOptions};
+use crate::train::{ObjectiveOptions, PhysicsOptions, Stage};
 
 /// Version of [`ModelCard`] on disk. Version 1, whose one task stood in the card itself, is read too; others are refused.
 pub const MODEL_FORMAT: u32 = 2;
@@ -52,6 +52,52 @@ pub struct TrainingRecord {
     /// What fine-tuning cost and brought.
     #[serde(default)]
     pub forgetting: Vec<TaskLosses>,
+    /// Windows of frames in one dynamics step; 0 if it is not known.
+    #[serde(default)]
+    pub batch: usize,
+    /// Most of the moving average of the weights that stayed at each step; 0 if they are the weights themselves.
+    #[serde(default)]
+    pub ema_decay: f64,
+    /// Losses on the split `val`, in order; the model holds the weights of the best one of each stage.
+    #[serde(default)]
+    pub validation: Vec<Validation>,
+}
+
+impl TrainingRecord {
+    /// The best validation of `stage`, the first of equals.
+    pub fn best(&self, stage: Stage) -> Option<&Validation> {
+        let of_stage = self.validation.iter().filter(|validation| validation.stage == stage);
+        of_stage.reduce(|best, next| if next.loss < best.loss { next } else { best })
+    }
+
+    /// Notes that `stage` has had so many steps and seconds.
+    pub fn spend(&mut self, stage: Stage, steps: u64, seconds: f64) {
+        match stage {
+            Stage::Tokenizer => (self.tokenizer_steps, self.tokenizer_seconds) = (steps, seconds),
+            Stage::Dynamics => (self.dynamics_steps, self.dynamics_seconds) = (steps, seconds),
+        }
+    }
+
+    /// Steps and seconds of `stage`.
+    pub fn spent(&self, stage: Stage) -> (u64, f64) {
+        match stage {
+            Stage::Tokenizer => (self.tokenizer_steps, self.tokenizer_seconds),
+            Stage::Dynamics => (self.dynamics_steps, self.dynamics_seconds),
+        }
+    }
+}
+
+/// The loss of one stage on clips that it does not learn from, at one time of its training.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Validation {
+    /// The network.
+    pub stage: Stage,
+    /// Its steps so far.
+    pub step: u64,
+    /// Seconds of its training so far.
+    pub seconds: f64,
+    /// Mean over the same windows or frames each time.
+    pub loss: f32,
 }
 
 /// Losses on validation clips of one task in one dataset, before and after fine-tuning.

@@ -50,6 +50,14 @@ impl ComputeDevice {
         }
     }
 
+    /// The name that [`from_name`](Self::from_name) reads.
+    pub fn name(self) -> String {
+        match self {
+            Self::Cpu => "cpu".to_owned(),
+            Self::Cuda(index) => format!("cuda:{index}"),
+        }
+    }
+
     /// burn's handle on it.
     pub fn burn(self) -> Device {
         match self {

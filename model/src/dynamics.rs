@@ -9,6 +9,7 @@ use crate::config::{
     SPATIAL_TOKENS,
 };
 use crate::norm::rms_norm;
+use crate::precision::linear;
 use crate::refiner::Refiner;
 use crate::reward::REWARD_BINS;
 use crate::timeline::Timeline;
@@ -134,11 +135,11 @@ impl Dynamics {
         let spatial = x.clone().narrow(1, 0, SPATIAL_TOKENS).reshape([frames * SPATIAL_TOKENS, width]);
         let readout = x.narrow(1, READOUT_TOKEN, 1).reshape([frames, width]);
         FrameOutput {
-            codes: self.to_codes.forward(spatial.clone()) + codes * self.persistence.val().unsqueeze(),
-            reward: self.to_reward.forward(readout.clone()),
-            terminated: self.to_terminated.forward(readout.clone()),
-            presence: self.to_presence.as_ref().map(|head| head.forward(readout.clone())),
-            objects: self.to_objects.forward(readout),
+            codes: linear(&self.to_codes, spatial.clone()) + codes * self.persistence.val().unsqueeze(),
+            reward: linear(&self.to_reward, readout.clone()),
+            terminated: linear(&self.to_terminated, readout.clone()),
+            presence: self.to_presence.as_ref().map(|head| linear(head, readout.clone())),
+            objects: linear(&self.to_objects, readout),
             spatial,
         }
     }
@@ -146,10 +147,10 @@ impl Dynamics {
     /// `[frames, FRAME_TOKENS, width]`.
     fn embed(&self, input: FrameInput) -> Tensor<3> {
         let frames = input.actions.dims()[0];
-        let codes = self.embed_codes.forward(input.codes);
+        let codes = linear(&self.embed_codes, input.codes);
         let width = codes.dims()[1];
         let codes = codes.reshape([frames, SPATIAL_TOKENS, width]);
-        let action = self.embed_action.forward(input.actions).reshape([frames, 1, width]);
+        let action = linear(&self.embed_action, input.actions).reshape([frames, 1, width]);
         let rest = Tensor::zeros([frames, FRAME_TOKENS - ACTION_TOKEN - 1, width], &codes.device());
         Tensor::cat(vec![codes, action, rest], 1) + self.position.val().unsqueeze()
     }

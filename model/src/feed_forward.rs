@@ -5,6 +5,7 @@ use burn::tensor::{Device, Tensor};
 
 use crate::attention::residual_linear;
 use crate::config::StackConfig;
+use crate::precision::linear;
 
 /// Gated feed-forward layer, [SwiGLU](https://arxiv.org/abs/2002.05202): `(silu(x·A) * x·B)·C`.
 #[derive(Module, Debug)]
@@ -25,7 +26,7 @@ impl FeedForward {
     /// - x: `[rows, width]`
     /// - output: the same
     pub fn forward(&self, x: Tensor<2>) -> Tensor<2> {
-        let gate = silu(self.gate.forward(x.clone()));
-        self.out.forward(gate * self.value.forward(x))
+        let gate = silu(linear(&self.gate, x.clone()));
+        linear(&self.out, gate * linear(&self.value, x))
     }
 }

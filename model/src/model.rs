@@ -1,3 +1,4 @@
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use burn::module::{Module, ModuleVisitor, Param};
@@ -8,7 +9,7 @@ use thiserror::Error;
 
 use crate::card::CARD_FILE;
 pub use crate::card::{
-    CardError, Losses, MODEL_FORMAT, ModelCard, TaskCard, TaskLosses, TrainingRecord, tasks_in,
+    CardError, Losses, MODEL_FORMAT, ModelCard, TaskCard, TaskLosses, TrainingRecord, Validation, tasks_in,
 };
 use crate::codec::plain;
 use crate::dynamics::Dynamics;
@@ -127,6 +128,13 @@ impl Model {
     }
 }
 
+/// As [`Model::weights_hash`], of one network.
+pub fn hash_of_weights(module: &impl Module) -> u64 {
+    let mut hash = WeightsHash(fnv::EMPTY);
+    module.visit(&mut hash);
+    hash.0
+}
+
 struct WeightsHash(u64);
 
 impl ModuleVisitor for WeightsHash {
@@ -152,11 +160,21 @@ fn load_card(dir: &Path) -> Result<ModelCard, ModelError> {
 
 /// Replaces `path` by the JSON of `value` in one step.
 pub fn write_json(value: &impl Serialize, path: &Path) -> Result<(), ModelError> {
-    let write = |message: String| ModelError::Write { path: path.to_owned(), message };
-    let text = serde_json::to_string_pretty(value).map_err(|error| write(error.to_string()))?;
-    let scratch = path.with_extension("json.tmp");
-    std::fs::write(&scratch, text).map_err(|error| write(error.to_string()))?;
-    std::fs::rename(&scratch, path).map_err(|error| write(error.to_string()))
+    let text = serde_json::to_string_pretty(value)
+        .map_err(|error| ModelError::Write { path: path.to_owned(), message: error.to_string() })?;
+    write_bytes(path, &[text.as_bytes()])
+}
+
+/// Replaces `path` by `parts`, one after the other, in one step.
+pub fn write_bytes(path: &Path, parts: &[&[u8]]) -> Result<(), ModelError> {
+    let write =
+        |source: std::io::Error| ModelError::Write { path: path.to_owned(), message: source.to_string() };
+    let mut scratch = path.as_os_str().to_owned();
+    scratch.push(".tmp");
+    let mut file = std::fs::File::create(&scratch).map_err(write)?;
+    parts.iter().try_for_each(|part| file.write_all(part)).map_err(write)?;
+    drop(file);
+    std::fs::rename(&scratch, path).map_err(write)
 }
 
 /// Replaces `path` by the weights of `module` in one step.

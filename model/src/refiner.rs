@@ -7,6 +7,7 @@ use crate::block::Block;
 use crate::config::{RefinerConfig, SPATIAL_TOKENS, StackConfig};
 use crate::dynamics::TOKEN_LOGITS;
 use crate::norm::rms_norm;
+use crate::precision::linear;
 
 /// Predicts some codes of the next frame again, given the others ([MaskGIT](https://arxiv.org/abs/2202.04200), in one or
 /// two steps).
@@ -43,13 +44,13 @@ impl Refiner {
     /// - output: `[frames * SPATIAL_TOKENS, TOKEN_LOGITS]`
     pub fn forward(&self, thoughts: Tensor<2>, known: Tensor<2>) -> Tensor<2> {
         let [rows, width] = thoughts.dims();
-        let x = (thoughts + self.embed_known.forward(known)).reshape([
+        let x = (thoughts + linear(&self.embed_known, known)).reshape([
             rows / SPATIAL_TOKENS,
             SPATIAL_TOKENS,
             width,
         ]);
         let x = (x + self.position.val().unsqueeze()).reshape([rows, width]);
         let x = self.blocks.iter().fold(x, |x, block| block.forward(x, SPATIAL_TOKENS));
-        self.to_codes.forward(rms_norm(x))
+        linear(&self.to_codes, rms_norm(x))
     }
 }

@@ -6,6 +6,7 @@ use crate::block::Block;
 use crate::config::{FRAME_BYTES, FRAME_CODES, FRAME_SIDE, GRID_SIDE, ModelConfig, PATCH_SIDE, PATCH_VALUES};
 use crate::fsq::{self, CODE_VALUES};
 use crate::norm::rms_norm;
+use crate::precision::linear;
 
 /// Frame ↔ 8 × 8 codes: patches → encoder → FSQ → decoder → patches.
 #[derive(Module, Debug)]
@@ -46,18 +47,18 @@ impl Tokenizer {
     /// - patches: `[frames * 64, 192]` in ±1, as [`patches`] gives them
     /// - output: `[frames * 64, 4]`, quantised values in ±1
     pub fn encode(&self, patches: Tensor<2>) -> Tensor<2> {
-        let x = add_position(self.embed_patch.forward(patches), &self.encoder_position);
+        let x = add_position(linear(&self.embed_patch, patches), &self.encoder_position);
         let x = self.encoder.iter().fold(x, |x, block| block.forward(x, FRAME_CODES));
-        fsq::quantize(self.to_code.forward(rms_norm(x)))
+        fsq::quantize(linear(&self.to_code, rms_norm(x)))
     }
 
     /// # Shapes
     /// - codes: `[frames * 64, 4]`, values in ±1
     /// - output: `[frames * 64, 192]`, pixels in ±1 (and a little beyond)
     pub fn decode(&self, codes: Tensor<2>) -> Tensor<2> {
-        let x = add_position(self.embed_code.forward(codes), &self.decoder_position);
+        let x = add_position(linear(&self.embed_code, codes), &self.decoder_position);
         let x = self.decoder.iter().fold(x, |x, block| block.forward(x, FRAME_CODES));
-        self.to_patch.forward(rms_norm(x))
+        linear(&self.to_patch, rms_norm(x))
     }
 }
 

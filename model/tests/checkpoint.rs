@@ -22,10 +22,12 @@ fn options(out: &Path, tokenizer: u64, dynamics: u64) -> TrainOptions {
     options
 }
 
-/// Every file of a folder, with its name.
+/// Every file of a folder and its folders, with its name.
 fn contents(dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
-    let files = std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
-    files.map(|path| (path.clone(), std::fs::read(path).unwrap())).collect()
+    let entries = std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
+    let (folders, files): (Vec<_>, Vec<_>) = entries.partition(|path| path.is_dir());
+    let below = folders.iter().flat_map(|folder| contents(folder));
+    files.into_iter().map(|path| (path.clone(), std::fs::read(path).unwrap())).chain(below).collect()
 }
 
 fn refusal(dir: &Path) -> String {

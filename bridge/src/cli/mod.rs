@@ -52,7 +52,7 @@ enum Command {
     /// Writes a dataset in a format of other tools.
     Export(export::ExportArgs),
     /// Trains a world model on such a dataset.
-    Train(TrainArgs),
+    Train(train::TrainArgs),
     /// Weighs a world model against truth: same starts, same actions.
     Eval(EvalArgs),
     /// Serves both engines over ZeroMQ.
@@ -141,32 +141,6 @@ fn row_time(text: &str) -> Result<Duration, String> {
     seconds
         .map(Duration::from_secs_f64)
         .ok_or_else(|| format!("{text:?} is no time, expected seconds from 0.01 to {ROW_SECONDS_MAX}"))
-}
-
-#[derive(Args)]
-struct TrainArgs {
-    #[command(flatten)]
-    data: train_data::TrainDataArgs,
-    /// Folder of the model and its checkpoints.
-    #[arg(long)]
-    out: PathBuf,
-    /// Size of the model.
-    #[arg(long, default_value = "nano")]
-    preset: String,
-    /// Where to train: `cpu` or `cuda:0`.
-    #[arg(long, default_value = "cpu")]
-    device: String,
-    /// Training time in all, earlier runs that are resumed included.
-    #[arg(long, default_value_t = 10.0)]
-    minutes: f64,
-    /// Seed of initial weights and batches.
-    #[arg(long, default_value_t = 0)]
-    seed: u64,
-    /// Goes on from the last checkpoint in the folder.
-    #[arg(long)]
-    resume: bool,
-    #[command(flatten)]
-    json: Json,
 }
 
 #[derive(Args)]

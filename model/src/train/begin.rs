@@ -1,7 +1,8 @@
 use burn::tensor::Device;
 
+use super::error::TrainError;
 use super::forgetting;
-use super::options::{TrainError, TrainOptions};
+use super::options::TrainOptions;
 use super::tasks::task_cards;
 use crate::data::{Corpus, Split};
 use crate::model::{Model, ModelCard, TrainingRecord};
@@ -45,6 +46,8 @@ fn record(corpus: &Corpus<'_>, options: &TrainOptions) -> TrainingRecord {
         seed: options.seed,
         objective: Some(options.objective.clone()),
         physics: options.physics,
+        batch: options.batch,
+        ema_decay: options.ema_decay,
         ..TrainingRecord::default()
     }
 }

@@ -1,38 +1,56 @@
 use std::path::{Path, PathBuf};
 
-use burn::module::{Module, ModuleMapper, ModuleVisitor, Param, ParamId};
-use burn::optim::ModuleOptimizer;
-use burn::tensor::{Device, Tensor};
+use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
 
-use super::options::{Stage, TrainError, TrainOptions};
-use super::stage::optimizer;
+use super::error::TrainError;
+use super::learner::{Learner, Network, numbered, optimizer};
+use super::options::{Stage, TrainOptions};
 use crate::data::Corpus;
-use crate::model::{Model, ModelCard, ModelError, TrainingRecord, write_json};
+use crate::model::{Model, ModelCard, ModelError, TrainingRecord, load_weights, save_weights, write_json};
 
+/// Version of [`StateFile`]; others are refused.
+const FORMAT: u32 = 2;
 const STATE_FILE: &str = "training.json";
-const OPTIMIZER_FILE: &str = "optimizer.bpk";
+/// Folder of the folders that hold what the model's own files do not.
+const FOLDER: &str = "checkpoint";
+const WEIGHTS_FILE: &str = "weights.safetensors";
+const AVERAGE_FILE: &str = "average.safetensors";
+const MOMENTS_FILE: &str = "moments.bpk";
 
 /// Where training stands.
-#[derive(Default)]
+#[derive(Clone, Debug)]
 pub struct TrainState {
+    /// The stage that is learning, or the last one.
     pub stage: Stage,
+    /// Steps, seconds, validations.
     pub record: TrainingRecord,
-    /// Moments of the stage's optimiser, if it has begun.
-    pub optimizer: Option<ModuleOptimizer>,
+    /// Name of the folder of the stage's weights, average and moments, if it has begun.
+    folder: Option<String>,
+}
+
+impl TrainState {
+    /// Nothing has begun.
+    pub fn new(record: TrainingRecord) -> Self {
+        Self { stage: Stage::default(), record, folder: None }
+    }
 }
 
 /// `training.json`.
 #[derive(Serialize, Deserialize)]
 struct StateFile {
+    format: u32,
     stage: Stage,
-    /// Whether [`OPTIMIZER_FILE`] belongs to this stage.
-    optimizer: bool,
-    /// Identities of the stage's parameters, which key the optimiser's moments.
-    parameters: Vec<u64>,
+    folder: Option<String>,
+    record: TrainingRecord,
 }
 
-/// A folder that holds a model in training: the model's own files, and what it takes to go on.
+/// A folder that holds a model in training: the model's own files, which can be used at any time, and what it takes to go
+/// on.
+///
+/// Weights, average and moments of a checkpoint lie in a folder of their own, which `training.json` names. Since that file
+/// is replaced in one step and last, a process that dies at any moment leaves the checkpoint before or the one after, and
+/// never parts of both.
 pub struct Checkpoint {
     dir: PathBuf,
 }
@@ -42,57 +60,98 @@ impl Checkpoint {
         Self { dir: dir.to_owned() }
     }
 
-    /// Writes everything; each file replaces its predecessor in one step.
-    pub fn save(
-        &self,
-        model: &Model,
-        state: &TrainState,
-        optimizer: Option<&ModuleOptimizer>,
-    ) -> Result<(), TrainError> {
-        model.save(&self.dir)?;
-        if let Some(optimizer) = optimizer {
-            let path = self.dir.join(OPTIMIZER_FILE);
-            let scratch = self.dir.join("optimizer.tmp.bpk");
-            let write = |message: String| ModelError::Write { path: path.clone(), message };
-            let _ = std::fs::remove_file(&scratch);
-            optimizer.save(&scratch).map_err(|error| write(error.to_string()))?;
-            std::fs::rename(&scratch, &path).map_err(|error| write(error.to_string()))?;
-        }
-        let parameters = match state.stage {
-            Stage::Tokenizer => identities(&model.tokenizer),
-            Stage::Dynamics => identities(&model.dynamics),
-        };
-        let file = StateFile { stage: state.stage, optimizer: optimizer.is_some(), parameters };
-        Ok(write_json(&file, &self.dir.join(STATE_FILE))?)
+    /// Writes the model, and that its present stage has not begun.
+    pub fn save_between(&self, model: &Model, state: &mut TrainState) -> Result<(), TrainError> {
+        state.folder = None;
+        self.save_state(model, state)
     }
 
-    /// Reads the checkpoint in `options.out` to go on with it on `corpus`.
+    /// Writes the model with what is to be shipped of `learner`, and all of `learner`.
+    pub fn save<M: Network>(
+        &self,
+        model: &mut Model,
+        state: &mut TrainState,
+        learner: &Learner<M>,
+    ) -> Result<(), TrainError> {
+        let name = format!("{}-{:07}", M::STAGE.name(), state.record.spent(M::STAGE).0);
+        let folder = self.dir.join(FOLDER).join(&name);
+        let write = |path: &Path, message: String| ModelError::Write { path: path.to_owned(), message };
+        std::fs::create_dir_all(&folder).map_err(|error| write(&folder, error.to_string()))?;
+        save_weights(&learner.weights, &folder.join(WEIGHTS_FILE))?;
+        save_weights(&learner.average, &folder.join(AVERAGE_FILE))?;
+        let moments = folder.join(MOMENTS_FILE);
+        learner.optimizer.save(&moments).map_err(|error| write(&moments, error.to_string()))?;
+        *M::of(model) = learner.shipped().clone();
+        state.folder = Some(name);
+        self.save_state(model, state)
+    }
+
+    fn save_state(&self, model: &Model, state: &TrainState) -> Result<(), TrainError> {
+        model.save(&self.dir)?;
+        let file = StateFile {
+            format: FORMAT,
+            stage: state.stage,
+            folder: state.folder.clone(),
+            record: state.record.clone(),
+        };
+        write_json(&file, &self.dir.join(STATE_FILE))?;
+        self.forget_others(state.folder.as_deref());
+        Ok(())
+    }
+
+    /// Removes folders that no `training.json` names any more. One that cannot be removed is in nobody's way.
+    fn forget_others(&self, kept: Option<&str>) {
+        let Ok(entries) = std::fs::read_dir(self.dir.join(FOLDER)) else { return };
+        for entry in entries.flatten().filter(|entry| Some(entry.file_name()) != kept.map(Into::into)) {
+            let _ = std::fs::remove_dir_all(entry.path());
+        }
+    }
+
+    /// Reads the model and where its training stands, to go on with it on `corpus`.
     pub fn load(
+        &self,
         options: &TrainOptions,
         device: &Device,
         corpus: &Corpus<'_>,
     ) -> Result<(Model, TrainState), TrainError> {
-        let dir = &options.out;
-        let mut model = Model::load(dir, device)?;
+        let mut model = Model::load(&self.dir, device)?;
         check_same_run(&model.card, options, corpus)?;
-        let path = dir.join(STATE_FILE);
-        let damaged = |path: &Path, message: String| ModelError::Damaged { path: path.to_owned(), message };
+        let path = self.dir.join(STATE_FILE);
+        let damaged = |message: String| ModelError::Damaged { path: path.clone(), message };
         let text = std::fs::read_to_string(&path)
             .map_err(|source| ModelError::Read { path: path.clone(), source })?;
-        let file: StateFile =
-            serde_json::from_str(&text).map_err(|error| damaged(&path, error.to_string()))?;
-        let moments = dir.join(OPTIMIZER_FILE);
-        let mut state =
-            TrainState { stage: file.stage, record: model.card.training.clone(), optimizer: None };
-        if file.optimizer {
-            match file.stage {
-                Stage::Tokenizer => model.tokenizer = identify(model.tokenizer, file.parameters),
-                Stage::Dynamics => model.dynamics = identify(model.dynamics, file.parameters),
-            }
-            let loaded = optimizer().load(&moments).map_err(|error| damaged(&moments, error.to_string()))?;
-            state.optimizer = Some(loaded);
+        let json: serde_json::Value =
+            serde_json::from_str(&text).map_err(|error| damaged(error.to_string()))?;
+        if json["format"] != FORMAT {
+            let found = &json["format"];
+            return Err(
+                damaged(format!("checkpoint format {found}, this build goes on with {FORMAT}")).into()
+            );
         }
-        Ok((model, state))
+        let file: StateFile = serde_json::from_value(json).map_err(|error| damaged(error.to_string()))?;
+        model.card.training = file.record.clone();
+        Ok((model, TrainState { stage: file.stage, record: file.record, folder: file.folder }))
+    }
+
+    /// The network of the present stage as it was saved, or as it begins.
+    pub fn learner<M: Network>(
+        &self,
+        model: &mut Model,
+        state: &TrainState,
+    ) -> Result<Learner<M>, TrainError> {
+        let network = M::of(model).clone();
+        let Some(folder) = &state.folder else { return Ok(Learner::new(network)) };
+        let folder = self.dir.join(FOLDER).join(folder);
+        let best = state.record.best(M::STAGE).map(|_| network.valid());
+        let mut weights = network;
+        load_weights(&mut weights, &folder.join(WEIGHTS_FILE))?;
+        let mut average = weights.valid();
+        load_weights(&mut average, &folder.join(AVERAGE_FILE))?;
+        let moments = folder.join(MOMENTS_FILE);
+        let optimizer = optimizer()
+            .load(&moments)
+            .map_err(|error| ModelError::Damaged { path: moments, message: error.to_string() })?;
+        Ok(Learner { weights: numbered(weights), average: numbered(average), best, optimizer })
     }
 }
 
@@ -105,46 +164,21 @@ fn check_same_run(card: &ModelCard, options: &TrainOptions, corpus: &Corpus<'_>)
     }
     // A model that was begun from another's weights has that one's sizes.
     let preset = if options.from.is_some() { card.config.preset } else { options.preset };
+    let begun = &card.training;
     // Before there was such a record, nothing is known of it.
-    let begun = card.training.objective.as_ref().unwrap_or(&options.objective).to_string();
+    let objective = begun.objective.as_ref().unwrap_or(&options.objective).to_string();
     let facts = [
-        ("dataset", card.training.dataset_hash.clone(), corpus.hash()),
-        ("mix", card.training.mix.clone(), corpus.mix().to_owned()),
+        ("dataset", begun.dataset_hash.clone(), corpus.hash()),
+        ("mix", begun.mix.clone(), corpus.mix().to_owned()),
         ("preset", card.config.preset.name().to_owned(), preset.name().to_owned()),
-        ("seed", card.training.seed.to_string(), options.seed.to_string()),
-        ("objective", begun, options.objective.to_string()),
-        ("physics losses", card.training.physics.to_string(), options.physics.to_string()),
+        ("seed", begun.seed.to_string(), options.seed.to_string()),
+        ("batch", begun.batch.to_string(), options.batch.to_string()),
+        ("ema-decay", begun.ema_decay.to_string(), options.ema_decay.to_string()),
+        ("objective", objective, options.objective.to_string()),
+        ("physics losses", begun.physics.to_string(), options.physics.to_string()),
     ];
     match facts.into_iter().find(|(_, found, asked)| found != asked) {
         Some((what, found, asked)) => Err(TrainError::OtherRun { path, what, found, asked }),
         None => Ok(()),
     }
-}
-
-struct Identities(Vec<u64>);
-
-impl ModuleVisitor for Identities {
-    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        self.0.push(param.id.val());
-    }
-}
-
-fn identities<M: Module>(module: &M) -> Vec<u64> {
-    let mut visitor = Identities(Vec::new());
-    module.visit(&mut visitor);
-    visitor.0
-}
-
-struct Identify(std::vec::IntoIter<u64>);
-
-impl ModuleMapper for Identify {
-    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-        let (id, tensor, mapper) = param.consume();
-        Param::from_mapped_value(self.0.next().map_or(id, ParamId::from), tensor, mapper)
-    }
-}
-
-/// The same weights under the identities that they had when their moments were saved.
-fn identify<M: Module>(module: M, identities: Vec<u64>) -> M {
-    module.map(&mut Identify(identities.into_iter()))
 }

@@ -2,6 +2,7 @@ use burn::tensor::activation::log_softmax;
 use burn::tensor::{Device, Tensor, TensorData};
 
 use super::dynamics_batch::Windows;
+use super::loss::Loss;
 use crate::config::{CODE_LOGITS, CODES_PER_TOKEN, NOISE_LEVELS, SPATIAL_TOKENS};
 use crate::dynamics::{FrameInput, FrameOutput, TOKEN_LOGITS};
 use crate::fsq::{CODE_VALUES, LOGIT_OFFSETS};
@@ -30,7 +31,7 @@ pub fn input(windows: &mut Windows, device: &Device) -> FrameInput {
 
 /// Cross-entropy of codes and reward, binary cross-entropy of termination, squared error of objects: a weighted sum of
 /// weighted means.
-pub fn loss(output: FrameOutput, mut windows: Windows, device: &Device) -> Tensor<1> {
+pub fn loss(output: FrameOutput, mut windows: Windows, device: &Device) -> Loss {
     let frames = windows.frames;
     let real = take(&mut windows.real, [frames, 1], device);
     let reward_weights = take(&mut windows.reward_weights, [frames, 1], device);
@@ -47,7 +48,10 @@ pub fn loss(output: FrameOutput, mut windows: Windows, device: &Device) -> Tenso
     let error = output.objects - objects;
     let objects = (error.clone() * error * weights.clone()).sum() / (weights.sum() + NOTHING);
     let next = CodeTargets::of(&mut windows);
-    codes(output.codes, next, device) + reward * REWARD + terminated * TERMINATED + objects * OBJECTS
+    Loss::of("codes", 1.0, codes(output.codes, next, device))
+        .and("reward", REWARD, reward)
+        .and("terminated", TERMINATED, terminated)
+        .and("objects", OBJECTS, objects)
 }
 
 /// The codes to be told and what each counts.

@@ -1,12 +1,12 @@
 use std::sync::Arc;
 
 use burn::module::Module;
-use burn::tensor::Tensor;
 
 use super::coded_corpus::CodedCorpus;
 use super::dynamics_batch::Windows;
 use super::dynamics_loss;
 use super::gradients::{Draw, Objective};
+use super::loss::Loss;
 use super::objective::ObjectiveOptions;
 use super::options::TrainOptions;
 use super::physics::{PhysicsOptions, Readout};
@@ -66,7 +66,11 @@ impl Objective<Dynamics> for DynamicsObjective<'_> {
         2e-3
     }
 
-    fn loss(&self, dynamics: &Dynamics, draw: &mut Draw) -> Tensor<1> {
+    fn frames(&self) -> usize {
+        self.batch * self.window
+    }
+
+    fn loss(&self, dynamics: &Dynamics, draw: &mut Draw) -> Loss {
         let count = ((self.batch as f32 * draw.share).round() as usize).max(1);
         let device = dynamics.device();
         let horizon = self.options.self_forcing.horizon_at(draw.progress);
@@ -80,9 +84,13 @@ impl Objective<Dynamics> for DynamicsObjective<'_> {
         let physics = targets.losses(&Readout::from(&output), &self.physics);
         let refined = masked.and_then(|masked| masked.loss(dynamics, &output));
         let loss = dynamics_loss::loss(output, windows, &device);
-        let physics = physics.into_iter().filter_map(|part| Some(part.loss? * part.weight));
-        physics
-            .chain(refined.map(|refined| refined * self.options.refiner_weight))
-            .fold(loss, |sum, part| sum + part)
+        let loss = physics.into_iter().fold(loss, |loss, part| match part.loss {
+            Some(term) => loss.and(part.name, part.weight, term),
+            None => loss,
+        });
+        match refined {
+            Some(term) => loss.and("refiner", self.options.refiner_weight, term),
+            None => loss,
+        }
     }
 }

@@ -68,8 +68,7 @@ fn losses(model: &Model, clips: &Clips, options: &TrainOptions) -> Option<Losses
 fn mean<M>(objective: &impl Objective<M>, module: &M) -> f64 {
     let loss = |seed| {
         let mut draw = Draw { rng: Rng::seed_from_u64(seed), share: 1.0, progress: 1.0 };
-        let loss = objective.loss(module, &mut draw);
-        f64::from(loss.into_scalar::<f32>())
+        f64::from(objective.loss(module, &mut draw).total.into_scalar::<f32>())
     };
     (0..BATCHES).map(loss).sum::<f64>() / BATCHES as f64
 }

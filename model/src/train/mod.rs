@@ -1,49 +1,68 @@
 //! Learning: first the tokenizer, then the dynamics on its codes.
 
+mod average;
 mod begin;
 mod checkpoint;
+mod clipping;
+mod clock;
+mod code_cache;
 mod coded_corpus;
+mod curves;
 mod dynamics_batch;
 mod dynamics_loss;
 mod dynamics_stage;
+mod error;
 mod forgetting;
 mod gradients;
+mod learner;
+mod loss;
+mod measures;
 mod objective;
 mod options;
+mod page;
 pub mod physics;
+mod readme;
 mod refiner_loss;
+mod run_folder;
 mod sampler;
+mod schedule;
 mod self_forcing;
 mod stage;
 mod tasks;
 mod tokenizer_stage;
 mod window_plan;
 
+pub use curves::{Row, StepRow, ValidationRow};
+pub use error::TrainError;
 pub use objective::{Corruption, ObjectiveError, ObjectiveOptions, SelfForcing, ShortStarts};
-pub use options::{Budget, Progress, Stage, TrainError, TrainOptions, TrainSummary};
+pub use options::{Budget, Progress, Stage, Stages, TrainOptions, TrainSummary};
 pub use physics::PhysicsOptions;
-
-use burn::module::Module as _;
+pub use schedule::Schedule;
 
 use crate::data::{Corpus, Split, load_all};
+use crate::dynamics::Dynamics;
 use crate::model::Model;
+use crate::tokenizer::Tokenizer;
 use begin::begin;
 use checkpoint::{Checkpoint, TrainState};
-use coded_corpus::encode_parts;
+use clock::Clock;
+use code_cache::{CodeCache, Source};
 use dynamics_stage::DynamicsObjective;
-use stage::Clock;
+use run_folder::RunFolder;
+use stage::{Objectives, Run};
 use tokenizer_stage::TokenizerObjective;
 
 /// Trains a model on datasets, or goes on with one; the model is in `options.out` when it returns, also when it was
 /// stopped.
 ///
 /// # Errors
-/// [`TrainError`] if the dataset or the checkpoint to resume cannot be read or do not belong together, if a model is there
-/// that is not to be resumed, or the model cannot be written.
+/// [`TrainError`] if an option is impossible, the dataset or the checkpoint to resume cannot be read or do not belong
+/// together, if a model is there that is not to be resumed, the loss diverges, or the folder cannot be written.
 pub fn train(
     options: &TrainOptions,
     progress: &mut dyn FnMut(&Progress),
 ) -> Result<TrainSummary, TrainError> {
+    options.check()?;
     let clips = load_all(&options.data, options.task.as_deref(), options.lerobot.as_deref())?;
     train_on(Corpus::new(&clips, &options.mix)?, options, progress)
 }
@@ -57,55 +76,126 @@ pub fn train_on<'a>(
     options: &TrainOptions,
     progress: &mut dyn FnMut(&Progress),
 ) -> Result<TrainSummary, TrainError> {
+    options.check()?;
     let corpus = corpus.into();
-    let nothing = || TrainError::NoClips { path: corpus.path().to_owned() };
     if !corpus.is_learnable() {
-        return Err(nothing());
+        return Err(TrainError::NoClips { path: corpus.path().to_owned() });
     }
     options.objective.check()?;
     let device = options.device.burn().autodiff();
     let occupied = Model::is_in(&options.out);
-    let (mut model, mut state) = if options.resume && occupied {
-        Checkpoint::load(options, &device, &corpus)?
+    let (model, state) = if options.resume && occupied {
+        Checkpoint::new(&options.out).load(options, &device, &corpus)?
     } else if occupied {
         return Err(TrainError::Occupied { path: options.out.clone() });
     } else {
         device.seed(options.seed);
-        let model = begin(&corpus, options, &device)?;
+        let mut model = begin(&corpus, options, &device)?;
+        // Weights are drawn when they are first asked for. Asking here makes them those of the seed, whatever is trained.
+        model.tokenizer = learner::numbered(model.tokenizer);
+        model.dynamics = learner::numbered(model.dynamics);
         let record = model.card.training.clone();
-        (model, TrainState { record, ..TrainState::default() })
+        (model, TrainState::new(record))
     };
-    let checkpoint = Checkpoint::new(&options.out);
-    if state.stage == Stage::Tokenizer {
-        let objective = TokenizerObjective::new(&corpus, Split::Train).ok_or_else(nothing)?;
-        let clock = Clock::new(options, Stage::Tokenizer, &state);
-        let tokenizer = model.tokenizer.clone();
-        let mut run =
-            stage::Run { options, clock, checkpoint: &checkpoint, model: &mut model, state: &mut state };
-        let finished =
-            run.stage(tokenizer, &objective, |model, tokenizer| model.tokenizer = tokenizer, progress)?;
-        if finished {
-            state.stage = Stage::Dynamics;
-            checkpoint.save(&model, &state, None)?;
+    if state.stage == Stage::Tokenizer && !options.stages.include(Stage::Tokenizer) {
+        return Err(TrainError::NoTokenizer { path: options.out.clone() });
+    }
+    let resumed = occupied.then_some(&state.record);
+    let folder = RunFolder::open(options, &model.card, &corpus, resumed)?;
+    let mut training = Training { corpus, options, folder, model, state };
+    training.tokenizer(progress)?;
+    training.dynamics(progress)?;
+    training.forgetting()?;
+    Ok(training.summary())
+}
+
+/// One training, of either stage or both.
+struct Training<'a> {
+    corpus: Corpus<'a>,
+    options: &'a TrainOptions,
+    folder: RunFolder,
+    model: Model,
+    state: TrainState,
+}
+
+impl Training<'_> {
+    fn tokenizer(&mut self, progress: &mut dyn FnMut(&Progress)) -> Result<(), TrainError> {
+        if self.state.stage != Stage::Tokenizer {
+            return Ok(());
+        }
+        let objective = |split| TokenizerObjective::new(&self.corpus, split);
+        let train = objective(Split::Train).ok_or_else(|| self.no_clips())?;
+        let objectives = Objectives { train, val: objective(Split::Val) };
+        self.warn_without_validation(objectives.val.is_none());
+        let clock = Clock::new(self.options, Stage::Tokenizer, &self.state.record);
+        if self.run(clock).stage::<Tokenizer, _>(&objectives, progress)? {
+            self.state.stage = Stage::Dynamics;
+            Checkpoint::new(&self.options.out).save_between(&self.model, &mut self.state)?;
+        }
+        Ok(())
+    }
+
+    fn dynamics(&mut self, progress: &mut dyn FnMut(&Progress)) -> Result<(), TrainError> {
+        let (options, stage) = (self.options, Stage::Dynamics);
+        let clock = Clock::new(options, stage, &self.state.record);
+        let spent = clock.done(self.state.record.dynamics_steps) >= 1.0;
+        if self.state.stage != stage || !options.stages.include(stage) || options.stopped() || spent {
+            return Ok(());
+        }
+        let cache = CodeCache::new(self.folder.path(), &self.corpus, &self.model.tokenizer);
+        let (codes, source) = cache.codes(&self.corpus, &self.model.tokenizer)?;
+        if let Source::Rebuilt { because } = source {
+            self.folder
+                .notices
+                .add(format!("the frames were encoded again, the cache was not to be trusted: {because}"));
+        }
+        let objective =
+            |split| DynamicsObjective::new(&self.corpus, split, &codes, &self.model.card, options);
+        let train = objective(Split::Train).ok_or_else(|| self.no_clips())?;
+        let objectives = Objectives { train, val: objective(Split::Val) };
+        self.warn_without_validation(objectives.val.is_none());
+        self.run(clock).stage::<Dynamics, _>(&objectives, progress)?;
+        Ok(())
+    }
+
+    fn run(&mut self, clock: Clock) -> Run<'_> {
+        Run {
+            options: self.options,
+            clock,
+            folder: &mut self.folder,
+            model: &mut self.model,
+            state: &mut self.state,
         }
     }
-    if state.stage == Stage::Dynamics && !options.stopped() {
-        let clock = Clock::new(options, Stage::Dynamics, &state);
-        let codes = encode_parts(&corpus, &model.tokenizer.valid());
-        let objective = DynamicsObjective::new(&corpus, Split::Train, &codes, &model.card, options);
-        let objective = objective.ok_or_else(nothing)?;
-        let dynamics = model.dynamics.clone();
-        let mut run =
-            stage::Run { options, clock, checkpoint: &checkpoint, model: &mut model, state: &mut state };
-        run.stage(dynamics, &objective, |model, dynamics| model.dynamics = dynamics, progress)?;
+
+    fn no_clips(&self) -> TrainError {
+        TrainError::NoClips { path: self.corpus.path().to_owned() }
     }
-    if !options.stopped() && !model.card.training.forgetting.is_empty() {
-        forgetting::after(&mut model, &corpus, options);
-        model.save(&options.out)?;
+
+    fn warn_without_validation(&mut self, nothing: bool) {
+        if nothing {
+            let notice =
+                "the dataset holds no clips of the split val, so the last weights are kept, not the best";
+            self.folder.notices.add(notice);
+        }
     }
-    Ok(TrainSummary {
-        record: model.card.training.clone(),
-        parameters: model.parameters(),
-        stopped: options.stopped(),
-    })
+
+    /// Measures at the end what a model that was fine-tuned still knows.
+    fn forgetting(&mut self) -> Result<(), TrainError> {
+        if self.options.stopped() || self.state.record.forgetting.is_empty() {
+            return Ok(());
+        }
+        forgetting::after(&mut self.model, &self.corpus, self.options);
+        self.state.record.forgetting = self.model.card.training.forgetting.clone();
+        Ok(self.model.save(&self.options.out)?)
+    }
+
+    fn summary(self) -> TrainSummary {
+        TrainSummary {
+            record: self.model.card.training.clone(),
+            parameters: self.model.parameters(),
+            stopped: self.options.stopped(),
+            notices: self.folder.notices.into_all(),
+        }
+    }
 }

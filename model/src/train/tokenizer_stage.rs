@@ -2,6 +2,7 @@ use burn::tensor::{Tensor, TensorData};
 use rand::RngExt as _;
 
 use super::gradients::{Draw, Objective};
+use super::loss::Loss;
 use super::sampler::Sampler;
 use crate::config::{FRAME_BYTES, FRAME_CODES, FRAME_SIDE, GRID_SIDE, PATCH_SIDE, PATCH_VALUES};
 use crate::data::{Clips, Corpus, PIXEL_MOVING, Split};
@@ -40,7 +41,11 @@ impl Objective<Tokenizer> for TokenizerObjective<'_> {
         3e-3
     }
 
-    fn loss(&self, tokenizer: &Tokenizer, draw: &mut Draw) -> Tensor<1> {
+    fn frames(&self) -> usize {
+        BATCH
+    }
+
+    fn loss(&self, tokenizer: &Tokenizer, draw: &mut Draw) -> Loss {
         let count = ((BATCH as f32 * draw.share).round() as usize).max(1);
         let mut frames = Vec::with_capacity(count * FRAME_BYTES);
         let mut weights = Vec::with_capacity(count * FRAME_BYTES);
@@ -60,7 +65,7 @@ impl Objective<Tokenizer> for TokenizerObjective<'_> {
         let weighted = error.clone() * weights;
         let l1 = weighted.clone().sum() / total.clone();
         let l2 = (weighted * error).sum() / total;
-        l1 * L1 + l2 * L2 + worst * WORST
+        Loss::of("l1", L1, l1).and("l2", L2, l2).and("worst_pixel", WORST, worst)
     }
 }
 
