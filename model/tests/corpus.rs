@@ -113,6 +113,22 @@ fn clips_that_read_actions_otherwise_need_another_name() {
     assert!(message.starts_with("b:") && message.contains("0..5") && message.contains("0..3"), "{message}");
 }
 
+/// A readout is known by its place, so the objects of a task must be in one order everywhere.
+#[test]
+fn clips_that_name_objects_otherwise_need_another_name() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut all = [clips("A", "a", 4), clips("A", "b", 4)];
+    all[1].scenario.instances.swap(0, 1);
+    let error =
+        train_on(Corpus::new(&all, &[]).unwrap(), &options(dir.path(), 1, 0), &mut |_| ()).unwrap_err();
+    let message = error.to_string();
+    assert!(
+        message.starts_with("b:") && message.contains("\"paddle\"") && message.contains("\"ball\""),
+        "{message}"
+    );
+    assert_eq!(message.lines().count(), 1, "{message}");
+}
+
 /// As `worldstep synth --scenario all` leaves them behind.
 #[test]
 fn a_folder_of_datasets_is_all_of_them() {

@@ -41,6 +41,21 @@ fn what_was_written_is_read() {
     assert_eq!(shape(&read), shape(&written));
 }
 
+/// A clip of a family need not have all objects that the family can have; such a slot holds id 0.
+#[test]
+fn an_object_that_a_clip_lacks_is_known_to_be_lacking() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut written = toy::clips(2, 6, 4);
+    for row in 0..6 {
+        written.object_known[row * 2] = false;
+        written.objects[row * 12..row * 12 + 6].fill(0.0);
+    }
+    disk::write(&written, dir.path());
+    let read = Clips::load(dir.path(), None).unwrap();
+    assert_eq!(read.object_known, written.object_known);
+    assert_eq!(read.objects, written.objects);
+}
+
 /// The timing rule: the reward of row `t` is what the action of row `t` caused, here known from the frame that follows.
 #[test]
 fn rewards_belong_to_the_action_of_their_row() {

@@ -18,7 +18,7 @@ use crate::packing::FRAME_CODE_BYTES;
 use crate::tokenizer::Tokenizer;
 
 /// Batches that a loss is the mean of.
-const BATCHES: u64 = 8;
+const BATCHES: u64 = 4;
 
 /// Losses of `model` before it is fine-tuned, of each part that has clips for validation. `known` are the tasks that it
 /// has learned.

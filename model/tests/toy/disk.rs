@@ -105,8 +105,9 @@ fn rows(clips: &Clips) -> RecordBatch {
             .collect()
     };
     let mut instance_ids = FixedSizeListBuilder::new(Int64Builder::new(), 2);
-    for _ in 0..count {
-        instance_ids.values().append_slice(&[1, 2]);
+    for row in 0..count {
+        let id = |i: usize| if clips.object_known[row * 2 + i] { i as i64 + 1 } else { 0 };
+        instance_ids.values().append_slice(&[id(0), id(1)]);
         instance_ids.append(true);
     }
     RecordBatch::try_from_iter([
