@@ -17,7 +17,7 @@ MODEL_MINUTES ?= 36
 OPTIONAL_VENVS := .venv-lerobot .venv-export .venv-ray .venv-mujoco
 OPTIONAL := WORLDSTEP_BIN="$(CURDIR)/$(VENV)/bin/worldstep"
 
-.PHONY: help setup system venv build test test-rust test-python test-lerobot test-export test-ray lint demo nano cuda cuda-check bench bench-peers docs clean
+.PHONY: help setup system venv build test test-rust test-python test-lerobot test-export test-ray soak lint demo nano cuda cuda-check bench bench-peers docs clean
 
 help:
 	@sed -n 's/^## //p' Makefile
@@ -63,6 +63,11 @@ test-export: build
 test-ray: build
 	@setup/python-environment "$(PYTHON)" .venv-ray test-cluster
 	$(OPTIONAL) .venv-ray/bin/python -m pytest -q bridge/python/tests_optional/test_cluster.py
+
+## make soak     10,000 steps of dreams with random resets: memory and time of a step, first tenth beside last
+soak: setup
+	$(CARGO) test -p worldstep-model --test soak -- --ignored --nocapture
+	$(CARGO) test -p worldstep-bridge --test dream_soak -- --ignored --nocapture
 
 ## make lint     clippy and rustdoc with warnings as errors
 lint: setup

@@ -1,10 +1,12 @@
 //! What stands behind a session: who makes engines.
 
+mod beside;
 mod local;
 mod models;
 mod starts;
 
-pub use local::{Engines, FRAME_SIDE, dream, truth_pixels};
+pub use beside::TruthBeside;
+pub use local::{Engines, FRAME_SIDE, audited, dream, dream_with, truth_pixels};
 pub use models::{NoModel, model_folder, shipped_models};
 pub use starts::TruthStarts;
 

@@ -23,6 +23,12 @@ pub enum EnvError {
         /// Which argument, and what would have been accepted.
         message: String,
     },
+    /// More than there is room for.
+    #[error("{message}")]
+    Limit {
+        /// What was asked for, and how much of it fits.
+        message: String,
+    },
     /// `step` was called where `reset` has to come first.
     #[error("environment {lane} needs a reset before it can be stepped")]
     NeedsReset {

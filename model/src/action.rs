@@ -1,4 +1,5 @@
 use serde::{Deserialize, Serialize};
+use smallvec::SmallVec;
 use worldstep_env::{Buffer, Space};
 
 /// How an action of the task becomes the vector that the network reads.
@@ -71,13 +72,17 @@ impl ActionCoding {
     pub fn encode_lane(&self, actions: &Buffer, lane: usize, out: &mut Vec<f32>) -> Result<(), String> {
         let len = self.space.flat_len();
         let range = lane * len..(lane + 1) * len;
-        let numbers: Vec<f32> = match actions {
-            Buffer::F32(values) => values[range].to_vec(),
-            Buffer::I64(values) => values[range].iter().map(|value| *value as f32).collect(),
-            Buffer::U8(values) => values[range].iter().map(|value| f32::from(*value)).collect(),
-        };
-        self.encode(&numbers, out)
+        match actions {
+            Buffer::F32(values) => self.encode(&values[range], out),
+            Buffer::I64(values) => self.encode(&numbers(&values[range], |value| value as f32), out),
+            Buffer::U8(values) => self.encode(&numbers(&values[range], f32::from), out),
+        }
     }
+}
+
+/// The numbers of one action, without an allocation if they are few.
+fn numbers<T: Copy>(values: &[T], number: impl Fn(T) -> f32) -> SmallVec<[f32; 8]> {
+    values.iter().map(|value| number(*value)).collect()
 }
 
 #[cfg(test)]

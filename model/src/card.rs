@@ -196,6 +196,11 @@ impl ModelCard {
     pub fn pad_action(&self, task: usize, coded: &[f32], out: &mut Vec<f32>) {
         let start = out.len();
         out.extend_from_slice(coded);
+        self.pad(task, start, out);
+    }
+
+    /// Pads the coded action that begins at `start`.
+    fn pad(&self, task: usize, start: usize, out: &mut Vec<f32>) {
         out.resize(start + self.config.action_values, 0.0);
         if self.tasks.len() > 1 {
             out[start + self.coding_width() + task] = 1.0;
@@ -207,9 +212,9 @@ impl ModelCard {
     /// # Errors
     /// A line that says what was expected.
     pub fn encode_action(&self, task: usize, action: &[f32], out: &mut Vec<f32>) -> Result<(), String> {
-        let mut coded = Vec::with_capacity(self.config.action_values);
-        self.tasks[task].actions.encode(action, &mut coded)?;
-        self.pad_action(task, &coded, out);
+        let start = out.len();
+        self.tasks[task].actions.encode(action, out)?;
+        self.pad(task, start, out);
         Ok(())
     }
 
@@ -223,9 +228,9 @@ impl ModelCard {
         (actions, lane): (&Buffer, usize),
         out: &mut Vec<f32>,
     ) -> Result<(), String> {
-        let mut coded = Vec::with_capacity(self.config.action_values);
-        self.tasks[task].actions.encode_lane(actions, lane, &mut coded)?;
-        self.pad_action(task, &coded, out);
+        let start = out.len();
+        self.tasks[task].actions.encode_lane(actions, lane, out)?;
+        self.pad(task, start, out);
         Ok(())
     }
 

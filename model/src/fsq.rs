@@ -39,6 +39,15 @@ pub fn codes(quantized: &[f32]) -> Vec<u8> {
     quantized.iter().enumerate().map(level).collect()
 }
 
+/// Level indices of rows `[rows, 4]` of any range: [`quantize`] and [`codes`] in one, on plain values.
+pub fn levels(z: &[f32], out: &mut [u8]) {
+    for (i, (value, level)) in z.iter().zip(out).enumerate() {
+        let steps = FSQ_STEPS[i % CODE_VALUES];
+        let bounded = (value.tanh() * 1.1 + 1.0) * 0.5 * steps;
+        *level = bounded.round().clamp(0.0, steps) as u8;
+    }
+}
+
 /// The inverse of [`codes`]: values in ±1.
 pub fn values(codes: &[u8]) -> Vec<f32> {
     let value = |(i, level): (usize, &u8)| {
@@ -91,6 +100,15 @@ mod tests {
             assert!((got - want).abs() < 1e-5, "{got} is not on the level {want}");
         }
         assert_eq!(codes(&rows)[..3], [0, 2, 4]);
+    }
+
+    #[test]
+    fn plain_values_fall_on_the_same_levels() {
+        let z: Vec<f32> = (0..4000).map(|i| (i as f32 - 2000.0) / 700.0 + 1e-4).collect();
+        let rows = Tensor::from_data(TensorData::new(z.clone(), [1000, 4]), &Device::flex());
+        let mut plainly = vec![0; z.len()];
+        levels(&z, &mut plainly);
+        assert_eq!(plainly, codes(&plain(quantize(rows))));
     }
 
     #[test]

@@ -7,7 +7,7 @@ use burn::tensor::{Device, Tensor};
 use rand::{RngExt as _, SeedableRng};
 use worldstep_env::{Rng, Space};
 use worldstep_model::action::ActionCoding;
-use worldstep_model::codec::decode_frames;
+use worldstep_model::codec::{decode_frames, encode_frames};
 use worldstep_model::config::{FRAME_BYTES, FSQ_LEVELS, ModelConfig, Preset, RefinerConfig};
 use worldstep_model::dynamics::OBJECT_VALUES;
 use worldstep_model::engine::{BurnEngine, CpuEngine, FrameStep, Sampling, StepEngine, StepOutput};
@@ -214,6 +214,33 @@ fn a_saved_lane_goes_on_bit_for_bit_wherever_it_is_put() {
     }
 }
 
+/// Through a ring that fills and turns: what is read out is what the next step says of the same frame, and no step after
+/// it knows that anything was read.
+#[test]
+fn reading_objects_out_appends_nothing() {
+    let model = small();
+    let lanes = 5;
+    let engines = || -> [Box<dyn StepEngine>; 2] {
+        [Box::new(CpuEngine::new(&model, lanes).unwrap()), Box::new(BurnEngine::new(&model, lanes))]
+    };
+    for (mut read, mut left) in engines().into_iter().zip(engines()) {
+        let mut rng = Rng::seed_from_u64(6);
+        let (mut said, mut expected) = (StepOutput::new(&model, lanes), StepOutput::new(&model, lanes));
+        for t in 0..11 {
+            let moment = Moment::random(lanes, &mut rng);
+            let sampling = Sampling { draws: &moment.draws, temperature: 0.0 };
+            let (codes, actions) = (&moment.codes, &moment.actions);
+            let (levels, mask) = (&moment.levels, &moment.mask);
+            let mut objects = said.objects.clone();
+            read.read_objects(&FrameStep { codes, actions, levels, mask, sampling }, &mut objects);
+            moment.step(read.as_mut(), 0.5, &mut said);
+            moment.step(left.as_mut(), 0.5, &mut expected);
+            assert_eq!(said, expected, "step {t}");
+            assert_eq!(objects, said.objects, "step {t}");
+        }
+    }
+}
+
 #[test]
 fn frames_are_decoded_as_burn_does() {
     let model = small();
@@ -225,6 +252,23 @@ fn frames_are_decoded_as_burn_does() {
     let worst = frames.iter().zip(&expected).map(|(a, b)| a.abs_diff(*b)).max().unwrap();
     let other = frames.iter().zip(&expected).filter(|(a, b)| a != b).count();
     assert!(worst <= 1 && other * 1000 < frames.len(), "{other} bytes differ, by up to {worst}");
+}
+
+#[test]
+fn frames_are_encoded_as_burn_does() {
+    let model = small();
+    let mut rng = Rng::seed_from_u64(8);
+    // Flat patches with some noise: pixels of a random frame are all alike to an encoder.
+    let frames: Vec<u8> =
+        (0..11 * FRAME_BYTES).map(|i| (i / 24 * 37 % 200) as u8 + rng.random_range(0..50u8)).collect();
+    let mut codes = vec![0; 11 * FRAME_CODE_BYTES];
+    CpuEngine::new(&model, 1).unwrap().encode(&frames, &mut codes);
+    let expected = encode_frames(&model.tokenizer, &frames);
+    let other = codes.iter().zip(&expected).filter(|(a, b)| a != b).count();
+    // A value can lie between two levels to the last digit; then rounding decides.
+    assert!(other * 1000 < codes.len(), "{other} of {} levels differ", codes.len());
+    let distinct: std::collections::BTreeSet<_> = codes.chunks_exact(4).collect();
+    assert!(distinct.len() > 20, "{} codes for all patches", distinct.len());
 }
 
 /// Both engines in turns, on the shipped sizes: codes only, and with frames.

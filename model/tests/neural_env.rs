@@ -7,8 +7,11 @@ mod dream;
 use dream::{CONTEXT_FRAMES, STEPS_LEFT, STEPS_MAX, Stripes, env, model, spec};
 use worldstep_env::check::{CheckConfig, check_env_with};
 use worldstep_env::{AutoresetMode, Buffer, EnvError, EnvSpec, VectorEnv};
+use worldstep_model::codec::decode_frames;
 use worldstep_model::config::FRAME_BYTES;
-use worldstep_model::neural_env::{NeuralOptions, NeuralVectorEnv, StartSource};
+use worldstep_model::neural_env::{
+    DreamObservation, NeuralOptions, NeuralVectorEnv, StartSource, UNCERTAINTY,
+};
 
 fn frame(env: &NeuralVectorEnv, lane: usize) -> Vec<u8> {
     env.batch().observations.as_u8().unwrap()[lane * FRAME_BYTES..(lane + 1) * FRAME_BYTES].to_vec()
@@ -131,15 +134,130 @@ fn a_model_of_another_task_is_refused() {
 }
 
 #[test]
-fn the_checker_finds_nothing() {
+fn the_checker_finds_nothing_whatever_is_observed() {
     let model = model();
-    let make = &mut |lanes, mode| {
-        let dream = env(&model, lanes, |options| options.autoreset_mode = mode);
-        Ok(Box::new(dream) as Box<dyn VectorEnv>)
+    for observation in [DreamObservation::Rgb, DreamObservation::Codes, DreamObservation::State] {
+        let make = &mut |lanes, mode| {
+            let dream = env(&model, lanes, |options| {
+                (options.autoreset_mode, options.observation) = (mode, observation);
+            });
+            Ok(Box::new(dream) as Box<dyn VectorEnv>)
+        };
+        // A lane is the same to the bit, whatever the number of its neighbours.
+        let config = CheckConfig { lanes: 3, steps: 16, seed: 7, lane_tolerance: 0.0 };
+        check_env_with(make, &config).unwrap();
+    }
+}
+
+#[test]
+fn codes_and_states_are_those_of_the_frames() {
+    let model = model();
+    let dream_of = |observation| env(&model, 3, |options| options.observation = observation);
+    let [mut frames, mut codes, mut states] =
+        [DreamObservation::Rgb, DreamObservation::Codes, DreamObservation::State].map(dream_of);
+    let mut all = [&mut frames, &mut codes, &mut states];
+    all.iter_mut().for_each(|env| env.reset_all(Some(7)).unwrap());
+    let mut seen = Vec::new();
+    for t in 0..2 * STEPS_LEFT as i64 {
+        all.iter_mut().for_each(|env| env.step_all(&actions(&[t % 3, 1, 2])).unwrap());
+        let [frames, codes, states] = [&all[0], &all[1], &all[2]].map(|env| env.batch());
+        assert_eq!((&frames.rewards, &frames.truncated), (&codes.rewards, &codes.truncated));
+        assert_eq!((&frames.rewards, &frames.truncated), (&states.rewards, &states.truncated));
+        assert_eq!(frames.info, codes.info);
+        // The step after the end restarts, and shows truth's frame.
+        if t != STEPS_LEFT as i64 {
+            let decoded = decode_frames(&model.tokenizer, codes.observations.as_u8().unwrap());
+            let shown = frames.observations.as_u8().unwrap();
+            let worst = shown.iter().zip(&decoded).map(|(a, b)| a.abs_diff(*b)).max().unwrap();
+            assert!(worst <= 1, "step {t}: off by {worst}");
+        }
+        seen.push(states.observations.as_f32().unwrap()[..6].to_vec());
+    }
+    seen.dedup();
+    assert!(seen.len() > 4, "states change: {seen:?}");
+}
+
+#[test]
+fn a_state_is_told_in_the_units_of_the_card() {
+    let plain = model();
+    let mut scaled = plain.clone();
+    scaled.card.tasks[0].object_mean = vec![1.0; 6];
+    scaled.card.tasks[0].object_scale = vec![2.0; 6];
+    let state = |model| {
+        let mut env = env(model, 1, |options| options.observation = DreamObservation::State);
+        env.reset_all(Some(1)).unwrap();
+        env.step_all(&actions(&[2])).unwrap();
+        env.batch().observations.as_f32().unwrap().to_vec()
     };
-    // Products of one lane and of several round differently: rewards agree to a tolerance, pixels exactly.
-    let config = CheckConfig { lanes: 3, steps: 16, seed: 7, lane_tolerance: 1e-4 };
-    check_env_with(make, &config).unwrap();
+    let expected: Vec<_> = state(&plain).into_iter().map(|value| value * 2.0 + 1.0).collect();
+    assert_eq!(state(&scaled), expected);
+}
+
+#[test]
+fn a_model_without_objects_has_no_state() {
+    let mut model = model();
+    model.card.tasks[0].objects.clear();
+    let options = NeuralOptions { observation: DreamObservation::State, ..NeuralOptions::new(1) };
+    let error = NeuralVectorEnv::new(model, Box::new(Stripes(spec())), options).err().unwrap();
+    assert!(error.to_string().contains("tracks no objects"), "{error}");
+}
+
+#[test]
+fn uncertainty_is_told_of_what_was_dreamt() {
+    let model = model();
+    let mut env = env(&model, 2, |_| ());
+    env.reset_all(Some(0)).unwrap();
+    assert_eq!(env.batch().info(UNCERTAINTY).unwrap().mask, [false; 2]);
+    env.step(&actions(&[0, 0]), &[false, true]).unwrap();
+    let column = env.batch().info(UNCERTAINTY).unwrap();
+    assert_eq!(column.mask, [false, true]);
+    assert!(column.values[1] > 0.0 && column.values[1] < 8f32.ln(), "{column:?}");
+    env.reset(&[None; 2], &[false, true]).unwrap();
+    assert_eq!(env.batch().info(UNCERTAINTY).unwrap().mask, [false; 2]);
+}
+
+#[test]
+fn a_state_goes_on_with_the_observation_that_it_was_saved_with() {
+    let model = model();
+    let mut codes = env(&model, 1, |options| options.observation = DreamObservation::Codes);
+    let mut frames = env(&model, 1, |_| ());
+    codes.reset_all(Some(1)).unwrap();
+    let error = frames.load_lane(0, &codes.save_lane(0).unwrap()).unwrap_err();
+    assert!(matches!(error, EnvError::State { .. }) && error.to_string().contains("observation"), "{error}");
+}
+
+#[test]
+fn more_lanes_than_fit_are_refused_with_how_many_do() {
+    let model = model();
+    let make = |lanes, bytes| {
+        let options = NeuralOptions { memory_bytes_max: Some(bytes), ..NeuralOptions::new(lanes) };
+        NeuralVectorEnv::new(model.clone(), Box::new(Stripes(spec())), options)
+    };
+    let memory = make(3, u64::MAX).unwrap().memory();
+    let allowed = memory.shared + 3 * memory.env.total();
+    make(3, allowed).unwrap();
+    let error = make(3, allowed - 1).err().unwrap();
+    assert!(matches!(error, EnvError::Limit { .. }), "{error}");
+    assert!(error.to_string().contains(": 2 fit") && error.to_string().contains("--memory-mb"), "{error}");
+    // Not even tried: this many would take petabytes.
+    let error = make(1 << 40, allowed).err().unwrap();
+    assert!(matches!(error, EnvError::Limit { .. }), "{error}");
+    let options = NeuralOptions::new(1 << 40);
+    let error = NeuralVectorEnv::new(model.clone(), Box::new(Stripes(spec())), options).err().unwrap();
+    assert!(matches!(error, EnvError::Limit { .. }), "{error}");
+}
+
+#[test]
+fn impossible_options_are_refused() {
+    let refused = |change: fn(&mut NeuralOptions)| {
+        let mut options = NeuralOptions::new(1);
+        change(&mut options);
+        NeuralVectorEnv::new(model(), Box::new(Stripes(spec())), options).err().unwrap().to_string()
+    };
+    assert!(refused(|options| options.temperature = -0.5).contains("temperature is -0.5"));
+    assert!(refused(|options| options.temperature = f32::NAN).contains("temperature is NaN"));
+    assert!(refused(|options| options.termination_threshold = f32::NAN).contains("threshold"));
+    assert!(refused(|options| options.num_envs = 0).contains("num_envs is 0"));
 }
 
 /// Truth under the neutral action: its frames tell their own number, and its episode ends after so many steps.

@@ -36,7 +36,7 @@ def test_it_shows_frames_of_the_same_shape_as_truth(envs) -> None:
     truth.close()
 
 
-def test_it_begins_at_truths_frame_3_and_has_no_infos(envs) -> None:
+def test_it_begins_at_truths_frame_3_and_says_how_unsure_it_is(envs) -> None:
     truth = worldstep.make_vec(TASK, num_envs=3, obs="rgb")
     truth.reset(seed=5)
     for _ in range(3):
@@ -44,7 +44,10 @@ def test_it_begins_at_truths_frame_3_and_has_no_infos(envs) -> None:
     truth.close()
     dreamt, infos = envs.reset(seed=5)
     np.testing.assert_array_equal(dreamt, frames)
-    assert infos == envs.step(envs.action_space.sample())[4] == {}
+    assert infos == {}, "nothing was dreamt yet"
+    infos = envs.step(envs.action_space.sample())[4]
+    assert set(infos) == {"uncertainty", "_uncertainty"}
+    assert infos["_uncertainty"].all() and (infos["uncertainty"] > 0).all()
 
 
 def test_same_seed_same_dream(envs) -> None:
@@ -98,6 +101,38 @@ def test_the_dream_of_another_task_says_what_to_do(models: str) -> None:
         worldstep.make_vec("PushCube-v0", engine="dream", model=f"{models}/{TASK}")
 
 
-def test_a_dream_has_no_state_observation(models: str) -> None:
-    with pytest.raises(worldstep.Unsupported, match="rgb"):
-        worldstep.make_vec(TASK, engine="dream", obs="state", model=models)
+@pytest.mark.parametrize(("obs", "shape"), [("codes", (8, 8, 4)), ("state", (12,))])
+def test_a_dream_can_be_had_without_pixels(envs, models: str, obs: str, shape: tuple) -> None:
+    other = worldstep.make_vec(TASK, num_envs=3, engine="dream", obs=obs, model=models)
+    assert other.single_observation_space.shape == shape
+    observations, _ = other.reset(seed=3)
+    envs.reset(seed=3)
+    for _ in range(4):
+        assert observations in other.observation_space
+        actions = envs.action_space.sample()
+        observations, rewards, *flags, _ = other.step(actions)
+        _, expected, *expected_flags, _ = envs.step(actions)
+        np.testing.assert_array_equal(rewards, expected)
+        np.testing.assert_array_equal(flags, expected_flags)
+    other.close()
+
+
+def test_a_temperature_makes_other_dreams_that_come_again(models: str) -> None:
+    def dreams(temperature: float | None) -> list:
+        envs = worldstep.make_vec(TASK, num_envs=2, engine="dream", temperature=temperature, model=models)
+        envs.reset(seed=3)
+        out = rollout(envs)
+        envs.close()
+        return out
+
+    assert dreams(None) == dreams(0.0)
+    assert dreams(None) != dreams(1.0) == dreams(1.0)
+
+
+def test_truth_has_neither_codes_nor_temperature(no_server_yet: None) -> None:
+    with pytest.raises(worldstep.Unsupported, match="codes"):
+        worldstep.make_vec(TASK, obs="codes")
+    with pytest.raises(worldstep.Unsupported, match="temperature"):
+        worldstep.make_vec(TASK, temperature=1.0)
+    with pytest.raises(worldstep.WorldstepError, match="temperature is -1"):
+        worldstep.make_vec(TASK, engine="dream", temperature=-1)

@@ -25,6 +25,7 @@ class SingleEnv(gymnasium.Env):
         *,
         engine: Engine = "truth",
         obs: Obs | None = None,
+        temperature: float | None = None,
         address: str | None = None,
         model: str | None = None,
         render_mode: str | None = None,
@@ -35,6 +36,7 @@ class SingleEnv(gymnasium.Env):
             engine=engine,
             obs=obs,
             autoreset_mode=AutoresetMode.DISABLED,
+            temperature=temperature,
             address=address,
             model=model,
             render_mode=render_mode,
@@ -94,6 +96,7 @@ def make(
     *,
     engine: Engine = "truth",
     obs: Obs | None = None,
+    temperature: float | None = None,
     address: str | None = None,
     model: str | None = None,
     render_mode: str | None = None,
@@ -104,7 +107,7 @@ def make(
 
     `gymnasium.make("worldstep/PushCube-v0", ...)` makes the same, inside Gymnasium's usual wrappers.
     """
-    arguments = {"engine": engine, "obs": obs, "address": address, "model": model}
+    arguments = {"engine": engine, "obs": obs, "temperature": temperature, "address": address, "model": model}
     env = SingleEnv(id, **arguments, render_mode=render_mode)
     if id in TASKS:
         env.spec = deepcopy(gymnasium.spec(f"worldstep/{id}"))

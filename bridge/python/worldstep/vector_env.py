@@ -17,7 +17,7 @@ from worldstep.spaces import space_from_map
 from worldstep.wire import Op
 
 Engine = Literal["truth", "dream"]
-Obs = Literal["state", "rgb"]
+Obs = Literal["state", "rgb", "codes"]
 
 TIMEOUT_S = 300.0
 """How long a server may take for one request (the first one of a dream compiles kernels)."""
@@ -44,6 +44,7 @@ class RemoteVectorEnv(gymnasium.vector.VectorEnv):
         engine: Engine = "truth",
         obs: Obs | None = None,
         autoreset_mode: AutoresetMode | str = AutoresetMode.NEXT_STEP,
+        temperature: float | None = None,
         address: str | None = None,
         model: str | None = None,
         render_mode: str | None = None,
@@ -55,13 +56,16 @@ class RemoteVectorEnv(gymnasium.vector.VectorEnv):
         mode = AutoresetMode(autoreset_mode)
         obs = obs or ("rgb" if engine == "dream" else "state")
         self._check_arguments(num_envs, engine, obs, mode, address, model, render_mode)
+        self._check_temperature(engine, temperature)
         self.num_envs = num_envs
         self.render_mode = render_mode
         if address is None:
             self._server = private_server.acquire(model)
         self.closed = False
         try:
-            described = self._open(address, id, engine, obs, _MODES[mode])
+            chosen = {} if temperature is None else {"temperature": float(temperature)}
+            request = {"id": id, "engine": engine, "obs": obs, "num_envs": num_envs}
+            described = self._open(address, {**request, "autoreset_mode": _MODES[mode], **chosen})
         except BaseException:
             self.close()
             raise
@@ -158,8 +162,8 @@ class RemoteVectorEnv(gymnasium.vector.VectorEnv):
             raise WorldstepError(f"num_envs is {num_envs}, expected at least 1")
         if engine not in ("truth", "dream"):
             raise Unsupported(f"engine is {engine!r}, expected 'truth' or 'dream'")
-        if obs not in ("state", "rgb"):
-            raise Unsupported(f"obs is {obs!r}, expected 'state' or 'rgb'")
+        if obs not in ("state", "rgb", "codes"):
+            raise Unsupported(f"obs is {obs!r}, expected 'state', 'rgb' or, of a dream, 'codes'")
         if mode not in _MODES:
             raise Unsupported(f"autoreset_mode {mode.name} is not supported yet: use NEXT_STEP")
         if address is not None and model is not None:
@@ -169,14 +173,22 @@ class RemoteVectorEnv(gymnasium.vector.VectorEnv):
         if render_mode == "rgb_array" and obs != "rgb":
             raise Unsupported("render_mode 'rgb_array' shows what is observed: it needs obs='rgb'")
 
-    def _open(self, address: str | None, id: str, engine: str, obs: str, mode: str) -> Any:
+    @staticmethod
+    def _check_temperature(engine: str, temperature: float | None) -> None:
+        if temperature is None:
+            return
+        if engine != "dream":
+            raise Unsupported("truth has no temperature: leave it out, or ask for engine='dream'")
+        if not (np.isfinite(temperature) and temperature >= 0):
+            raise WorldstepError(f"temperature is {temperature}, expected a number from 0 on")
+
+    def _open(self, address: str | None, request: dict[str, Any]) -> Any:
         server = self._server
         check_alive = server.check_alive if server else None
         address = server.address if server else address
         self._connection = Connection(str(address), TIMEOUT_S, check_alive)
         self._connection.hello()
-        request = {"id": id, "engine": engine, "obs": obs, "num_envs": self.num_envs}
-        return self._connection.open({**request, "autoreset_mode": mode})
+        return self._connection.open(request)
 
     def _connected(self) -> Connection:
         if self._connection is None:
@@ -259,6 +271,7 @@ def make_vec(
     engine: Engine = "truth",
     obs: Obs | None = None,
     autoreset_mode: AutoresetMode | str = AutoresetMode.NEXT_STEP,
+    temperature: float | None = None,
     address: str | None = None,
     model: str | None = None,
     render_mode: str | None = None,
@@ -271,7 +284,11 @@ def make_vec(
 
     A dream is shown the first four frames of truth's episode with the same seed, so that it can tell
     velocities: three neutral actions are spent on them, and its reset observation is truth's frame 3, not 0.
-    Its infos are empty; only truth knows `success` and the terms of the reward.
+    It draws the likeliest next frame, or with a `temperature` above 0 one of the likely ones. Its "codes" are
+    what its frames are made of (8 × 8 × 4 levels), its "state" is where it believes its tracked objects to be
+    (position in m and velocity in m/s of each, not the task's table); both cost no pixels. Its infos hold
+    `uncertainty`, the mean entropy of the codes just dreamt, in nats; only truth knows `success` and the
+    terms of the reward.
     """
     return RemoteVectorEnv(
         id,
@@ -279,6 +296,7 @@ def make_vec(
         engine=engine,
         obs=obs,
         autoreset_mode=autoreset_mode,
+        temperature=temperature,
         address=address,
         model=model,
         render_mode=render_mode,

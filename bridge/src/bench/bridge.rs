@@ -83,6 +83,7 @@ impl Server {
             obs,
             num_envs,
             autoreset_mode: AutoresetMode::NextStep,
+            temperature: None,
         };
         let rates: Vec<_> = std::thread::scope(|scope| {
             let run = || roll_out(&self.address, request.clone(), time);

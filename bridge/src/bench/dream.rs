@@ -1,32 +1,107 @@
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use serde_json::json;
-use worldstep_env::{AutoresetMode, EnvError};
+use rand::SeedableRng as _;
+use serde_json::{Value, json};
+use worldstep_env::{EnvError, Rng, VectorEnv as _};
+use worldstep_model::config::Preset;
+use worldstep_model::device::ComputeDevice;
+use worldstep_model::neural_env::{DreamObservation, NeuralOptions, NeuralVectorEnv};
 
-use super::{Row, env_steps_per_s, steps_row};
+use super::Row;
 use crate::engines;
 
 const TASK: &str = "CatchBehindScreen-v0";
+/// Numbers of environments, and what they show.
+const ENVS: [usize; 4] = [1, 16, 64, 256];
+const OBSERVATIONS: [DreamObservation; 3] =
+    [DreamObservation::State, DreamObservation::Codes, DreamObservation::Rgb];
+/// Steps before the clock starts: buffers grow and caches fill.
+const WARM_UP_STEPS: usize = 3;
 
-/// The dream on the processor, 1 to 256 environments, in this process; without `models`, the shipped weights.
+/// One case of the bench: who measures a peer names what it measures in the same way.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct DreamCase {
+    pub envs: usize,
+    pub observation: DreamObservation,
+    pub preset: Preset,
+}
+
+impl DreamCase {
+    /// Everything that was varied.
+    fn json(&self) -> Value {
+        json!({
+            "task": TASK, "engine": "dream", "obs": self.observation.name(), "envs": self.envs,
+            "preset": self.preset, "device": "cpu", "transport": "inprocess",
+        })
+    }
+
+    /// Its rows, from the time that each step took; `peer` as in [`Row`].
+    pub fn rows(&self, steps: &mut [Duration], bytes_per_env: Option<u64>, peer: Option<&str>) -> Vec<Row> {
+        let row = |metric, value, unit| Row {
+            case: self.json(),
+            metric,
+            value,
+            unit,
+            peer: peer.map(str::to_owned),
+        };
+        steps.sort_unstable();
+        let all: Duration = steps.iter().sum();
+        let rate = (self.envs * steps.len()) as f64 / all.as_secs_f64();
+        let mut rows = vec![
+            row("env_steps_per_s", rate, "env-steps/s"),
+            row("step_ms_p50", quantile_ms(steps, 0.5), "ms"),
+            row("step_ms_p99", quantile_ms(steps, 0.99), "ms"),
+        ];
+        rows.extend(bytes_per_env.map(|bytes| row("bytes_per_env", bytes as f64, "bytes")));
+        rows
+    }
+}
+
+/// The dream on the processor, 1 to 256 environments, as states, codes and frames, in this process; without `models`, the
+/// shipped weights.
 ///
 /// # Errors
 /// [`EnvError::Engine`] if the weights cannot be loaded.
 pub fn dream(models: Option<&Path>, time: Duration) -> Result<Vec<Row>, EnvError> {
     let models = models_or_shipped(models)?;
     let mut rows = Vec::new();
-    for envs in [1, 16, 64, 256] {
-        let mut env = engines::dream(&models, TASK, envs, AutoresetMode::NextStep)?;
-        let preset = env.model().card.config.preset;
-        let value = env_steps_per_s(&mut env, time)?;
-        let case = json!({
-            "task": TASK, "engine": "dream", "obs": "rgb", "envs": envs, "preset": preset, "device": "cpu",
-            "transport": "inprocess",
-        });
-        rows.push(steps_row(case, value));
+    for observation in OBSERVATIONS {
+        for envs in ENVS {
+            let options = NeuralOptions { observation, ..NeuralOptions::new(envs) };
+            let mut env = engines::dream_with(&models, TASK, ComputeDevice::Cpu, options)?;
+            let case = DreamCase { envs, observation, preset: env.model().card.config.preset };
+            let bytes = env.memory().env.total();
+            rows.extend(case.rows(&mut time_steps(&mut env, time)?, Some(bytes), None));
+        }
     }
     Ok(rows)
+}
+
+/// How long each step takes under random actions, restarts included, for `time` in all.
+fn time_steps(env: &mut NeuralVectorEnv, time: Duration) -> Result<Vec<Duration>, EnvError> {
+    let space = env.spec().action_space.clone();
+    let mut rng = Rng::seed_from_u64(0);
+    let mask = vec![true; env.num_envs()];
+    let mut actions = space.buffer(0);
+    (0..env.num_envs()).for_each(|_| space.sample(&mut rng, &mut actions));
+    env.reset_all(Some(0))?;
+    for _ in 0..WARM_UP_STEPS {
+        env.step(&actions, &mask)?;
+    }
+    let (begun, mut steps) = (Instant::now(), Vec::new());
+    while steps.is_empty() || begun.elapsed() < time {
+        let start = Instant::now();
+        env.step(&actions, &mask)?;
+        steps.push(start.elapsed());
+    }
+    Ok(steps)
+}
+
+/// The smallest of `sorted` that at least `quantile` of them do not exceed, in milliseconds.
+fn quantile_ms(sorted: &[Duration], quantile: f64) -> f64 {
+    let rank = (sorted.len() as f64 * quantile).ceil() as usize;
+    sorted.get(rank.saturating_sub(1)).map_or(f64::NAN, |time| time.as_secs_f64() * 1e3)
 }
 
 /// The models to measure: those named, else the shipped ones.
@@ -35,4 +110,22 @@ pub(super) fn models_or_shipped(models: Option<&Path>) -> Result<PathBuf, EnvErr
         message: "no weights found in models/nano; name a model's folder with --model".to_owned(),
     };
     models.map(Path::to_owned).or_else(engines::shipped_models).ok_or_else(missing)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_tell_rate_quantiles_and_memory() {
+        let case = DreamCase { envs: 16, observation: DreamObservation::Codes, preset: Preset::Nano };
+        let mut steps: Vec<_> = (1..=100).rev().map(Duration::from_millis).collect();
+        let rows = case.rows(&mut steps, Some(700), Some("somebody 1.0"));
+        let told: Vec<_> = rows.iter().map(|row| (row.metric, row.value)).collect();
+        let rate = 16.0 * 100.0 / 5.05;
+        assert!((told[0].1 - rate).abs() < 1e-6, "{told:?}");
+        assert_eq!(told[1..], [("step_ms_p50", 50.0), ("step_ms_p99", 99.0), ("bytes_per_env", 700.0)]);
+        assert!(rows.iter().all(|row| row.peer.as_deref() == Some("somebody 1.0")));
+        assert_eq!(rows[0].case["obs"], "codes");
+    }
 }

@@ -79,7 +79,9 @@ impl Row {
         let case: Vec<_> =
             case.map(|(_, value)| value.as_str().map_or_else(|| value.to_string(), str::to_owned)).collect();
         let peer = self.peer.as_ref().map_or(String::new(), |peer| format!(" · {peer}"));
-        format!("{:>12.1} {:12} {}{peer}\n", self.value, self.unit, case.join(" · "))
+        let digits = if self.unit == "ms" { 3 } else { 1 };
+        let (value, unit, metric) = (self.value, self.unit, self.metric);
+        format!("{value:>14.digits$} {unit:12} {metric:16} {}{peer}\n", case.join(" · "))
     }
 }
 

@@ -12,6 +12,7 @@ use serde::Serialize;
 use worldstep_bridge::Limits;
 use worldstep_synth::SynthError;
 
+mod audit;
 mod bench;
 mod data;
 mod doctor;
@@ -55,6 +56,8 @@ enum Command {
     Train(train::TrainArgs),
     /// Weighs a world model against truth: same starts, same actions.
     Eval(EvalArgs),
+    /// Steps truth beside a dream, with the same starts and actions, and tells how far they drift apart.
+    Audit(AuditArgs),
     /// Serves both engines over ZeroMQ.
     Serve(ServeArgs),
     /// Measures one part: env, render, dream or bridge.
@@ -165,6 +168,33 @@ struct EvalArgs {
 }
 
 #[derive(Args)]
+struct AuditArgs {
+    /// Folder of the model, or of one for each task; the shipped ones if it is not given.
+    #[arg(long)]
+    model: Option<PathBuf>,
+    /// Task to dream.
+    #[arg(long, default_value = "CatchBehindScreen-v0")]
+    task: String,
+    /// Environments that dream.
+    #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..))]
+    envs: u16,
+    /// Environments of them that truth is stepped beside.
+    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..))]
+    sample: u16,
+    /// Steps of all environments, under random actions.
+    #[arg(long, default_value_t = 500)]
+    steps: u32,
+    /// Sampling temperature; 0 takes the likeliest codes.
+    #[arg(long, default_value_t = 0.0)]
+    temperature: f32,
+    /// Seed of the first environment and of the actions.
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    #[command(flatten)]
+    json: Json,
+}
+
+#[derive(Args)]
 struct ServeArgs {
     /// Folder of the model behind the dream engine, or of one for each task; the shipped ones if it is not given.
     #[arg(long)]
@@ -184,6 +214,12 @@ struct ServeArgs {
     /// Seconds without a message after which a session is dropped.
     #[arg(long, default_value_t = Limits::default().lease.as_secs())]
     lease_s: u64,
+    /// Megabytes (10⁶ bytes) that one dream may take, all its environments together; half of what is free if not given.
+    #[arg(long)]
+    memory_mb: Option<u64>,
+    /// Environments of each dream that truth is stepped beside; their infos tell how far they are apart.
+    #[arg(long, default_value_t = 0, value_name = "ENVS")]
+    audit: usize,
     #[command(flatten)]
     json: Json,
 }
@@ -233,6 +269,7 @@ pub fn run(cli: Cli) -> Result<()> {
         Command::Export(args) => export::run(&args),
         Command::Train(args) => train::run(&args),
         Command::Eval(args) => eval::run(&args),
+        Command::Audit(args) => audit::run(&args),
         Command::Serve(args) => serve::run(args),
         Command::Bench(args) => bench::run(&args),
     }

@@ -18,7 +18,11 @@ pub fn run(args: ServeArgs) -> Result<()> {
         wait_max: Duration::from_millis(args.max_wait_ms),
         ..Limits::default()
     };
-    let engines = Engines::new(args.model.or_else(shipped_models), ComputeDevice::from_name(&args.device)?)?;
+    let device = ComputeDevice::from_name(&args.device)?;
+    let memory_bytes_max = args.memory_mb.map(|mega| mega.saturating_mul(1_000_000));
+    let engines = Engines::new(args.model.or_else(shipped_models), device)?
+        .with_memory_max(memory_bytes_max)
+        .with_audit(args.audit);
     let options = ServeOptions { bind: args.bind, factory: Box::new(engines), limits, stop };
     let json = args.json.json;
     serve(options, |ready| announce(ready, json))?;

@@ -4,10 +4,11 @@ use worldstep_env::registry::TASKS;
 use worldstep_env::{AutoresetMode, EnvError, VectorEnv, make_truth};
 use worldstep_model::device::ComputeDevice;
 use worldstep_model::model::Model;
-use worldstep_model::neural_env::{NeuralOptions, NeuralVectorEnv};
+use worldstep_model::neural_env::{DreamObservation, NeuralOptions, NeuralVectorEnv, PrefetchedStarts};
 use worldstep_synth::RenderedVectorEnv;
 
 use super::EngineFactory;
+use super::beside::TruthBeside;
 use super::models::{NoModel, model_folder};
 use super::starts::TruthStarts;
 use crate::wire::{CatalogueEntry, Engine, ErrorCode, MakeRequest, Observation, Refusal};
@@ -19,6 +20,8 @@ pub const FRAME_SIDE: u32 = 64;
 pub struct Engines {
     models: Option<PathBuf>,
     device: ComputeDevice,
+    memory_bytes_max: Option<u64>,
+    audited_lanes: usize,
 }
 
 impl Engines {
@@ -30,7 +33,18 @@ impl Engines {
         if let Some(folder) = &models {
             model_folder(folder, None)?;
         }
-        Ok(Self { models, device })
+        Ok(Self { models, device, memory_bytes_max: None, audited_lanes: 0 })
+    }
+
+    /// Lets one dream take so many bytes at most, instead of a share of what is free when it is made.
+    pub fn with_memory_max(self, bytes: Option<u64>) -> Self {
+        Self { memory_bytes_max: bytes, ..self }
+    }
+
+    /// Steps truth beside so many environments of each dream, as far as it has them; their infos tell how far they are
+    /// apart.
+    pub fn with_audit(self, lanes: usize) -> Self {
+        Self { audited_lanes: lanes, ..self }
     }
 
     fn dream(&self, request: &MakeRequest, num_envs: usize) -> Result<Box<dyn VectorEnv>, Refusal> {
@@ -42,9 +56,22 @@ impl Engines {
         if let Err(other @ NoModel::OtherTask { .. }) = model_folder(models, Some(&request.id)) {
             return Err(Refusal::new(ErrorCode::Unsupported, other.to_string()));
         }
-        let options =
-            NeuralOptions { autoreset_mode: request.autoreset_mode, ..NeuralOptions::new(num_envs) };
-        Ok(Box::new(open_dream(models, &request.id, self.device, options)?))
+        let options = NeuralOptions {
+            autoreset_mode: request.autoreset_mode,
+            observation: match request.obs {
+                Observation::Rgb => DreamObservation::Rgb,
+                Observation::Codes => DreamObservation::Codes,
+                Observation::State => DreamObservation::State,
+            },
+            temperature: request.temperature.unwrap_or(0.0),
+            memory_bytes_max: self.memory_bytes_max,
+            ..NeuralOptions::new(num_envs)
+        };
+        let dream = dream_with(models, &request.id, self.device, options)?;
+        Ok(Box::new(match self.audited_lanes.min(num_envs) {
+            0 => dream,
+            lanes => audited(dream, lanes)?,
+        }))
     }
 }
 
@@ -53,7 +80,10 @@ impl EngineFactory for Engines {
         let dreams = |id| self.models.as_deref().is_some_and(|folder| model_folder(folder, Some(id)).is_ok());
         let entry = |task: &worldstep_env::TaskEntry| {
             let mut modes = vec![(Engine::Truth, Observation::State), (Engine::Truth, Observation::Rgb)];
-            modes.extend(dreams(task.id).then_some((Engine::Dream, Observation::Rgb)));
+            if dreams(task.id) {
+                let shown = [Observation::Rgb, Observation::Codes, Observation::State];
+                modes.extend(shown.map(|obs| (Engine::Dream, obs)));
+            }
             CatalogueEntry { id: task.id.to_owned(), summary: task.summary.to_owned(), modes }
         };
         TASKS.iter().map(entry).collect()
@@ -67,6 +97,10 @@ impl EngineFactory for Engines {
     fn make(&mut self, request: &MakeRequest, num_envs: usize) -> Result<Box<dyn VectorEnv>, Refusal> {
         // An unknown task is told as such, whatever engine it was asked of.
         worldstep_env::registry::find(&request.id)?;
+        if request.engine == Engine::Truth && request.temperature.is_some() {
+            let message = "truth has no temperature: leave it out, or ask for engine \"dream\"";
+            return Err(Refusal::new(ErrorCode::Unsupported, message));
+        }
         match (request.engine, request.obs) {
             (Engine::Truth, Observation::State) => {
                 Ok(Box::new(make_truth(&request.id, num_envs, request.autoreset_mode)?))
@@ -74,11 +108,11 @@ impl EngineFactory for Engines {
             (Engine::Truth, Observation::Rgb) => {
                 Ok(Box::new(truth_pixels(&request.id, num_envs, request.autoreset_mode)?))
             }
-            (Engine::Dream, Observation::Rgb) => self.dream(request, num_envs),
-            (Engine::Dream, Observation::State) => Err(Refusal::new(
+            (Engine::Truth, Observation::Codes) => Err(Refusal::new(
                 ErrorCode::Unsupported,
-                "the dream has no state observation: ask for obs \"rgb\", or for engine \"truth\"",
+                "truth is not made of codes: ask for obs \"rgb\" or \"state\", or for engine \"dream\"",
             )),
+            (Engine::Dream, _) => self.dream(request, num_envs),
         }
     }
 }
@@ -108,10 +142,14 @@ pub fn dream(
     mode: AutoresetMode,
 ) -> Result<NeuralVectorEnv, EnvError> {
     let options = NeuralOptions { autoreset_mode: mode, ..NeuralOptions::new(num_envs) };
-    open_dream(models, id, ComputeDevice::Cpu, options)
+    dream_with(models, id, ComputeDevice::Cpu, options)
 }
 
-fn open_dream(
+/// As [`dream`], with everything that can be chosen; its starts are drawn ahead by a thread of its own.
+///
+/// # Errors
+/// As [`dream`]; [`EnvError::Limit`] if so many environments do not fit into memory.
+pub fn dream_with(
     models: &Path,
     id: &str,
     device: ComputeDevice,
@@ -119,7 +157,17 @@ fn open_dream(
 ) -> Result<NeuralVectorEnv, EnvError> {
     let load = || Ok::<_, NoModel>(Model::load(&model_folder(models, Some(id))?, &device.burn())?);
     let model = load().map_err(|error| EnvError::Engine { message: error.to_string() })?;
-    NeuralVectorEnv::new(model, Box::new(TruthStarts::new(id)?), options)
+    NeuralVectorEnv::new(model, Box::new(PrefetchedStarts::new(TruthStarts::new(id)?)?), options)
+}
+
+/// `dream` with truth stepped beside `lanes` of its environments.
+///
+/// # Errors
+/// [`EnvError::Argument`] if the dream has fewer, [`EnvError::Engine`] where there is no graphics driver.
+pub fn audited(dream: NeuralVectorEnv, lanes: usize) -> Result<NeuralVectorEnv, EnvError> {
+    let task = dream.task();
+    let truth = TruthBeside::new(&task.id, lanes, &task.objects)?;
+    dream.audited(Box::new(truth))
 }
 
 #[cfg(test)]
@@ -136,6 +184,7 @@ mod tests {
             obs: Observation::Rgb,
             num_envs: 1,
             autoreset_mode,
+            temperature: None,
         }
     }
 

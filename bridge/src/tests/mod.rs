@@ -202,7 +202,8 @@ fn decode(parts: &Parts) -> (Header, Reply) {
 
 fn make_request(engine: Engine, num_envs: usize) -> MakeRequest {
     let autoreset_mode = AutoresetMode::NextStep;
-    MakeRequest { id: TASK.to_owned(), engine, obs: Observation::State, num_envs, autoreset_mode }
+    let (id, obs) = (TASK.to_owned(), Observation::State);
+    MakeRequest { id, engine, obs, num_envs, autoreset_mode, temperature: None }
 }
 
 fn reset(num_envs: usize, seed: u64) -> Request {

@@ -66,6 +66,7 @@ impl From<EnvError> for Refusal {
             EnvError::UnknownTask { .. } => ErrorCode::UnknownTask,
             EnvError::Action { .. } => ErrorCode::BadAction,
             EnvError::Argument { .. } => ErrorCode::BadMessage,
+            EnvError::Limit { .. } => ErrorCode::Limit,
             EnvError::NeedsReset { .. } => ErrorCode::NeedsReset,
             EnvError::State { .. } => ErrorCode::BadState,
             EnvError::Engine { .. } => ErrorCode::Engine,

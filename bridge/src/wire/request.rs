@@ -18,14 +18,16 @@ pub enum Engine {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Observation {
-    /// The task's state table.
+    /// The task's state table; of a dream, where its tracked objects are.
     State,
     /// Pixels.
     Rgb,
+    /// What a dream's frames are made of.
+    Codes,
 }
 
 /// What a session is to consist of.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct MakeRequest {
     /// Task id, for instance `PushCube-v0`.
     pub id: String,
@@ -37,6 +39,9 @@ pub struct MakeRequest {
     pub num_envs: usize,
     /// When ended episodes start anew.
     pub autoreset_mode: AutoresetMode,
+    /// Sampling temperature of a dream; 0, the likeliest codes, if it is not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub temperature: Option<f32>,
 }
 
 /// What a client can ask.

@@ -2,14 +2,15 @@ use burn::tensor::{Device, Tensor, TensorData};
 use rayon::prelude::*;
 
 use super::refinement::{Foretold, refine};
-use super::{FrameStep, LaneOutput, Said, Sampling, StepEngine, StepOutput};
+use super::{EngineMemory, FrameStep, LaneOutput, Said, Sampling, StepEngine, StepOutput};
 use crate::cache::{Cache, LaneCache};
-use crate::codec::{decode_frames, plain};
+use crate::codec::{decode_frames, encode_frames, plain};
 use crate::config::{FRAME_TOKENS, NOISE_LEVELS, SPATIAL_TOKENS};
 use crate::device::shares;
 use crate::dynamics::{Dynamics, FrameInput, TOKEN_LOGITS};
 use crate::model::Model;
 use crate::packing::{FRAME_CODE_BYTES, one_hot_tokens};
+use crate::reward::REWARD_BINS;
 
 /// Lanes below which a share of its own costs more than it gains.
 const SHARE_MIN: usize = 8;
@@ -34,9 +35,13 @@ impl BurnEngine {
         let caches = (0..lanes).step_by(share_lanes).map(cache).collect();
         Self { model: model.clone(), caches, share_lanes, lanes }
     }
-}
 
-impl BurnEngine {
+    /// What an engine will take, lane by lane: the ring, and as much again while a layer's turned ring is read.
+    pub fn memory(model: &Model) -> EngineMemory {
+        let logits = SPATIAL_TOKENS * TOKEN_LOGITS * size_of::<f32>();
+        EngineMemory { lane_bytes: (2 * ring_bytes(model) + 4 * logits) as u64, shared_bytes: 0 }
+    }
+
     /// Refines what was drawn for the lanes of the mask.
     fn refine(&self, frame: &FrameStep<'_>, said: &[Option<Predicted>], codes: &mut [u8]) {
         let Some(config) = &self.model.card.config.refiner else { return };
@@ -54,17 +59,11 @@ impl BurnEngine {
             }
         });
     }
-}
 
-impl StepEngine for BurnEngine {
-    fn lanes(&self) -> usize {
-        self.lanes
-    }
-
-    fn step(&mut self, frame: &FrameStep<'_>, output: &mut StepOutput) {
+    /// Appends a frame and gives what each share says, if any of its lanes is stepped.
+    fn pass(&mut self, frame: &FrameStep<'_>) -> Vec<Option<Predicted>> {
         let (dynamics, per_share) = (&self.model.dynamics, self.share_lanes);
-        let said: Vec<Option<Predicted>> = self
-            .caches
+        self.caches
             .par_iter_mut()
             .enumerate()
             .map(|(i, cache)| {
@@ -79,7 +78,18 @@ impl StepEngine for BurnEngine {
                 };
                 share.mask.contains(&true).then(|| predict(dynamics, &share, cache))
             })
-            .collect();
+            .collect()
+    }
+}
+
+impl StepEngine for BurnEngine {
+    fn lanes(&self) -> usize {
+        self.lanes
+    }
+
+    fn step(&mut self, frame: &FrameStep<'_>, output: &mut StepOutput) {
+        let per_share = self.share_lanes;
+        let said = self.pass(frame);
         let objects = output.objects.len() / self.lanes;
         let rows =
             output.codes.chunks_exact_mut(FRAME_CODE_BYTES).zip(output.objects.chunks_exact_mut(objects));
@@ -94,6 +104,23 @@ impl StepEngine for BurnEngine {
             }
         }
         self.refine(frame, &said, &mut output.codes);
+    }
+
+    fn read_objects(&mut self, frame: &FrameStep<'_>, objects: &mut [f32]) {
+        let before = self.caches.clone();
+        let said = self.pass(frame);
+        self.caches = before;
+        let values = objects.len() / self.lanes;
+        for (lane, objects) in objects.chunks_exact_mut(values).enumerate().filter(|(i, _)| frame.mask[*i]) {
+            if let Some(Predicted { readouts, .. }) = &said[lane / self.share_lanes] {
+                let end = (lane % self.share_lanes + 1) * (REWARD_BINS + 1 + values);
+                objects.copy_from_slice(&readouts[end - values..end]);
+            }
+        }
+    }
+
+    fn encode(&mut self, frames: &[u8], codes: &mut [u8]) {
+        codes.copy_from_slice(&encode_frames(&self.model.tokenizer, frames));
     }
 
     fn decode(&mut self, codes: &[u8], frames: &mut [u8]) {
@@ -132,11 +159,15 @@ impl StepEngine for BurnEngine {
     }
 
     fn lane_bytes(&self) -> usize {
-        let config = &self.model.card.config;
-        let frame = FRAME_TOKENS * config.dynamics.kv_heads * config.dynamics.head_dim();
-        let layers = config.dynamics.layers.div_ceil(config.temporal_every);
-        2 * layers * config.context_frames * frame * size_of::<f32>()
+        ring_bytes(&self.model)
     }
+}
+
+fn ring_bytes(model: &Model) -> usize {
+    let config = &model.card.config;
+    let frame = FRAME_TOKENS * config.dynamics.kv_heads * config.dynamics.head_dim();
+    let layers = config.dynamics.layers.div_ceil(config.temporal_every);
+    2 * layers * config.context_frames * frame * size_of::<f32>()
 }
 
 /// What the network says of one share's lanes.

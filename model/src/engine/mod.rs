@@ -87,6 +87,13 @@ pub trait StepEngine: Send {
     /// Appends a frame to each lane of the mask and draws the frames that follow.
     fn step(&mut self, frame: &FrameStep<'_>, output: &mut StepOutput);
 
+    /// What the model reads out of the present frames of the lanes of the mask themselves, where a step tells it of the
+    /// frames before: `lanes × objects × OBJECT_VALUES`, normalised. Nothing is appended.
+    fn read_objects(&mut self, frame: &FrameStep<'_>, objects: &mut [f32]);
+
+    /// Codes of frames (HWC `uint8`), any number of them.
+    fn encode(&mut self, frames: &[u8], codes: &mut [u8]);
+
     /// Frames (HWC `uint8`) of codes, any number of them.
     fn decode(&mut self, codes: &[u8], frames: &mut [u8]);
 
@@ -104,12 +111,31 @@ pub trait StepEngine: Send {
     fn lane_bytes(&self) -> usize;
 }
 
+/// What an engine takes, known before there is one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EngineMemory {
+    /// Bytes of one lane.
+    pub lane_bytes: u64,
+    /// Bytes of everything that the lanes share: weights and working memory.
+    pub shared_bytes: u64,
+}
+
+/// What the engine that [`engine`] makes for `lanes` lanes of `model` will take.
+pub fn memory(model: &Model, lanes: usize) -> EngineMemory {
+    if runs_on_processor(model) { CpuEngine::memory(model, lanes) } else { BurnEngine::memory(model) }
+}
+
+/// Whether `model` computes on this machine's processor.
+pub fn runs_on_processor(model: &Model) -> bool {
+    model.device.clone().inner() == Device::flex()
+}
+
 /// The fastest engine for where `model` computes.
 ///
 /// # Errors
 /// [`ModelError::Damaged`] if the weights are not those of the configuration.
 pub fn engine(model: &Model, lanes: usize) -> Result<Box<dyn StepEngine>, ModelError> {
-    if model.device.clone().inner() == Device::flex() {
+    if runs_on_processor(model) {
         Ok(Box::new(CpuEngine::new(model, lanes)?))
     } else {
         Ok(Box::new(BurnEngine::new(model, lanes)))

@@ -2,10 +2,10 @@ use std::ops::RangeInclusive;
 
 use rand::{Rng as _, SeedableRng};
 use serde::{Deserialize, Serialize};
-use worldstep_env::{EnvError, Rng};
+use worldstep_env::{DType, EnvError, Rng, Space};
 
+use super::observation::{floats, row_len_bytes};
 use crate::cache::LaneCache;
-use crate::config::FRAME_BYTES;
 use crate::packing::FRAME_CODE_BYTES;
 use crate::{fnv, fsq};
 
@@ -80,7 +80,8 @@ pub struct SavedLane {
     pub lane: Lane,
     pub cache: LaneCache,
     pub codes: Vec<u8>,
-    pub frame: Vec<u8>,
+    /// What was shown, as little-endian bytes.
+    pub observation: Vec<u8>,
     pub outcome: (f32, bool, bool),
 }
 
@@ -106,9 +107,9 @@ impl SavedLane {
         rmp_serde::from_slice(body).map_err(|error| wrong(error.to_string()))
     }
 
-    /// Whether a lane of `task`, dreamt with `weights` in episodes that run through `clock`, can be in this state. The
-    /// cache's size is left to the cache.
-    pub fn check(&self, task: &str, weights: u64, clock: &RangeInclusive<u32>) -> Result<(), EnvError> {
+    /// Whether a lane of a dream that `fits` can be in this state. The cache's size is left to the cache.
+    pub fn check(&self, fits: &Fits<'_>) -> Result<(), EnvError> {
+        let Fits { task, weights, ref clock, observation } = *fits;
         let (reward, terminated, truncated) = self.outcome;
         if self.task != task {
             return Err(wrong(format!("it is of {:?}, not of {task:?}", self.task)));
@@ -116,22 +117,37 @@ impl SavedLane {
         if self.weights != weights {
             return Err(wrong(format!("its weights are {:016x}, not {weights:016x}", self.weights)));
         }
-        let sizes = [self.codes.len(), self.frame.len()];
-        if sizes != [FRAME_CODE_BYTES, FRAME_BYTES] {
-            let expected = [FRAME_CODE_BYTES, FRAME_BYTES];
-            return Err(wrong(format!("codes and frame have {sizes:?} values, expected {expected:?}")));
+        let sizes = [self.codes.len(), self.observation.len()];
+        let expected = [FRAME_CODE_BYTES, row_len_bytes(observation)];
+        if sizes != expected {
+            let message = format!(
+                "codes and observation have {sizes:?} bytes, expected {expected:?}; a state goes on with the \
+                 observation that it was saved with"
+            );
+            return Err(wrong(message));
         }
         if !fsq::in_range(&self.codes) {
             return Err(wrong("a code is not among the tokenizer's levels"));
         }
-        if !reward.is_finite() || !self.cache.is_finite() {
-            return Err(wrong("its reward or its cache holds a value that is no number"));
+        let numbers = observation.dtype() != DType::Float32 || floats(&self.observation).all(f32::is_finite);
+        if !reward.is_finite() || !self.cache.is_finite() || !numbers {
+            return Err(wrong("its reward, its cache or what it shows holds a value that is no number"));
         }
         if !self.lane.is_possible(clock) || self.lane.done != (terminated || truncated) {
             return Err(wrong("its counters and flags contradict each other"));
         }
         Ok(())
     }
+}
+
+/// What a saved lane must belong to.
+pub struct Fits<'a> {
+    pub task: &'a str,
+    pub weights: u64,
+    /// Steps of an episode at its reset and at its truncation.
+    pub clock: RangeInclusive<u32>,
+    /// Space of what it shows.
+    pub observation: &'a Space,
 }
 
 fn wrong(message: impl Into<String>) -> EnvError {
@@ -142,8 +158,13 @@ fn wrong(message: impl Into<String>) -> EnvError {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use crate::neural_env::DreamObservation;
 
-    const CLOCK: RangeInclusive<u32> = 3..=10;
+    /// What `saved` says of a lane that shows twelve numbers.
+    fn check(saved: &SavedLane) -> Result<(), EnvError> {
+        let observation = &DreamObservation::State.space(2);
+        saved.check(&Fits { task: "Toy-v0", weights: 7, clock: 3..=10, observation })
+    }
 
     fn saved() -> SavedLane {
         let mut lane = Lane::new(0);
@@ -154,7 +175,7 @@ mod tests {
             lane,
             cache: LaneCache::default(),
             codes: vec![4; FRAME_CODE_BYTES],
-            frame: vec![200; FRAME_BYTES],
+            observation: vec![20; 48],
             outcome: (0.5, false, false),
         }
     }
@@ -163,21 +184,22 @@ mod tests {
     fn bytes_give_back_what_was_saved() {
         let read = SavedLane::from_bytes(&saved().to_bytes().unwrap()).unwrap();
         assert_eq!(read, saved());
-        read.check("Toy-v0", 7, &CLOCK).unwrap();
+        check(&read).unwrap();
     }
 
     #[test]
     fn a_value_out_of_range_is_refused_whatever_the_hash_says() {
         type Change = fn(&mut SavedLane);
-        let changes: [(&str, Change); 14] = [
+        let changes: [(&str, Change); 15] = [
             ("Chess-v0", |saved| saved.task = "Chess-v0".to_owned()),
             ("weights", |saved| saved.weights = 8),
-            ("values", |saved| saved.codes.truncate(9)),
-            ("values", |saved| saved.frame.clear()),
+            ("bytes", |saved| saved.codes.truncate(9)),
+            ("bytes", |saved| saved.observation.clear()),
             ("levels", |saved| saved.codes[0] = 8),
             ("levels", |saved| saved.codes[FRAME_CODE_BYTES - 1] = 5),
             ("no number", |saved| saved.outcome.0 = f32::NAN),
             ("no number", |saved| saved.outcome.0 = f32::INFINITY),
+            ("no number", |saved| saved.observation[4..8].copy_from_slice(&f32::NAN.to_le_bytes())),
             ("contradict", |saved| saved.lane.steps = 2),
             ("contradict", |saved| saved.lane.steps = 10),
             ("contradict", |saved| saved.lane.steps = u32::MAX),
@@ -189,7 +211,7 @@ mod tests {
             let mut changed = saved();
             change(&mut changed);
             let read = SavedLane::from_bytes(&changed.to_bytes().unwrap()).unwrap();
-            let error = read.check("Toy-v0", 7, &CLOCK).unwrap_err();
+            let error = check(&read).unwrap_err();
             assert!(matches!(error, EnvError::State { .. }));
             assert!(error.to_string().contains(expected), "{expected}: {error}");
         }
@@ -199,7 +221,7 @@ mod tests {
     fn a_cache_with_a_value_that_is_no_number_is_refused() {
         let bytes = rmp_serde::to_vec(&(1, 0, [0.0, f32::NAN])).unwrap();
         let cache = rmp_serde::from_slice(&bytes).unwrap();
-        let error = SavedLane { cache, ..saved() }.check("Toy-v0", 7, &CLOCK).unwrap_err();
+        let error = check(&SavedLane { cache, ..saved() }).unwrap_err();
         assert!(error.to_string().contains("no number"), "{error}");
     }
 }

@@ -3,46 +3,40 @@
 //! A reset shows what truth shows after `context_frames − 1` neutral actions under the same seed, and counts those
 //! actions: dream and truth are truncated at the same frame.
 
+mod audit;
+mod free_memory;
 mod lane;
+mod memory;
+mod observation;
+mod options;
+mod prefetch;
+mod restart;
 mod starts;
+mod step;
 
+pub use audit::{AUDIT_INFO, AuditReport, AuditRow, AuditTruth, Terminations};
+pub use memory::{DreamMemory, EnvBytes, MEMORY_SHARE};
+pub use observation::DreamObservation;
+pub use options::NeuralOptions;
+pub use prefetch::{PrefetchedStarts, STARTS_AHEAD_MAX};
 pub use starts::StartSource;
 
 use std::ops::RangeInclusive;
 
-use lane::{Lane, SavedLane};
-use worldstep_env::{AutoresetMode, Batch, Buffer, EnvError, EnvSpec, VectorEnv};
+use audit::Audit;
+use lane::{Fits, Lane, SavedLane};
+use memory::default_bytes_max;
+use observation::{put_row_bytes, row_bytes};
+use step::StepBuffers;
+use worldstep_env::{AutoresetMode, Batch, Buffer, EnvError, EnvSpec, InfoColumn, VectorEnv};
 
-use crate::codec::encode_frames;
-use crate::config::FRAME_BYTES;
-use crate::engine::{DREAMT_LEVEL, FrameStep, Sampling, StepEngine, StepOutput, engine};
-use crate::model::Model;
+use crate::engine::{StepEngine, StepOutput, engine};
+use crate::model::{Model, TaskCard};
 use crate::packing::FRAME_CODE_BYTES;
 
-/// How the dream is stepped.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct NeuralOptions {
-    /// Lanes.
-    pub num_envs: usize,
-    /// When a lane whose episode has ended starts the next one.
-    pub autoreset_mode: AutoresetMode,
-    /// Sampling temperature; 0 takes the likeliest codes.
-    pub temperature: f32,
-    /// Probability from which on a predicted termination ends the episode.
-    pub termination_threshold: f32,
-}
-
-impl NeuralOptions {
-    /// Defaults: NEXT_STEP, likeliest codes, threshold 0.5.
-    pub fn new(num_envs: usize) -> Self {
-        Self {
-            num_envs,
-            autoreset_mode: AutoresetMode::NextStep,
-            temperature: 0.0,
-            termination_threshold: 0.5,
-        }
-    }
-}
+/// Info column with the [uncertainty](StepOutput::uncertainty) of the frame that a step dreamt, in nats; not set after a
+/// reset.
+pub const UNCERTAINTY: &str = "uncertainty";
 
 /// A learned model stepped as a [`VectorEnv`]: ring cache, a reset for each lane, first frames from truth.
 ///
@@ -60,40 +54,50 @@ pub struct NeuralVectorEnv {
     weights: u64,
     lanes: Vec<Lane>,
     engine: Box<dyn StepEngine>,
+    /// The coded neutral action.
+    neutral: Vec<f32>,
     /// Codes of each lane's present frame, which the engine has not seen yet.
     codes: Vec<u8>,
     said: StepOutput,
     batch: Batch,
+    buffers: StepBuffers,
+    /// Whether the source of starts knows what comes next.
+    expected_told: bool,
+    /// Truth beside some lanes.
+    audit: Option<Audit>,
 }
 
 impl NeuralVectorEnv {
     /// An environment of that of `model`'s tasks which the starts are of; nothing is reset yet.
     ///
     /// # Errors
-    /// [`EnvError::Argument`] if `starts` is of none of its tasks or as long as an episode, or there are no lanes;
+    /// [`EnvError::Argument`] if `starts` is of none of its tasks or as long as an episode, or an option is impossible;
+    /// [`EnvError::Limit`] if so many lanes take more memory than they may, before any of it is allocated;
     /// [`EnvError::Engine`] if the model's weights are not those of its configuration.
     pub fn new(model: Model, starts: Box<dyn StartSource>, options: NeuralOptions) -> Result<Self, EnvError> {
-        let spec = starts.spec().clone();
-        let wrong = |message: String| Err(EnvError::Argument { message });
-        let Some(task) = model.card.task_index(&spec.id) else {
-            let dreams = model.card.task_names();
-            return wrong(format!("the model dreams {dreams}, its starts are of {:?}", spec.id));
-        };
-        if options.num_envs == 0 {
-            return wrong("num_envs is 0, expected at least 1".to_owned());
+        let task =
+            check(&model, starts.as_ref(), &options).map_err(|message| EnvError::Argument { message })?;
+        let (n, observation) = (options.num_envs, options.observation);
+        let memory = DreamMemory::new(&model, n, observation, starts.context_frames());
+        if let Some(bytes_max) = options.memory_bytes_max.or_else(|| default_bytes_max(&model)) {
+            memory.check(n, bytes_max).map_err(|message| EnvError::Limit { message })?;
         }
-        let (context, longest) = (starts.context_frames(), spec.max_episode_steps);
-        if !(1..=longest as usize).contains(&context) {
-            return wrong(format!("starts have {context} frames, expected 1..={longest}"));
-        }
-        let n = options.num_envs;
+        let observation_space = observation.space(model.card.tasks[task].objects.len());
+        let spec = EnvSpec { observation_space, ..starts.spec().clone() };
+        let mut neutral = Vec::new();
+        let action = starts.neutral_action();
+        model.card.encode_action(task, action, &mut neutral).map_err(action_error)?;
         Ok(Self {
             engine: engine(&model, n).map_err(|error| EnvError::Engine { message: error.to_string() })?,
             said: StepOutput::new(&model, n),
-            batch: Batch::new(&spec, n, &[]),
+            batch: Batch::new(&spec, n, &[UNCERTAINTY]),
             lanes: (0..n).map(Lane::new).collect(),
             codes: vec![0; n * FRAME_CODE_BYTES],
             weights: model.weights_hash(),
+            buffers: StepBuffers::new(&model, n, observation, &neutral),
+            neutral,
+            expected_told: true,
+            audit: None,
             model,
             task,
             starts,
@@ -107,91 +111,15 @@ impl NeuralVectorEnv {
         &self.model
     }
 
-    /// Draws start frames for the lanes of `due`, feeds all but the last to the cache and shows the last. Only these
-    /// lanes are computed: most steps restart few.
-    fn restart(&mut self, due: &[bool]) -> Result<(), EnvError> {
-        let due: Vec<usize> = (0..due.len()).filter(|lane| due[*lane]).collect();
-        let context = self.starts.context_frames();
-        if due.is_empty() {
-            return Ok(());
-        }
-        let expected = due.len() * context * FRAME_BYTES;
-        let mut frames = Vec::with_capacity(expected);
-        let seeds: Vec<u64> = due.iter().map(|lane| self.lanes[*lane].next_seed()).collect();
-        self.starts.starts(&seeds, &mut frames)?;
-        if frames.len() != expected {
-            let got = frames.len();
-            let message = format!("{} starts have {got} bytes, expected {expected}", due.len());
-            return Err(EnvError::Engine { message });
-        }
-        let first_step = *self.clock().start();
-        let codes = encode_frames(&self.model.tokenizer, &frames);
-        self.warm_up(&due, &codes, context)?;
-        for (i, lane) in due.into_iter().enumerate() {
-            let last = (i + 1) * context;
-            self.codes[lane * FRAME_CODE_BYTES..(lane + 1) * FRAME_CODE_BYTES]
-                .copy_from_slice(&codes[(last - 1) * FRAME_CODE_BYTES..last * FRAME_CODE_BYTES]);
-            self.lanes[lane].begin(first_step);
-            self.show(lane, &frames[(last - 1) * FRAME_BYTES..last * FRAME_BYTES], (0.0, false, false));
-        }
-        Ok(())
+    /// The task that it dreams.
+    pub fn task(&self) -> &TaskCard {
+        &self.model.card.tasks[self.task]
     }
 
-    /// Shows the engine all start frames but the last, under the neutral action.
-    fn warm_up(&mut self, due: &[usize], codes: &[u8], context: usize) -> Result<(), EnvError> {
-        let mut neutral = Vec::new();
-        let action = self.starts.neutral_action();
-        self.model.card.encode_action(self.task, action, &mut neutral).map_err(action_error)?;
-        let films = codes.chunks_exact(context * FRAME_CODE_BYTES);
-        let seen: Vec<u8> =
-            films.flat_map(|film| &film[..(context - 1) * FRAME_CODE_BYTES]).copied().collect();
-        self.engine.warm_up(due, &seen, &neutral);
-        Ok(())
-    }
-
-    fn show(&mut self, lane: usize, frame: &[u8], (reward, terminated, truncated): (f32, bool, bool)) {
-        if let Buffer::U8(observations) = &mut self.batch.observations {
-            observations[lane * FRAME_BYTES..(lane + 1) * FRAME_BYTES].copy_from_slice(frame);
-        }
-        self.batch.rewards[lane] = reward;
-        self.batch.terminated[lane] = terminated;
-        self.batch.truncated[lane] = truncated;
-    }
-
-    /// Dreams one frame on in the lanes of `live`.
-    fn dream(&mut self, actions: &Buffer, live: &[bool]) -> Result<(), EnvError> {
-        let n = self.options.num_envs;
-        let mut coded = Vec::with_capacity(n * self.model.card.config.action_values);
-        for lane in 0..n {
-            let action = (actions, lane);
-            self.model.card.encode_lane(self.task, action, &mut coded).map_err(action_error)?;
-        }
-        let first = *self.clock().start();
-        let levels: Vec<_> =
-            self.lanes.iter().map(|lane| if lane.steps == first { 0 } else { DREAMT_LEVEL }).collect();
-        let draws: Vec<_> = self.lanes.iter().map(Lane::draw).collect();
-        let frame = FrameStep {
-            codes: &self.codes,
-            actions: &coded,
-            levels: &levels,
-            mask: live,
-            sampling: Sampling { draws: &draws, temperature: self.options.temperature },
-        };
-        self.engine.step(&frame, &mut self.said);
-        let stepped: Vec<usize> = (0..n).filter(|lane| live[*lane]).collect();
-        let code = |lane: usize| lane * FRAME_CODE_BYTES..(lane + 1) * FRAME_CODE_BYTES;
-        let next: Vec<u8> = stepped.iter().flat_map(|lane| &self.said.codes[code(*lane)]).copied().collect();
-        let mut frames = vec![0; stepped.len() * FRAME_BYTES];
-        self.engine.decode(&next, &mut frames);
-        for (lane, frame) in stepped.into_iter().zip(frames.chunks_exact(FRAME_BYTES)) {
-            self.codes[code(lane)].copy_from_slice(&self.said.codes[code(lane)]);
-            self.lanes[lane].steps += 1;
-            let terminated = self.said.terminated[lane] > self.options.termination_threshold;
-            let truncated = !terminated && self.lanes[lane].steps >= self.spec.max_episode_steps;
-            self.lanes[lane].done = terminated || truncated;
-            self.show(lane, frame, (self.said.rewards[lane], terminated, truncated));
-        }
-        Ok(())
+    /// What it takes of this machine's memory.
+    pub fn memory(&self) -> DreamMemory {
+        let options = &self.options;
+        DreamMemory::new(&self.model, options.num_envs, options.observation, self.starts.context_frames())
     }
 
     /// Steps of an episode at its reset and at its truncation.
@@ -214,6 +142,32 @@ impl NeuralVectorEnv {
         }
         Err(EnvError::Argument { message: format!("{what} has {len} values, expected {expected}") })
     }
+}
+
+/// Whether `model` can dream on from `starts` in this way; gives the number of the task.
+fn check(model: &Model, starts: &dyn StartSource, options: &NeuralOptions) -> Result<usize, String> {
+    let (card, spec) = (&model.card, starts.spec());
+    let Some(task) = card.task_index(&spec.id) else {
+        return Err(format!("the model dreams {}, its starts are of {:?}", card.task_names(), spec.id));
+    };
+    options.check()?;
+    if options.observation == DreamObservation::State && card.tasks[task].objects.is_empty() {
+        return Err(format!("the model tracks no objects in {}: it has no state, ask for rgb", spec.id));
+    }
+    let (context, longest) = (starts.context_frames(), spec.max_episode_steps);
+    if !(1..=longest as usize).contains(&context) {
+        return Err(format!("starts have {context} frames, expected 1..={longest}"));
+    }
+    Ok(task)
+}
+
+fn info_column(name: &'static str, num_envs: usize) -> InfoColumn {
+    InfoColumn { name, values: vec![0.0; num_envs], mask: vec![false; num_envs] }
+}
+
+/// Codes of `lane`'s frame.
+fn code_row(codes: &[u8], lane: usize) -> &[u8] {
+    &codes[lane * FRAME_CODE_BYTES..(lane + 1) * FRAME_CODE_BYTES]
 }
 
 fn action_error(message: String) -> EnvError {
@@ -257,17 +211,19 @@ impl VectorEnv for NeuralVectorEnv {
         if let Some(lane) = (0..mask.len()).find(|lane| mask[*lane] && needs_reset(&self.lanes[*lane])) {
             return Err(EnvError::NeedsReset { lane });
         }
-        let ended: Vec<bool> =
-            self.lanes.iter().zip(mask).map(|(lane, masked)| *masked && lane.done).collect();
-        let live: Vec<bool> =
-            self.lanes.iter().zip(mask).map(|(lane, masked)| *masked && !lane.done).collect();
-        if live.contains(&true) {
-            self.dream(actions, &live)?;
+        if !self.expected_told {
+            self.tell_expected();
         }
-        if ended.contains(&true) {
-            self.restart(&ended)?;
+        // Taken out and put back, so that they can be read while the rest of the environment is written.
+        let (mut live, mut ended) =
+            (std::mem::take(&mut self.buffers.live), std::mem::take(&mut self.buffers.ended));
+        for (i, (lane, masked)) in self.lanes.iter().zip(mask).enumerate() {
+            (live[i], ended[i]) = (*masked && !lane.done, *masked && lane.done);
         }
-        Ok(())
+        let dreamt = if live.contains(&true) { self.dream(actions, &live) } else { Ok(()) };
+        let stepped = dreamt.and_then(|()| self.restart(&ended));
+        (self.buffers.live, self.buffers.ended) = (live, ended);
+        stepped
     }
 
     fn batch(&self) -> &Batch {
@@ -279,14 +235,13 @@ impl VectorEnv for NeuralVectorEnv {
         if !self.lanes[lane].started {
             return Err(EnvError::NeedsReset { lane });
         }
-        let frames = self.batch.observations.as_u8().unwrap_or_default();
         SavedLane {
             task: self.spec.id.clone(),
             weights: self.weights,
             lane: self.lanes[lane].clone(),
             cache: self.engine.lane(lane),
-            codes: self.codes[lane * FRAME_CODE_BYTES..(lane + 1) * FRAME_CODE_BYTES].to_vec(),
-            frame: frames[lane * FRAME_BYTES..(lane + 1) * FRAME_BYTES].to_vec(),
+            codes: code_row(&self.codes, lane).to_vec(),
+            observation: row_bytes(&self.batch.observations, lane, self.spec.observation_space.flat_len()),
             outcome: (self.batch.rewards[lane], self.batch.terminated[lane], self.batch.truncated[lane]),
         }
         .to_bytes()
@@ -295,13 +250,23 @@ impl VectorEnv for NeuralVectorEnv {
     fn load_lane(&mut self, lane: usize, bytes: &[u8]) -> Result<(), EnvError> {
         self.check_lane(lane)?;
         let saved = SavedLane::from_bytes(bytes)?;
-        saved.check(&self.spec.id, self.weights, &self.clock())?;
+        saved.check(&Fits {
+            task: &self.spec.id,
+            weights: self.weights,
+            clock: self.clock(),
+            observation: &self.spec.observation_space,
+        })?;
         if !self.engine.set_lane(lane, &saved.cache) {
             return Err(EnvError::State { message: "its cache is of another size".to_owned() });
         }
         self.codes[lane * FRAME_CODE_BYTES..(lane + 1) * FRAME_CODE_BYTES].copy_from_slice(&saved.codes);
         self.lanes[lane] = saved.lane;
-        self.show(lane, &saved.frame, saved.outcome);
+        self.tell(lane, saved.outcome, None);
+        put_row_bytes(&mut self.batch.observations, lane, &saved.observation);
+        self.expected_told = false;
+        if let Some(audit) = &mut self.audit {
+            audit.leave(lane);
+        }
         Ok(())
     }
 }

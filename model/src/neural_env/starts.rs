@@ -20,4 +20,8 @@ pub trait StartSource: Send {
     /// # Errors
     /// [`EnvError::Engine`] if the truth cannot be simulated or rendered.
     fn starts(&mut self, seeds: &[u64], out: &mut Vec<u8>) -> Result<(), EnvError>;
+
+    /// Tells which seeds will be asked for next, the most urgent first, instead of those told before. A source that can
+    /// draw ahead prepares them; what it gives does not depend on it.
+    fn expect(&mut self, _seeds: &[u64]) {}
 }

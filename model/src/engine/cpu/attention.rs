@@ -20,6 +20,30 @@ pub struct AttentionScratch {
     bias: Vec<f32>,
 }
 
+impl AttentionScratch {
+    /// Values of keys, values, scores and biases that attention among `tokens` tokens and over `context` frames takes.
+    pub fn room(heads: Heads, tokens: usize, context: usize) -> [usize; 4] {
+        let stride = context.next_multiple_of(CHUNK);
+        let scores = heads.groups * tokens * tokens.next_multiple_of(CHUNK);
+        [
+            Packed::room(heads.head_dim, tokens),
+            Packed::room(tokens, heads.head_dim),
+            scores.max(stride),
+            heads.kv_heads * heads.groups * stride,
+        ]
+    }
+
+    /// Memory for so many values of each.
+    pub fn with_room([keys, values, scores, bias]: [usize; 4]) -> Self {
+        Self {
+            keys: Packed::with_room(keys),
+            values: Packed::with_room(values),
+            scores: vec![0.0; scores],
+            bias: Vec::with_capacity(bias),
+        }
+    }
+}
+
 /// How queries, keys and values lie in a row.
 #[derive(Clone, Copy)]
 pub struct Heads {

@@ -6,6 +6,7 @@ mod network;
 mod product;
 mod refiner;
 mod ring;
+mod scratch;
 mod vector;
 mod weights;
 
@@ -19,26 +20,32 @@ use pulp::Arch;
 use rayon::prelude::*;
 use smallvec::SmallVec;
 
-use super::{FrameStep, LaneOutput, Said, StepEngine, StepOutput};
+use super::{EngineMemory, FrameStep, LaneOutput, Said, StepEngine, StepOutput};
 use crate::cache::LaneCache;
 use crate::config::{FRAME_BYTES, ModelConfig};
 use crate::model::{Model, ModelError};
 use crate::packing::FRAME_CODE_BYTES;
-use network::{LaneInput, Scratch};
+use crate::reward::REWARD_BINS;
+use network::LaneInput;
 use refiner::{DraftLane, RefinerPass};
-use ring::{Ring, RingSizes};
-use weights::{DecoderWeights, DynamicsWeights};
+use ring::{Mark, Ring, RingSizes};
+use scratch::{Scratch, ScratchSizes};
+use weights::{DecoderWeights, DynamicsWeights, EncoderWeights};
 
 /// Lanes in one pass at most: their activations stay in a core's own cache.
 const GROUP_MAX: usize = 8;
-/// Frames decoded in one pass at most.
+/// Frames encoded or decoded in one pass at most.
 const FRAMES_MAX: usize = 4;
+
+/// The lanes of one pass.
+type LaneInputs<'a> = SmallVec<[LaneInput<'a>; GROUP_MAX]>;
 
 /// Steps a model on all cores of the processor.
 pub struct CpuEngine {
     arch: Arch,
     config: ModelConfig,
     dynamics: DynamicsWeights,
+    encoder: EncoderWeights,
     decoder: DecoderWeights,
     rings: Vec<Ring>,
     /// One for each thread.
@@ -57,20 +64,59 @@ impl CpuEngine {
             message: error.to_string(),
         };
         let ring = Ring::new(RingSizes::new(&config));
+        let threads = rayon::current_num_threads();
+        let sizes = ScratchSizes::new(&config, group(lanes, threads), FRAMES_MAX);
         Ok(Self {
             arch: Arch::new(),
             dynamics: DynamicsWeights::new(&model.dynamics, &config).map_err(damaged)?,
+            encoder: EncoderWeights::new(&model.tokenizer, &config).map_err(damaged)?,
             decoder: DecoderWeights::new(&model.tokenizer, &config).map_err(damaged)?,
             rings: vec![ring; lanes],
-            scratch: (0..rayon::current_num_threads()).map(|_| Mutex::default()).collect(),
+            scratch: (0..threads).map(|_| Mutex::new(Scratch::new(&sizes))).collect(),
             config,
         })
     }
 
-    /// Lanes of one task: small enough for all threads to have some.
-    fn group(&self) -> usize {
-        self.rings.len().div_ceil(self.scratch.len()).clamp(1, GROUP_MAX)
+    /// What an engine of `lanes` lanes will take.
+    pub fn memory(model: &Model, lanes: usize) -> EngineMemory {
+        let (config, threads) = (&model.card.config, rayon::current_num_threads());
+        let scratch = ScratchSizes::new(config, group(lanes, threads), FRAMES_MAX).bytes();
+        EngineMemory {
+            lane_bytes: RingSizes::new(config).bytes() as u64,
+            shared_bytes: (threads * scratch + model.parameters() * size_of::<f32>()) as u64,
+        }
     }
+
+    /// Frames of one task.
+    fn frame_group(&self, frames: usize) -> usize {
+        frames.div_ceil(self.scratch.len()).clamp(1, FRAMES_MAX)
+    }
+
+    /// Lanes of one task.
+    fn group(&self) -> usize {
+        group(self.rings.len(), self.scratch.len())
+    }
+}
+
+/// Lanes of one task: few enough for all threads to have some.
+fn group(lanes: usize, threads: usize) -> usize {
+    lanes.div_ceil(threads).clamp(1, GROUP_MAX)
+}
+
+/// Lanes of one task, of which `rings[0]` is lane `first`.
+fn inputs<'a>(rings: &'a mut [Ring], first: usize, frame: &FrameStep<'a>) -> LaneInputs<'a> {
+    let width = frame.actions.len() / frame.mask.len();
+    let live = rings.iter_mut().enumerate().filter(|(lane, _)| frame.mask[first + lane]);
+    live.map(|(lane, ring)| {
+        let lane = first + lane;
+        LaneInput {
+            codes: &frame.codes[lane * FRAME_CODE_BYTES..(lane + 1) * FRAME_CODE_BYTES],
+            action: &frame.actions[lane * width..(lane + 1) * width],
+            level: frame.levels[lane],
+            ring,
+        }
+    })
+    .collect()
 }
 
 /// Calls `work` with the scratch memory of this thread.
@@ -86,7 +132,7 @@ impl StepEngine for CpuEngine {
 
     fn step(&mut self, frame: &FrameStep<'_>, output: &mut StepOutput) {
         let (lanes, group) = (self.rings.len(), self.group());
-        let (actions, objects) = (frame.actions.len() / lanes, output.objects.len() / lanes);
+        let objects = output.objects.len() / lanes;
         let (arch, scratch) = (self.arch, &self.scratch);
         let network = (&self.dynamics, &self.config.dynamics);
         let refiner = RefinerPass::of(&self.dynamics, &self.config, frame.sampling.temperature);
@@ -101,20 +147,7 @@ impl StepEngine for CpuEngine {
         groups.into_par_iter().enumerate().for_each(|(i, (rings, codes, rewards, ends, values, unsure))| {
             let first = i * group;
             let live = |lane: &usize| frame.mask[first + lane];
-            let mut inputs: SmallVec<[LaneInput<'_>; GROUP_MAX]> = rings
-                .iter_mut()
-                .enumerate()
-                .filter(|(lane, _)| live(lane))
-                .map(|(lane, ring)| {
-                    let lane = first + lane;
-                    LaneInput {
-                        codes: &frame.codes[lane * FRAME_CODE_BYTES..(lane + 1) * FRAME_CODE_BYTES],
-                        action: &frame.actions[lane * actions..(lane + 1) * actions],
-                        level: frame.levels[lane],
-                        ring,
-                    }
-                })
-                .collect();
+            let mut inputs = inputs(rings, first, frame);
             if inputs.is_empty() {
                 return;
             }
@@ -141,9 +174,43 @@ impl StepEngine for CpuEngine {
         });
     }
 
+    fn read_objects(&mut self, frame: &FrameStep<'_>, objects: &mut [f32]) {
+        let (values, group) = (objects.len() / self.rings.len(), self.group());
+        let (arch, scratch) = (self.arch, &self.scratch);
+        let network = (&self.dynamics, &self.config.dynamics);
+        let groups = self.rings.par_chunks_mut(group).zip(objects.par_chunks_mut(group * values));
+        groups.enumerate().for_each(|(i, (rings, objects))| {
+            let mut inputs = inputs(rings, i * group, frame);
+            if inputs.is_empty() {
+                return;
+            }
+            let marks: SmallVec<[Mark; GROUP_MAX]> = inputs.iter().map(|lane| lane.ring.mark()).collect();
+            with_scratch(scratch, |scratch| {
+                network::dynamics(arch, network, &mut inputs, scratch);
+                let live = objects.chunks_exact_mut(values).enumerate();
+                let live = live.filter(|(lane, _)| frame.mask[i * group + lane]);
+                let readouts = scratch.output.readouts.chunks_exact(REWARD_BINS + 1 + values);
+                for ((_, objects), readout) in live.zip(readouts) {
+                    objects.copy_from_slice(&readout[REWARD_BINS + 1..]);
+                }
+            });
+            inputs.iter_mut().zip(marks).for_each(|(lane, mark)| lane.ring.rewind(mark));
+        });
+    }
+
+    fn encode(&mut self, frames: &[u8], codes: &mut [u8]) {
+        let group = self.frame_group(frames.len() / FRAME_BYTES);
+        let (arch, scratch) = (self.arch, &self.scratch);
+        let network = (&self.encoder, &self.config.encoder);
+        let groups =
+            frames.par_chunks(group * FRAME_BYTES).zip(codes.par_chunks_mut(group * FRAME_CODE_BYTES));
+        groups.for_each(|(frames, codes)| {
+            with_scratch(scratch, |scratch| network::encode(arch, network, frames, codes, scratch));
+        });
+    }
+
     fn decode(&mut self, codes: &[u8], frames: &mut [u8]) {
-        let count = codes.len() / FRAME_CODE_BYTES;
-        let group = count.div_ceil(self.scratch.len()).clamp(1, FRAMES_MAX);
+        let group = self.frame_group(codes.len() / FRAME_CODE_BYTES);
         let (arch, scratch) = (self.arch, &self.scratch);
         let network = (&self.decoder, &self.config.decoder);
         let groups =
@@ -165,7 +232,7 @@ impl StepEngine for CpuEngine {
         self.rings.par_chunks_mut(group).zip(films.par_chunks(group)).for_each(|(rings, films)| {
             for t in 0..frames {
                 let due = rings.iter_mut().zip(films).filter_map(|(ring, film)| Some((ring, (*film)?)));
-                let mut inputs: SmallVec<[LaneInput<'_>; GROUP_MAX]> = due
+                let mut inputs: LaneInputs<'_> = due
                     .map(|(ring, film)| {
                         let codes = &film[t * FRAME_CODE_BYTES..(t + 1) * FRAME_CODE_BYTES];
                         LaneInput { codes, action, level: 0, ring }

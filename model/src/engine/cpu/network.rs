@@ -2,47 +2,20 @@
 
 use pulp::Arch;
 
-use super::attention::{AttentionScratch, Heads, over_time, within_frame};
+use super::attention::{Heads, over_time, within_frame};
 use super::elementwise::{gated, norm_heads, norm_rows, to_bytes};
 use super::product::{Packed, Start, View, product};
 use super::ring::Ring;
+use super::scratch::{Scratch, sized};
 use super::vector::vector_fns;
-use super::weights::{AttentionWeights, BlockWeights, DecoderWeights, DynamicsWeights};
+use super::weights::{AttentionWeights, BlockWeights, DecoderWeights, DynamicsWeights, EncoderWeights};
 use crate::config::{
     ACTION_TOKEN, CODE_LOGITS, CODES_PER_TOKEN, FRAME_BYTES, FRAME_CODES, FRAME_SIDE, FRAME_TOKENS,
     GRID_SIDE, NOISE_LEVELS, PATCH_SIDE, PATCH_VALUES, READOUT_TOKEN, SPATIAL_TOKENS, StackConfig,
 };
 use crate::dynamics::TOKEN_LOGITS;
-use crate::fsq::{CODE_VALUES, FSQ_STEPS, LOGIT_OFFSETS};
+use crate::fsq::{self, CODE_VALUES, FSQ_STEPS, LOGIT_OFFSETS};
 use crate::packing::{FRAME_CODE_BYTES, grid_index};
-
-/// Memory of one pass, kept from step to step: after the largest pass there is no allocation.
-#[derive(Default)]
-pub struct Scratch {
-    /// The residual stream, `rows × width`.
-    pub(super) stream: Vec<f32>,
-    pub(super) normed: Vec<f32>,
-    qkv: Vec<f32>,
-    mixed: Vec<f32>,
-    gates: Vec<f32>,
-    hidden: Vec<f32>,
-    attention: AttentionScratch,
-    /// What the last pass gave.
-    pub output: PassOutput,
-}
-
-/// What a pass of the dynamics gives.
-#[derive(Default)]
-pub struct PassOutput {
-    /// `lanes × SPATIAL_TOKENS × TOKEN_LOGITS`.
-    pub code_logits: Vec<f32>,
-    /// `lanes × (REWARD_BINS + 1 + objects)`.
-    pub readouts: Vec<f32>,
-    /// `lanes × SPATIAL_TOKENS × width`, normalised; for a refiner only.
-    pub spatial: Vec<f32>,
-    /// `lanes × SPATIAL_TOKENS × TOKEN_LOGITS`; from a refiner only.
-    pub refined_logits: Vec<f32>,
-}
 
 /// One lane of a pass.
 pub struct LaneInput<'a> {
@@ -53,13 +26,6 @@ pub struct LaneInput<'a> {
     /// Level of corruption that the model is told of.
     pub level: usize,
     pub ring: &'a mut Ring,
-}
-
-pub(super) fn sized(values: &mut Vec<f32>, len: usize) -> &mut [f32] {
-    if values.len() < len {
-        values.resize(len, 0.0);
-    }
-    &mut values[..len]
 }
 
 /// One stack's sizes, and where its blocks are in a frame.
@@ -195,6 +161,23 @@ vector_fns! {
         }
     }
 
+    /// The patches of frames, in ±1.
+    fn patch<'a>(frames: &'a [u8], patches: &'a mut [f32]) {
+        const RUN: usize = PATCH_SIDE * 3;
+        let films = frames.chunks_exact(FRAME_BYTES).zip(patches.chunks_exact_mut(FRAME_BYTES));
+        for (frame, patches) in films {
+            for (patch, values) in patches.chunks_exact_mut(PATCH_VALUES).enumerate() {
+                let (top, left) = (patch / GRID_SIDE * PATCH_SIDE, patch % GRID_SIDE * PATCH_SIDE);
+                for (row, values) in values.chunks_exact_mut(RUN).enumerate() {
+                    let at = ((top + row) * FRAME_SIDE + left) * 3;
+                    for (value, byte) in values.iter_mut().zip(&frame[at..at + RUN]) {
+                        *value = f32::from(*byte) / 127.5 - 1.0;
+                    }
+                }
+            }
+        }
+    }
+
     /// Puts the patches of frames in their places.
     fn unpatch<'a>(patches: &'a [f32], frames: &'a mut [u8]) {
         const RUN: usize = PATCH_SIDE * 3;
@@ -256,6 +239,31 @@ fn read_out(shape: &Shape, weights: &DynamicsWeights, lanes: &[LaneInput<'_>], s
             spatial.copy_from_slice(&normed[..SPATIAL_TOKENS * width]);
         }
     }
+}
+
+/// Codes of frames: HWC `uint8` to `frames × FRAME_CODE_BYTES` level indices.
+pub fn encode(
+    arch: Arch,
+    (weights, stack): (&EncoderWeights, &StackConfig),
+    frames: &[u8],
+    codes: &mut [u8],
+    scratch: &mut Scratch,
+) {
+    let shape = Shape::new(arch, stack, FRAME_CODES, frames.len() / FRAME_BYTES);
+    let width = shape.width;
+    let patches = sized(&mut scratch.gates, shape.rows * PATCH_VALUES);
+    patch(arch, frames, patches);
+    let stream = sized(&mut scratch.stream, shape.rows * width);
+    stream.chunks_exact_mut(weights.start.len()).for_each(|rows| rows.copy_from_slice(&weights.start));
+    shape.product(patches, &weights.embed_patch, Start::Output, stream);
+    for block in &weights.blocks {
+        shape.feed_forward(block, scratch);
+    }
+    let normed = sized(&mut scratch.normed, shape.rows * width);
+    norm_rows(arch, &scratch.stream[..shape.rows * width], normed, width);
+    let values = sized(&mut scratch.hidden, shape.rows * CODE_VALUES);
+    shape.product(normed, &weights.to_code.weight, Start::Bias(&weights.to_code.bias), values);
+    fsq::levels(values, codes);
 }
 
 /// Frames of codes: `frames × FRAME_CODE_BYTES` level indices to HWC `uint8`.

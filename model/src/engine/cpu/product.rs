@@ -22,6 +22,16 @@ impl Packed {
         packed
     }
 
+    /// Values that a matrix takes, the rest of its last panel included.
+    pub fn room(rows: usize, columns: usize) -> usize {
+        columns.div_ceil(PANEL) * PANEL * rows
+    }
+
+    /// Nothing yet, with memory for `room` values.
+    pub fn with_room(room: usize) -> Self {
+        Self { rows: 0, columns: 0, values: Vec::with_capacity(room) }
+    }
+
     /// Packs the rows of `parts` side by side.
     pub fn beside(parts: &[(&[f32], usize)], rows: usize) -> Self {
         let columns = parts.iter().map(|(_, columns)| columns).sum();
@@ -54,7 +64,7 @@ impl Packed {
     pub fn shape(&mut self, rows: usize, columns: usize) {
         (self.rows, self.columns) = (rows, columns);
         self.values.clear();
-        self.values.resize(columns.div_ceil(PANEL) * PANEL * rows, 0.0);
+        self.values.resize(Self::room(rows, columns), 0.0);
     }
 
     /// Writes one row.

@@ -4,8 +4,9 @@ use pulp::Arch;
 use smallvec::SmallVec;
 
 use super::elementwise::norm_rows;
-use super::network::{Scratch, Shape, add, sized};
+use super::network::{Shape, add};
 use super::product::Start;
+use super::scratch::{Scratch, sized};
 use super::vector::vector_fns;
 use super::weights::{DynamicsWeights, RefinerWeights};
 use crate::config::{CODE_LOGITS, CODES_PER_TOKEN, ModelConfig, RefinerConfig, SPATIAL_TOKENS, StackConfig};

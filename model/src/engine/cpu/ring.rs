@@ -55,6 +55,13 @@ pub struct Ring {
     newest: usize,
 }
 
+/// How far a ring has come.
+#[derive(Clone, Copy, Debug)]
+pub struct Mark {
+    age: usize,
+    newest: usize,
+}
+
 impl Ring {
     pub fn new(sizes: RingSizes) -> Self {
         let len = sizes.layers * sizes.slots * sizes.slot_len();
@@ -85,6 +92,17 @@ impl Ring {
     pub fn advance(&mut self) {
         self.newest = if self.age == 0 { 0 } else { (self.newest + 1) % self.sizes.context };
         self.age = (self.age + 1).min(self.sizes.context);
+    }
+
+    /// Where it stands, for [`rewind`](Self::rewind).
+    pub fn mark(&self) -> Mark {
+        Mark { age: self.age, newest: self.newest }
+    }
+
+    /// Takes back the one frame that was appended since `mark`. It lies where the next one will: in a full ring, in
+    /// place of the oldest, which no later frame sees.
+    pub fn rewind(&mut self, mark: Mark) {
+        (self.age, self.newest) = (mark.age, mark.newest);
     }
 
     /// Writes the newest frame's key and value of one slot.

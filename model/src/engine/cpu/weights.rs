@@ -233,3 +233,37 @@ impl DecoderWeights {
         })
     }
 }
+
+/// The encoder of [`Tokenizer`](crate::tokenizer::Tokenizer).
+pub struct EncoderWeights {
+    pub embed_patch: Packed,
+    /// `FRAME_CODES × width`: what a patch's row starts from, its place and the bias of its embedding.
+    pub start: Vec<f32>,
+    pub blocks: Vec<BlockWeights>,
+    pub to_code: Linear,
+}
+
+impl EncoderWeights {
+    /// The weights of `module`, which has the sizes of `config`.
+    pub fn new(module: &impl ModuleSnapshot, config: &ModelConfig) -> Result<Self, MissingWeight> {
+        let mut tensors = Tensors::of(module);
+        let (stack, width) = (&config.encoder, config.encoder.width);
+        let block = |tensors: &mut Tensors, i: usize| {
+            tensors.block(
+                &format!("encoder.{i}"),
+                &BlockConfig { stack, spatial: false, temporal_context: None },
+            )
+        };
+        let embed = tensors.linear("embed_patch", PATCH_VALUES, width)?;
+        let mut start = tensors.take("encoder_position", FRAME_CODES * width)?;
+        for row in start.chunks_exact_mut(width) {
+            row.iter_mut().zip(&embed.bias).for_each(|(value, bias)| *value += bias);
+        }
+        Ok(Self {
+            embed_patch: embed.weight,
+            start,
+            blocks: (0..stack.layers).map(|i| block(&mut tensors, i)).collect::<Result<_, _>>()?,
+            to_code: tensors.linear("to_code", width, CODE_VALUES)?,
+        })
+    }
+}

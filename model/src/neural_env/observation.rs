@@ -1,0 +1,135 @@
+use serde::{Deserialize, Serialize};
+use worldstep_env::{BoxSpace, Buffer, DType, Space};
+
+use crate::config::{FRAME_SIDE, FSQ_LEVELS, GRID_SIDE};
+use crate::dynamics::OBJECT_VALUES;
+use crate::fsq::CODE_VALUES;
+
+/// What a dream shows.
+///
+/// | Observation | Layout | Bytes |
+/// |---|---|---|
+/// | `Rgb` | `uint8`, 64 × 64 × 3 | 12,288 |
+/// | `Codes` | `uint8`, 8 × 8 × 4: the level of each FSQ dimension of each patch's code | 256 |
+/// | `State` | `float32`, x, y, z in m and their velocities in m/s for each tracked object, one after the other | 24 an object |
+///
+/// Codes and states spare the pixel decoder. `State` is what the model's privileged head reads out of its own frame, not
+/// the task's table; it takes a second pass over the frame, as the first one told of the frame before it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum DreamObservation {
+    /// Frames.
+    #[default]
+    Rgb,
+    /// What frames are made of.
+    Codes,
+    /// Where the tracked objects are, as far as the model knows.
+    State,
+}
+
+impl DreamObservation {
+    /// The space of one observation of a model that tracks `objects` objects.
+    pub fn space(self, objects: usize) -> Space {
+        match self {
+            Self::Rgb => Space::image(FRAME_SIDE, FRAME_SIDE, 3),
+            Self::Codes => {
+                let highest = FSQ_LEVELS.map(|levels| (levels - 1) as f32);
+                Space::Box(BoxSpace {
+                    low: vec![0.0],
+                    high: highest.repeat(GRID_SIDE * GRID_SIDE),
+                    shape: vec![GRID_SIDE, GRID_SIDE, CODE_VALUES],
+                    dtype: DType::Uint8,
+                })
+            }
+            Self::State => Space::Box(BoxSpace {
+                low: vec![f32::NEG_INFINITY],
+                high: vec![f32::INFINITY],
+                shape: vec![objects * OBJECT_VALUES],
+                dtype: DType::Float32,
+            }),
+        }
+    }
+
+    /// Its name in requests and reports.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Rgb => "rgb",
+            Self::Codes => "codes",
+            Self::State => "state",
+        }
+    }
+}
+
+/// Row `lane` of `rows`, `len` values wide, as little-endian bytes.
+pub fn row_bytes(rows: &Buffer, lane: usize, len: usize) -> Vec<u8> {
+    let range = lane * len..(lane + 1) * len;
+    match rows {
+        Buffer::U8(values) => values[range].to_vec(),
+        Buffer::F32(values) => values[range].iter().flat_map(|value| value.to_le_bytes()).collect(),
+        Buffer::I64(values) => values[range].iter().flat_map(|value| value.to_le_bytes()).collect(),
+    }
+}
+
+/// Puts back what [`row_bytes`] gave, of a row of the same length.
+pub fn put_row_bytes(rows: &mut Buffer, lane: usize, bytes: &[u8]) {
+    match rows {
+        Buffer::U8(values) => values[lane * bytes.len()..(lane + 1) * bytes.len()].copy_from_slice(bytes),
+        Buffer::F32(values) => put_words(values, lane, bytes, f32::from_le_bytes),
+        Buffer::I64(values) => put_words(values, lane, bytes, i64::from_le_bytes),
+    }
+}
+
+fn put_words<T, const N: usize>(rows: &mut [T], lane: usize, bytes: &[u8], read: fn([u8; N]) -> T) {
+    let (words, _) = bytes.as_chunks::<N>();
+    for (value, word) in rows[lane * words.len()..].iter_mut().zip(words) {
+        *value = read(*word);
+    }
+}
+
+/// Little-endian float32 values.
+pub fn floats(bytes: &[u8]) -> impl Iterator<Item = f32> {
+    bytes.as_chunks().0.iter().map(|word| f32::from_le_bytes(*word))
+}
+
+/// Bytes of one row of `space`.
+pub fn row_len_bytes(space: &Space) -> usize {
+    let value = match space.dtype() {
+        DType::Uint8 => 1,
+        DType::Float32 => 4,
+        DType::Int64 => 8,
+    };
+    value * space.flat_len()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_those_of_the_table() {
+        let bytes = |observation: DreamObservation| row_len_bytes(&observation.space(2));
+        assert_eq!(bytes(DreamObservation::Rgb), 12_288);
+        assert_eq!(bytes(DreamObservation::Codes), 256);
+        assert_eq!(bytes(DreamObservation::State), 48);
+    }
+
+    #[test]
+    fn the_highest_code_is_told_for_each_dimension() {
+        let Space::Box(space) = DreamObservation::Codes.space(0) else { panic!("no box") };
+        assert_eq!(space.high.len(), 256);
+        assert_eq!([4, 5, 6, 7].map(|i| space.bounds(i).1), [7.0, 4.0, 4.0, 4.0]);
+    }
+
+    #[test]
+    fn rows_go_to_bytes_and_back() {
+        let from = Buffer::F32(vec![1.0, -2.5, 3.25, f32::MIN_POSITIVE]);
+        let mut to = Buffer::F32(vec![0.0; 4]);
+        put_row_bytes(&mut to, 0, &row_bytes(&from, 1, 2));
+        put_row_bytes(&mut to, 1, &row_bytes(&from, 0, 2));
+        assert_eq!(to, Buffer::F32(vec![3.25, f32::MIN_POSITIVE, 1.0, -2.5]));
+        let from = Buffer::U8(vec![1, 2, 3, 4]);
+        let mut to = Buffer::U8(vec![0; 4]);
+        put_row_bytes(&mut to, 1, &row_bytes(&from, 0, 2));
+        assert_eq!(to, Buffer::U8(vec![0, 0, 1, 2]));
+    }
+}

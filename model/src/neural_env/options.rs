@@ -1,0 +1,52 @@
+use worldstep_env::AutoresetMode;
+
+use super::observation::DreamObservation;
+
+/// How the dream is stepped.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct NeuralOptions {
+    /// Lanes.
+    pub num_envs: usize,
+    /// When a lane whose episode has ended starts the next one.
+    pub autoreset_mode: AutoresetMode,
+    /// What is observed; 64 × 64 frames by default.
+    pub observation: DreamObservation,
+    /// Sampling temperature; 0 takes the likeliest codes.
+    pub temperature: f32,
+    /// Probability from which on a predicted termination ends the episode.
+    pub termination_threshold: f32,
+    /// Bytes that the dream may take in all; more environments than fit are refused. `None` allows a share
+    /// ([`MEMORY_SHARE`](super::MEMORY_SHARE)) of what is free on this machine.
+    pub memory_bytes_max: Option<u64>,
+}
+
+impl NeuralOptions {
+    /// Defaults: NEXT_STEP, frames, likeliest codes, threshold 0.5, half of the free memory.
+    pub fn new(num_envs: usize) -> Self {
+        Self {
+            num_envs,
+            autoreset_mode: AutoresetMode::NextStep,
+            observation: DreamObservation::Rgb,
+            temperature: 0.0,
+            termination_threshold: 0.5,
+            memory_bytes_max: None,
+        }
+    }
+
+    /// Whether a dream can be stepped this way.
+    ///
+    /// # Errors
+    /// A line that names the value and what would be right.
+    pub(super) fn check(&self) -> Result<(), String> {
+        if self.num_envs == 0 {
+            return Err("num_envs is 0, expected at least 1".to_owned());
+        }
+        if !(self.temperature.is_finite() && self.temperature >= 0.0) {
+            return Err(format!("temperature is {}, expected a number from 0 on", self.temperature));
+        }
+        if self.termination_threshold.is_nan() {
+            return Err("termination_threshold is NaN, expected a probability".to_owned());
+        }
+        Ok(())
+    }
+}
