@@ -2,10 +2,12 @@
 
 mod local;
 mod models;
+mod replay;
 mod starts;
 
 pub use local::{Engines, FRAME_SIDE, dream, truth_pixels};
 pub use models::{NoModel, model_folder, shipped_models};
+pub use replay::TruthReplay;
 pub use starts::TruthStarts;
 
 use worldstep_env::VectorEnv;
