@@ -11,13 +11,13 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 use worldstep_env::{EnvError, Instance, Pose, Scene, Shape, Surface};
-use worldstep_model::config::{FRAME_BYTES, FRAME_SIDE, ModelConfig};
+use worldstep_model::config::{FRAME_BYTES, FRAME_SIDE, Preset};
 use worldstep_model::data::{Annotation, Annotations, ClipFacts, Clips, Split};
 use worldstep_model::eval::page::{Subject, page};
 use worldstep_model::eval::{
     EvalOptions, EvalReport, PerturbedTruth, Replay, Replayed, Sources, annotate, evaluate_with,
 };
-use worldstep_model::model::{Model, ModelCard};
+use worldstep_model::model::{Model, ModelCard, TaskCard};
 
 const FPS: f32 = 20.0;
 /// The ball falls by 0.08 pixels a frame and frame; 64 pixels are a metre.
@@ -27,14 +27,14 @@ const ROWS: usize = 80;
 
 /// A model whose actions and objects are those of the toy clips.
 fn model() -> Model {
-    let card = dream::model().card;
-    let card = ModelCard {
-        config: ModelConfig { tracked_objects: 2, ..card.config },
+    let task = TaskCard {
         objects: vec!["ball".to_owned(), "paddle".to_owned()],
         object_mean: vec![0.5; 12],
         object_scale: vec![0.1; 12],
-        ..card
+        ..dream::model().card.tasks[0].clone()
     };
+    let mut card = ModelCard::new(Preset::Nano, vec![task]);
+    card.config.context_frames = 8;
     Model::random(card, &burn::tensor::Device::flex())
 }
 

@@ -1,9 +1,9 @@
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use serde_json::Value;
 use worldstep_bridge::engines::TruthReplay;
-use worldstep_model::data::Clips;
+use worldstep_model::data::{Clips, load_all};
 use worldstep_model::device::ComputeDevice;
 use worldstep_model::eval::page::{Subject, page};
 use worldstep_model::eval::{
@@ -24,14 +24,14 @@ pub fn run(args: &EvalArgs) -> Result<()> {
     let device = ComputeDevice::from_name(&args.device)?.burn();
     let folder = worldstep_bridge::engines::model_folder(&args.model, None)?;
     let model = Model::load(&folder, &device)?;
-    let clips = Clips::load(&args.data, Some(&model.card.task))?;
+    let clips = known_clips(&model, &args.data)?;
     let report = weigh(args, &model, &clips)?;
     if let Some(folder) = &args.pictures {
         draw(folder, &report.rollouts)?;
     }
     let value = as_json(&report)?;
     let subject = Subject {
-        title: format!("{} dreamt by {}", model.card.task, model.card.config.preset.name()),
+        title: format!("{} dreamt by {}", clips.scenario.id, model.card.config.preset.name()),
         origin: format!("Weights of {}, clips of {}.", folder.display(), args.data.display()),
     };
     let written = Written { report: &value, page: page(&report, &subject) };
@@ -39,19 +39,34 @@ pub fn run(args: &EvalArgs) -> Result<()> {
     if args.json.json { print_json(&value) } else { print_text(&eval_summary::summary(&report)) }
 }
 
+/// The clips of the first task in `data` that the model dreams, or if it dreams none, any, to say so.
+fn known_clips(model: &Model, data: &Path) -> Result<Clips> {
+    let mut all = load_all(&[data.to_owned()], None, None)?;
+    let known = all.iter().position(|clips| model.card.task_index(&clips.scenario.id).is_some());
+    if all.is_empty() {
+        bail!("{} holds no clips; record some with `worldstep synth`", data.display());
+    }
+    Ok(all.swap_remove(known.unwrap_or(0)))
+}
+
 /// The evaluation, with all that can be known beside the clips.
 fn weigh(args: &EvalArgs, model: &Model, clips: &Clips) -> Result<EvalReport> {
     let options = EvalOptions { clips_max: args.clips, ..EvalOptions::default() };
-    let annotations = annotate(clips, &options)?;
+    // A data set of a user's own has no silhouettes.
+    let annotations = annotate(clips, &options);
+    if let Err(error) = &annotations {
+        eprintln!("without physics: {error}");
+    }
+    let annotations = annotations.ok();
     let pairs = args.pairs.as_deref().map(|dir| -> Result<_> {
-        let clips = Clips::load(dir, Some(&model.card.task))?;
+        let clips = Clips::load(dir, Some(&clips.scenario.id))?;
         let annotations = annotate(&clips, &options)?;
         Ok((clips, annotations))
     });
     let pairs = pairs.transpose()?;
-    let mut replay = replay(&model.card.task);
+    let mut replay = replay(&clips.scenario.id);
     let sources = Sources {
-        annotations: Some(&annotations),
+        annotations: annotations.as_ref(),
         perturbed: replay.as_mut().map(|replay| replay as &mut dyn PerturbedTruth),
         pairs: pairs.as_ref().map(|(clips, annotations)| (clips, annotations)),
     };

@@ -53,7 +53,7 @@ impl TruthReplay {
             self.env.step(&actions, &running)?;
             let batch = self.env.batch();
             let ended = |lane: usize| batch.terminated[lane] || batch.truncated[lane];
-            (0..LANES).filter(|lane| running[*lane] && ended(*lane)).for_each(|lane| running[lane] = false);
+            running.iter_mut().enumerate().for_each(|(lane, running)| *running &= !ended(lane));
         }
         Ok(replayed)
     }

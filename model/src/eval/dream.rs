@@ -14,6 +14,8 @@ const BEYOND_END: usize = 12;
 /// Clips that are dreamt side by side.
 pub struct Batch<'a> {
     model: &'a Model,
+    /// Which of the model's tasks the clips are of.
+    task: usize,
     clips: &'a Clips,
     /// The clips.
     pub ranges: &'a [ClipRange],
@@ -52,7 +54,7 @@ pub struct Foretold {
 
 impl<'a> Batch<'a> {
     pub fn new(
-        model: &'a Model,
+        (model, task): (&'a Model, usize),
         clips: &'a Clips,
         ranges: &'a [ClipRange],
         options: &'a EvalOptions,
@@ -61,7 +63,7 @@ impl<'a> Batch<'a> {
             let frames = &clips.frames[clip.start * FRAME_BYTES..(clip.start + clip.len) * FRAME_BYTES];
             encode_frames(&model.tokenizer, frames)
         };
-        Self { model, clips, ranges, options, codes: ranges.iter().map(encode).collect() }
+        Self { model, task, clips, ranges, options, codes: ranges.iter().map(encode).collect() }
     }
 
     /// Steps dreamt of clip `lane`: all that there is truth for, and some beyond the clip's end, or an end that is
@@ -154,7 +156,8 @@ impl<'a> Batch<'a> {
     fn read_out(&self, said: &StepOutput, lane: usize, dreamt: &mut Dreamt) {
         dreamt.rewards.push(said.rewards[lane]);
         dreamt.terminated.push(said.terminated[lane]);
-        let (mean, scale) = (&self.model.card.object_mean, &self.model.card.object_scale);
+        let task = &self.model.card.tasks[self.task];
+        let (mean, scale) = (&task.object_mean, &task.object_scale);
         let values = self.model.card.config.object_values();
         let own = &said.objects[lane * values..(lane + 1) * values];
         dreamt
@@ -173,11 +176,12 @@ impl<'a> Batch<'a> {
         said: &mut StepOutput,
     ) {
         let lanes = self.ranges.len();
-        let action = |lane: usize| {
+        let mut actions = Vec::with_capacity(lanes * self.model.card.config.action_values);
+        for lane in 0..lanes {
             let range = actor(lane);
-            self.clips.action(range.start + step.t.min(range.len - 1)).iter().copied()
-        };
-        let actions: Vec<f32> = (0..lanes).flat_map(action).collect();
+            let coded = self.clips.action(range.start + step.t.min(range.len - 1));
+            self.model.card.pad_action(self.task, coded, &mut actions);
+        }
         let draws: Vec<u64> =
             self.ranges.iter().map(|range| (range.start as u64) << 20 | step.t as u64).collect();
         let sampling = Sampling { draws: &draws, temperature: self.options.temperature };

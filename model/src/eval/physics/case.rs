@@ -77,14 +77,20 @@ impl<'a> Case<'a> {
     }
 }
 
-/// Where the objects of a clip truly are, frame by frame.
+/// Where the objects of a clip truly are, frame by frame; nowhere if a clip has not all of them.
 pub fn positions(clips: &Clips, range: &ClipRange, frames: usize) -> Vec<Track> {
     let objects = clips.tracked_objects();
     let at = |row: usize, object: usize| {
         let from = (row * objects + object) * OBJECT_VALUES;
         [0, 1, 2].map(|i| f64::from(clips.objects[from + i]))
     };
-    let track = |object| Track::told((range.start..range.start + frames).map(|row| at(row, object)));
+    let known =
+        |row: usize, object: usize| clips.object_known.get(row * objects + object).copied().unwrap_or(true);
+    let track = |object| {
+        let rows = range.start..range.start + frames;
+        let positions = rows.map(|row| known(row, object).then(|| at(row, object))).collect();
+        Track { positions, ..Track::default() }
+    };
     (0..objects).map(track).collect()
 }
 

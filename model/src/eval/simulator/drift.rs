@@ -132,7 +132,8 @@ fn places(frame: &[u8]) -> impl Iterator<Item = usize> {
 /// # Errors
 /// [`ModelError::Damaged`] if the weights are not those of the configuration.
 pub fn drift(
-    (model, clips): (&Model, &Clips),
+    (model, task): (&Model, usize),
+    clips: &Clips,
     (ranges, others): (&[ClipRange], &[ClipRange]),
     (probe, uncertainty): (Option<&Probe>, f64),
     options: &EvalOptions,
@@ -160,7 +161,7 @@ pub fn drift(
             before = Some(frame);
         }
     }
-    let blocks = dream(model, clips, (&ranges[..dreams], options), &watcher)?;
+    let blocks = dream((model, task), clips, (&ranges[..dreams], options), &watcher)?;
     Ok(report(&truth, &blocks, &names, options.drift_steps))
 }
 
@@ -201,7 +202,7 @@ impl Watcher<'_> {
 
 /// Sums by block and dream.
 fn dream(
-    model: &Model,
+    (model, task): (&Model, usize),
     clips: &Clips,
     (ranges, options): (&[ClipRange], &EvalOptions),
     watcher: &Watcher<'_>,
@@ -222,11 +223,11 @@ fn dream(
                 codes.copy_from_slice(&start[t * FRAME_CODE_BYTES..(t + 1) * FRAME_CODE_BYTES]);
             }
         }
-        let action = |range: &ClipRange| {
+        let mut actions = Vec::new();
+        for range in ranges {
             let row = if t + 1 < context { range.start + t } else { rng.random_range(0..clips.rows()) };
-            clips.action(row).to_vec()
-        };
-        let actions: Vec<f32> = ranges.iter().flat_map(action).collect();
+            model.card.pad_action(task, clips.action(row), &mut actions);
+        }
         let codes = said.codes.clone();
         let mut frames = vec![0; lanes * FRAME_BYTES];
         engine.decode(&codes, &mut frames);

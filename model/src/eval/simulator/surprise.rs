@@ -30,7 +30,7 @@ pub struct Surprise {
 
 /// The model's surprise at each frame of a clip but the first: mean negative log-likelihood of the frame's true codes
 /// after all true frames before it, nats a softmax.
-fn surprises(model: &Model, clips: &Clips, range: &ClipRange) -> Vec<f64> {
+fn surprises((model, task): (&Model, usize), clips: &Clips, range: &ClipRange) -> Vec<f64> {
     let frames = &clips.frames[range.start * FRAME_BYTES..(range.start + range.len) * FRAME_BYTES];
     let codes = encode_frames(&model.tokenizer, frames);
     let frame = SPATIAL_TOKENS * TOKEN_LOGITS;
@@ -39,7 +39,7 @@ fn surprises(model: &Model, clips: &Clips, range: &ClipRange) -> Vec<f64> {
     for t in 0..range.len {
         let seen = &codes[t * FRAME_CODE_BYTES..(t + 1) * FRAME_CODE_BYTES];
         one_hot_tokens(seen, &mut one_hot[t * frame..(t + 1) * frame]);
-        actions.extend_from_slice(clips.action(range.start + t));
+        model.card.pad_action(task, clips.action(range.start + t), &mut actions);
         actions.extend((0..NOISE_LEVELS).map(|level| f32::from(level == 0)));
     }
     let values = actions.len() / range.len.max(1);
@@ -83,7 +83,7 @@ type Twins = [[f64; 2]; 2];
 
 /// Surprise at `pairs_max` pairs of the clips at most; `None` if there are none.
 pub fn surprise(
-    model: &Model,
+    (model, task): (&Model, usize),
     clips: &Clips,
     annotations: &Annotations,
     pairs_max: usize,
@@ -94,7 +94,7 @@ pub fn surprise(
     for (impossible, facts) in pairs.take(pairs_max) {
         let Some(possible) = clip_of(facts.pair) else { continue };
         let of = |clip: usize| {
-            let each = surprises(model, clips, clips.ranges.get(clip)?);
+            let each = surprises((model, task), clips, clips.ranges.get(clip)?);
             let mean = each.iter().sum::<f64>() / each.len().max(1) as f64;
             Some([mean, each.iter().copied().fold(0.0, f64::max)])
         };
