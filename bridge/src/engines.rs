@@ -3,11 +3,13 @@
 mod beside;
 mod local;
 mod models;
+mod replay;
 mod starts;
 
 pub use beside::TruthBeside;
 pub use local::{Engines, FRAME_SIDE, audited, dream, dream_with, truth_pixels};
 pub use models::{NoModel, model_folder, shipped_models};
+pub use replay::TruthReplay;
 pub use starts::TruthStarts;
 
 use worldstep_env::VectorEnv;

@@ -79,6 +79,11 @@ impl TruthEnv {
         self.task.as_ref()
     }
 
+    /// Moves everything that is free to move by `offset` metres.
+    pub fn displace(&mut self, offset: [f32; 3]) {
+        self.task.world_mut().displace(offset);
+    }
+
     /// Episodes started so far.
     pub fn episode(&self) -> u64 {
         self.episode

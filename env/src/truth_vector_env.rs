@@ -61,6 +61,14 @@ impl TruthVectorEnv {
         self.lanes[lane].env.task().world()
     }
 
+    /// Moves everything in `lane` that is free to move by `offset` metres.
+    ///
+    /// # Panics
+    /// If there is no such lane.
+    pub fn displace(&mut self, lane: usize, offset: [f32; 3]) {
+        self.lanes[lane].env.displace(offset);
+    }
+
     fn check_len(&self, what: &str, len: usize) -> Result<(), EnvError> {
         if len == self.lanes.len() {
             return Ok(());

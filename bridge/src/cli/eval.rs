@@ -1,13 +1,17 @@
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use serde_json::Value;
+use worldstep_bridge::engines::TruthReplay;
 use worldstep_model::data::{Clips, load_all};
 use worldstep_model::device::ComputeDevice;
-use worldstep_model::eval::{EvalOptions, EvalReport, Rollout, evaluate};
+use worldstep_model::eval::page::{Subject, page};
+use worldstep_model::eval::{
+    EvalOptions, EvalReport, PerturbedTruth, Rollout, Sources, annotate, evaluate_with,
+};
 use worldstep_model::model::Model;
 
-use super::{EvalArgs, pictures, print_json, print_text};
+use super::{EvalArgs, eval_summary, pictures, print_json, print_text};
 
 /// Frames a second of the animated pictures: the tasks' own.
 const PICTURE_FPS: u16 = 20;
@@ -20,16 +24,63 @@ pub fn run(args: &EvalArgs) -> Result<()> {
     let device = ComputeDevice::from_name(&args.device)?.burn();
     let folder = worldstep_bridge::engines::model_folder(&args.model, None)?;
     let model = Model::load(&folder, &device)?;
-    let clips = load_all(std::slice::from_ref(&args.data), None, None)?;
-    let known = |clips: &&Clips| model.card.task_index(&clips.scenario.id).is_some();
-    let clips = clips.iter().find(known).or(clips.first()).context("no clips")?;
-    let report = evaluate(&model, clips, &EvalOptions::default())?;
+    let clips = known_clips(&model, &args.data)?;
+    let report = weigh(args, &model, &clips)?;
     if let Some(folder) = &args.pictures {
         draw(folder, &report.rollouts)?;
     }
     let value = as_json(&report)?;
-    eprintln!("{}", write_report(&value, args.out.as_deref(), &folder)?);
-    if args.json.json { print_json(&value) } else { print_text(&table(&report)) }
+    let subject = Subject {
+        title: format!("{} dreamt by {}", clips.scenario.id, model.card.config.preset.name()),
+        origin: format!("Weights of {}, clips of {}.", folder.display(), args.data.display()),
+    };
+    let written = Written { report: &value, page: page(&report, &subject) };
+    eprintln!("{}", written.save(args.out.as_deref(), &folder)?);
+    if args.json.json { print_json(&value) } else { print_text(&eval_summary::summary(&report)) }
+}
+
+/// The clips of the first task in `data` that the model dreams, or if it dreams none, any, to say so.
+fn known_clips(model: &Model, data: &Path) -> Result<Clips> {
+    let mut all = load_all(&[data.to_owned()], None, None)?;
+    let known = all.iter().position(|clips| model.card.task_index(&clips.scenario.id).is_some());
+    if all.is_empty() {
+        bail!("{} holds no clips; record some with `worldstep synth`", data.display());
+    }
+    Ok(all.swap_remove(known.unwrap_or(0)))
+}
+
+/// The evaluation, with all that can be known beside the clips.
+fn weigh(args: &EvalArgs, model: &Model, clips: &Clips) -> Result<EvalReport> {
+    let options = EvalOptions { clips_max: args.clips, ..EvalOptions::default() };
+    // A data set of a user's own has no silhouettes.
+    let annotations = annotate(clips, &options);
+    if let Err(error) = &annotations {
+        eprintln!("without physics: {error}");
+    }
+    let annotations = annotations.ok();
+    let pairs = args.pairs.as_deref().map(|dir| -> Result<_> {
+        let clips = Clips::load(dir, Some(&clips.scenario.id))?;
+        let annotations = annotate(&clips, &options)?;
+        Ok((clips, annotations))
+    });
+    let pairs = pairs.transpose()?;
+    let mut replay = replay(&clips.scenario.id);
+    let sources = Sources {
+        annotations: annotations.as_ref(),
+        perturbed: replay.as_mut().map(|replay| replay as &mut dyn PerturbedTruth),
+        pairs: pairs.as_ref().map(|(clips, annotations)| (clips, annotations)),
+    };
+    Ok(evaluate_with(model, clips, &options, sources)?)
+}
+
+/// Truth that can be run again; families cannot, and nothing can be drawn without a driver.
+fn replay(task: &str) -> Option<TruthReplay> {
+    worldstep_env::registry::find(task).ok()?;
+    let replay = TruthReplay::new(task);
+    if let Err(error) = &replay {
+        eprintln!("without the ceiling that chaos sets: {error}");
+    }
+    replay.ok()
 }
 
 /// The report with `termination_f1` beside `reward_mae`, as the summary names it.
@@ -39,15 +90,33 @@ fn as_json(report: &EvalReport) -> Result<Value> {
     Ok(value)
 }
 
-/// Writes the report to `out`, or beside the model; says where it is. Only a file that was asked for must succeed.
-fn write_report(report: &Value, out: Option<&Path>, model: &Path) -> Result<String> {
-    let path = out.map_or_else(|| model.join(REPORT_FILE), Path::to_owned);
-    let written = std::fs::write(&path, format!("{report:#}\n"));
-    if let (Err(error), None) = (&written, out) {
-        return Ok(format!("the report is not kept ({}: {error}); name a file with --out", path.display()));
+/// A report and its page, to be written.
+struct Written<'a> {
+    report: &'a Value,
+    page: String,
+}
+
+impl Written<'_> {
+    /// Writes both to `out`, or beside the model; says where they are. Only files that were asked for must succeed.
+    fn save(&self, out: Option<&Path>, model: &Path) -> Result<String> {
+        let path = out.map_or_else(|| model.join(REPORT_FILE), Path::to_owned);
+        let page = page_path(&path);
+        let write = |path: &Path, text: &str| {
+            std::fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))
+        };
+        let written = write(&path, &format!("{:#}\n", self.report)).and_then(|()| write(&page, &self.page));
+        match (written, out) {
+            (Err(error), None) => Ok(format!("the report is not kept ({error:#}); name a file with --out")),
+            (written, _) => {
+                written.map(|()| format!("report in {}, page in {}", path.display(), page.display()))
+            }
+        }
     }
-    written.with_context(|| format!("cannot write {}", path.display()))?;
-    Ok(format!("report in {}", path.display()))
+}
+
+/// Where the page of the report in `path` goes.
+fn page_path(path: &Path) -> PathBuf {
+    path.with_extension("html")
 }
 
 fn draw(folder: &Path, rollouts: &[Rollout]) -> Result<()> {
@@ -61,38 +130,15 @@ fn draw(folder: &Path, rollouts: &[Rollout]) -> Result<()> {
     Ok(())
 }
 
-fn table(report: &EvalReport) -> String {
-    let db = |value: Option<f64>| value.map_or_else(|| "     –".to_owned(), |value| format!("{value:6.2}"));
-    let psnr = &report.psnr_db;
-    let mut out = format!(
-        "{} clips, {} frames of context; PSNR in dB\ntokenizer          frame {}  foreground {}\n",
-        report.clips,
-        report.context_frames,
-        db(psnr.tokenizer.frame),
-        db(psnr.tokenizer.foreground),
-    );
-    let rows = [("model", &psnr.model), ("copy last", &psnr.copy_last), ("shuffled", &psnr.shuffled_actions)];
-    for (name, by_horizon) in rows {
-        for (horizon, psnr) in by_horizon {
-            let (frame, foreground) = (db(psnr.frame), db(psnr.foreground));
-            let actuated = db(psnr.actuated);
-            out += &format!(
-                "{name:10} {horizon:2} ahead  frame {frame}  foreground {foreground}  actuated {actuated}\n"
-            );
-        }
-    }
-    let termination = &report.termination;
-    out + &format!(
-        "reward MAE {:.4}, termination F1 {:.3} ({} events)\n",
-        report.reward_mae, termination.f1, termination.events,
-    )
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
 
     use super::*;
+
+    fn written(report: &Value) -> Written<'_> {
+        Written { report, page: "<p>".to_owned() }
+    }
 
     #[test]
     fn the_report_is_written_beside_the_model_or_where_it_was_asked_for() {
@@ -101,19 +147,20 @@ mod tests {
         let beside = folder.path().join("eval.json");
         let asked = folder.path().join("asked.json");
         for (out, path) in [(None, &beside), (Some(asked.as_path()), &asked)] {
-            let said = write_report(&report, out, folder.path()).unwrap();
+            let said = written(&report).save(out, folder.path()).unwrap();
             assert!(said.contains(path.to_str().unwrap()), "{said}");
             let read: Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
             assert_eq!(read, report);
+            assert_eq!(std::fs::read_to_string(path.with_extension("html")).unwrap(), "<p>");
         }
     }
 
     #[test]
     fn a_model_that_cannot_be_written_to_is_evaluated_all_the_same() {
         let nowhere = Path::new("/nonexistent/model");
-        let said = write_report(&Value::Null, None, nowhere).unwrap();
+        let said = written(&Value::Null).save(None, nowhere).unwrap();
         assert!(said.contains("not kept") && said.contains("--out"), "{said}");
-        let error = write_report(&Value::Null, Some(&nowhere.join("eval.json")), nowhere).unwrap_err();
+        let error = written(&Value::Null).save(Some(&nowhere.join("eval.json")), nowhere).unwrap_err();
         assert!(error.to_string().contains("/nonexistent/model/eval.json"), "{error}");
     }
 }

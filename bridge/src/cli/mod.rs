@@ -18,6 +18,7 @@ mod data;
 mod doctor;
 mod envs;
 mod eval;
+mod eval_summary;
 mod export;
 mod pictures;
 mod progress;
@@ -151,16 +152,23 @@ struct EvalArgs {
     /// Folder of a trained model.
     #[arg(long)]
     model: PathBuf,
-    /// Dataset whose `val` clips it is weighed on.
+    /// Dataset whose `val` clips it is weighed on, and whose held-out sets, if it has such.
     #[arg(long)]
     data: PathBuf,
+    /// Clips evaluated at most in each set.
+    #[arg(long, default_value_t = 128)]
+    clips: usize,
+    /// Dataset of possible and impossible twins (`synth --pairs`) to look for surprise in; that of --data if not given.
+    #[arg(long, value_name = "DIR")]
+    pairs: Option<PathBuf>,
     /// Where to evaluate: `cpu` or `cuda:0`.
     #[arg(long, default_value = "cpu")]
     device: String,
     /// Folder for animated pictures of truth beside dream.
     #[arg(long)]
     pictures: Option<PathBuf>,
-    /// File for the report as JSON; eval.json beside the model if it is not given and can be written.
+    /// File for the report as JSON; eval.json beside the model if it is not given and can be written. A page with tables,
+    /// curves and pictures is written beside it, with `.html` for `.json`.
     #[arg(long)]
     out: Option<PathBuf>,
     #[command(flatten)]

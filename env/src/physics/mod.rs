@@ -201,6 +201,16 @@ impl World {
         &mut self.physics.bodies[handle]
     }
 
+    /// Moves every body that is free to move by `offset` metres, for asking what a small difference becomes.
+    pub fn displace(&mut self, offset: [f32; 3]) {
+        for handle in self.bodies.clone() {
+            let body = self.body_mut(handle);
+            if body.is_dynamic() {
+                body.set_translation(body.translation() + Vector::from(offset), true);
+            }
+        }
+    }
+
     /// Whether two colliders touch.
     pub fn touching(&self, a: ColliderHandle, b: ColliderHandle) -> bool {
         self.physics.narrow_phase.contact_pair(a, b).is_some_and(|pair| pair.has_any_active_contact())

@@ -43,3 +43,18 @@ pub fn instances(png: &[u8], labels: &[InstanceLabel], out: &mut [u8]) -> Result
     }
     Ok(())
 }
+
+/// Decodes a 16-bit PNG of instance ids into 1 + the position in `moving` of the object that each pixel shows, else 0.
+pub fn silhouettes(png: &[u8], moving: &[(usize, u16)], out: &mut [u8]) -> Result<(), String> {
+    let image =
+        image::load_from_memory_with_format(png, ImageFormat::Png).map_err(|error| error.to_string())?;
+    let luma = image.to_luma16();
+    if luma.as_raw().len() != out.len() {
+        return Err(format!("an instance image is {} × {} pixels", image.width(), image.height()));
+    }
+    for (out, id) in out.iter_mut().zip(luma.as_raw()) {
+        let object = moving.iter().position(|(_, moving)| moving == id);
+        *out = object.map_or(0, |object| object as u8 + 1);
+    }
+    Ok(())
+}

@@ -1,5 +1,6 @@
 //! The dataset on disk, decoded to memory: LeRobotDataset v3.0 as [`worldstep_env::dataset`] describes it.
 
+mod annotations;
 mod clips;
 mod columns;
 mod corpus;
@@ -11,6 +12,7 @@ mod meta;
 mod mix;
 pub mod physics;
 
+pub use annotations::{Annotation, Annotations, ClipFacts};
 pub use clips::{ClipRange, Clips, PIXEL_ACTUATED, PIXEL_MOVING, Split, Targets};
 pub use corpus::{Corpus, Part};
 pub use error::DataError;

@@ -11,6 +11,12 @@ pub enum EvalError {
     /// The model.
     #[error(transparent)]
     Model(#[from] ModelError),
+    /// The truth could not be run again.
+    #[error("cannot run the truth of the clips again: {message}")]
+    Truth {
+        /// What the engine says.
+        message: String,
+    },
     /// Too few clips: a clip needs another one, whose actions it is dreamt with for comparison.
     #[error("{path} holds {found} validation clips of more than {context_frames} frames, at least {CLIPS_MIN} are \
         needed (every tenth clip is one): make 20 or more with `worldstep synth --clips`", path = path.display())]

@@ -1,33 +1,50 @@
 //! How far the dream is from the truth: open-loop predictions on clips that were never learned from.
+//!
+//! Clips → [`dream`] and what it has to beat → [`pictures`], [`physics`] and [`simulator`] measures → [`EvalReport`] →
+//! [`page`].
 
+mod baselines;
+mod dream;
 mod error;
-mod horizon;
+pub mod page;
+mod perturbed;
+pub mod physics;
+pub mod pictures;
 mod pooled;
 mod report;
+mod set;
+pub mod simulator;
+
+use std::collections::BTreeMap;
 
 pub use error::EvalError;
-pub use report::{Accuracy, ByHorizon, EvalReport, Psnr, PsnrTable, Rollout, TokenizerPsnr};
+pub use perturbed::{PerturbedTruth, Replay, Replayed};
+pub use pictures::Region;
+pub use report::{ByHorizon, EvalReport, PsnrTable, Rollout, SetReport, TokenizerPsnr};
+pub use simulator::Accuracy;
 
-use crate::codec::{decode_frames, encode_frames};
-use crate::config::FRAME_BYTES;
-use crate::data::{ClipRange, Clips, Split};
-use crate::engine::{DREAMT_LEVEL, FrameStep, Sampling, StepEngine, StepOutput, engine};
-use crate::model::{Model, ModelError};
-use crate::packing::FRAME_CODE_BYTES;
-use horizon::Horizons;
-use report::Flags;
+use crate::data::{Annotations, ClipFacts, ClipRange, Clips, DataError, Split};
+use crate::model::Model;
+use physics::FittedProbe;
+use set::SetRun;
 
-/// Frames predicted in each clip at most.
-const HORIZON_MAX: usize = 32;
 /// Clips needed at least: a clip under the actions of another is the control.
 const CLIPS_MIN: usize = 2;
+/// Training clips that the probe is fitted on at most.
+const PROBE_CLIPS_MAX: usize = 60;
+/// Pairs of possible and impossible clips at most.
+const PAIRS_MAX: usize = 200;
+/// The set that the shorter part of the report is of, where there is one.
+const VALIDATION: &str = "val";
 
 /// What to evaluate on.
 #[derive(Clone, Debug)]
 pub struct EvalOptions {
     /// True frames that the model sees before it dreams on.
     pub context_frames: usize,
-    /// Clips evaluated at most; 2 even if it is less.
+    /// Frames dreamt in each clip at most.
+    pub horizon_max: usize,
+    /// Clips evaluated at most, in each set; 2 even if it is less.
     pub clips_max: usize,
     /// Clips whose frames are kept for pictures.
     pub rollouts: usize,
@@ -35,172 +52,162 @@ pub struct EvalOptions {
     pub temperature: f32,
     /// Clips stepped together.
     pub batch: usize,
+    /// Steps of the dreams that are looked at for drift; 0 for none.
+    pub drift_steps: usize,
+    /// Displacement of the perturbed truth, metres.
+    pub displacement_m: f32,
 }
 
 impl Default for EvalOptions {
     fn default() -> Self {
-        Self { context_frames: 8, clips_max: 128, rollouts: 4, temperature: 0.0, batch: 32 }
+        Self {
+            context_frames: 8,
+            horizon_max: 256,
+            clips_max: 128,
+            rollouts: 4,
+            temperature: 0.0,
+            batch: 16,
+            drift_steps: 500,
+            displacement_m: 1e-3,
+        }
     }
 }
 
-/// Evaluates `model` on the validation clips that are longer than the context.
+/// What can be known beside the clips themselves; what is not given is null in the report.
+#[derive(Default)]
+pub struct Sources<'a> {
+    /// What the frames show, for physics and for held-out sets; see [`annotate`].
+    pub annotations: Option<&'a Annotations>,
+    /// Truth that can be run again, for the ceiling that chaos sets.
+    pub perturbed: Option<&'a mut dyn PerturbedTruth>,
+    /// Other clips with possible and impossible twins; if not given, those of the clips themselves are taken.
+    pub pairs: Option<(&'a Clips, &'a Annotations)>,
+}
+
+/// Reads what the frames show of the clips that an evaluation with `options` looks at.
 ///
 /// # Errors
-/// [`EvalError::TooFewClips`] if there are fewer than 2, [`EvalError::OtherTask`] if the model does not dream their task.
+/// [`DataError`] names the file and what is wrong with it.
+pub fn annotate(clips: &Clips, options: &EvalOptions) -> Result<Annotations, DataError> {
+    let mut counts: BTreeMap<String, usize> = BTreeMap::new();
+    Annotations::load(clips, |range, facts| {
+        let most = match facts.split.as_str() {
+            "violation" => 0,
+            "train" => PROBE_CLIPS_MAX,
+            _ => options.clips_max.max(CLIPS_MIN),
+        };
+        let count = counts.entry(facts.split.clone()).or_default();
+        let wanted = range.len > options.context_frames && *count < most;
+        *count += usize::from(wanted);
+        wanted
+    })
+}
+
+/// [`evaluate_with`] nothing but the clips.
+///
+/// # Errors
+/// As there.
 pub fn evaluate(model: &Model, clips: &Clips, options: &EvalOptions) -> Result<EvalReport, EvalError> {
+    evaluate_with(model, clips, options, Sources::default())
+}
+
+/// Evaluates `model` on the clips longer than the context that nothing was learned from: the validation clips, and each
+/// of the held-out sets that there are.
+///
+/// # Errors
+/// [`EvalError::TooFewClips`] if no set has 2 of them, [`EvalError::OtherTask`] if the model does not dream their task,
+/// [`EvalError::Truth`] if truth cannot be run again.
+pub fn evaluate_with(
+    model: &Model,
+    clips: &Clips,
+    options: &EvalOptions,
+    mut sources: Sources<'_>,
+) -> Result<EvalReport, EvalError> {
     let Some(task) = model.card.task_index(&clips.scenario.id) else {
         let (found, dreams) = (clips.scenario.id.clone(), model.card.task_names());
         return Err(EvalError::OtherTask { path: clips.path.clone(), found, dreams });
     };
-    let ranges: Vec<ClipRange> = clips
-        .split(Split::Val)
-        .filter(|clip| clip.len > options.context_frames)
-        .take(options.clips_max.max(CLIPS_MIN))
-        .cloned()
-        .collect();
-    if ranges.len() < CLIPS_MIN {
-        let (path, context_frames) = (clips.path.clone(), options.context_frames);
-        return Err(EvalError::TooFewClips { path, found: ranges.len(), context_frames });
-    }
-    let mut report =
-        EvalReport { clips: ranges.len(), context_frames: options.context_frames, ..Default::default() };
-    let mut horizons = Horizons::default();
-    let mut flags = Flags::default();
-    let mut tokenizer = pooled::Pooled::default();
-    let batch_len = options.batch.max(1);
-    for (first, batch) in ranges.chunks(batch_len).enumerate() {
-        let batch = Batch::new((model, task), clips, batch, options);
-        for lane in 0..batch.ranges.len() {
-            batch.pool_tokenizer(lane, &mut tokenizer);
+    let sets = sets(clips, sources.annotations, options)?;
+    let probe = sources.annotations.and_then(|annotations| fit_probe(clips, annotations, &sets));
+    let mut report = EvalReport { context_frames: options.context_frames, ..EvalReport::default() };
+    for (first, (name, chosen)) in sets.iter().enumerate().map(|(i, set)| (i == 0, set)) {
+        let mut run = SetRun::new((model, task), clips, (sources.annotations, probe.as_ref()), options);
+        run.add_all(chosen, &mut sources.perturbed)?;
+        if first {
+            run.write_summary(&mut report);
         }
-        batch.watch(&mut flags)?;
-        let dreamt = batch.dream(|lane| &batch.ranges[lane])?;
-        let shuffled = batch.dream(|lane| &ranges[(first * batch_len + lane + 1) % ranges.len()])?;
-        for (lane, range) in batch.ranges.iter().enumerate() {
-            horizons.add(clips, range, options.context_frames, [&dreamt[lane], &shuffled[lane]]);
-            if first * batch_len + lane < options.rollouts {
-                let seen = &clips.frames[range.start * FRAME_BYTES..(range.start + range.len) * FRAME_BYTES];
-                report.rollouts.push(Rollout::new(range, options.context_frames, seen, &dreamt[lane]));
-            }
+        let mut set = run.report();
+        if first {
+            set.simulator.drift =
+                drift((model, task), clips, (chosen, set.simulator.uncertainty), probe.as_ref(), options)?;
+            let own = sources.annotations.map(|annotations| (clips, annotations));
+            set.simulator.surprise = sources.pairs.or(own).and_then(|(clips, annotations)| {
+                simulator::surprise((model, task), clips, annotations, PAIRS_MAX)
+            });
         }
+        report.sets.insert(name.clone(), set);
     }
-    report.psnr_db = horizons.table(&tokenizer);
-    report.clips_at_horizon = horizons.counts();
-    flags.write(&mut report);
     Ok(report)
 }
 
-/// Clips that are dreamt side by side.
-struct Batch<'a> {
-    model: &'a Model,
-    /// Which of the model's tasks the clips are of.
-    task: usize,
-    clips: &'a Clips,
-    ranges: &'a [ClipRange],
-    options: &'a EvalOptions,
-    /// Codes of each clip's true frames.
-    codes: Vec<Vec<u8>>,
+/// The sets to evaluate on, the one that is summarised first.
+fn sets(
+    clips: &Clips,
+    annotations: Option<&Annotations>,
+    options: &EvalOptions,
+) -> Result<Vec<(String, Vec<usize>)>, EvalError> {
+    let mut by_name: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
+    for (i, range) in clips.ranges.iter().enumerate().filter(|(_, range)| range.len > options.context_frames)
+    {
+        let split = |facts: &'_ ClipFacts| facts.split.clone();
+        let told = annotations.and_then(|annotations| annotations.facts.get(i)).map(split);
+        let name = match (told.as_deref(), range.split) {
+            (Some("test_combination"), _) => "test_combination",
+            (Some("test_horizon"), _) => "test_horizon",
+            (Some("val"), _) | (None, Split::Val) => VALIDATION,
+            _ => continue,
+        };
+        by_name.entry(name).or_default().push(i);
+    }
+    let found = by_name.get(VALIDATION).map_or(0, Vec::len);
+    let most = options.clips_max.max(CLIPS_MIN);
+    let mut sets: Vec<(String, Vec<usize>)> = by_name
+        .into_iter()
+        .filter(|(_, chosen)| chosen.len() >= CLIPS_MIN)
+        .map(|(name, chosen)| (name.to_owned(), chosen.into_iter().take(most).collect()))
+        .collect();
+    sets.sort_by_key(|(name, _)| name != VALIDATION);
+    if sets.is_empty() {
+        let (path, context_frames) = (clips.path.clone(), options.context_frames);
+        return Err(EvalError::TooFewClips { path, found, context_frames });
+    }
+    Ok(sets)
 }
 
-impl<'a> Batch<'a> {
-    fn new(
-        (model, task): (&'a Model, usize),
-        clips: &'a Clips,
-        ranges: &'a [ClipRange],
-        options: &'a EvalOptions,
-    ) -> Self {
-        let encode = |clip: &ClipRange| {
-            let frames = &clips.frames[clip.start * FRAME_BYTES..(clip.start + clip.len) * FRAME_BYTES];
-            encode_frames(&model.tokenizer, frames)
-        };
-        Self { model, task, clips, ranges, options, codes: ranges.iter().map(encode).collect() }
+/// A probe fitted on training clips; where there are none, on those evaluated on, which the report says.
+fn fit_probe(clips: &Clips, annotations: &Annotations, sets: &[(String, Vec<usize>)]) -> Option<FittedProbe> {
+    let train = |clip: &usize| annotations.facts.get(*clip).is_some_and(|facts| facts.split == "train");
+    let learned: Vec<usize> = annotations.clips.keys().copied().filter(train).collect();
+    if learned.is_empty() {
+        let evaluated: Vec<usize> = sets.iter().flat_map(|(_, chosen)| chosen).copied().collect();
+        return FittedProbe::new(clips, annotations, &evaluated, false);
     }
+    FittedProbe::new(clips, annotations, &learned, true)
+}
 
-    fn pool_tokenizer(&self, lane: usize, pooled: &mut pooled::Pooled) {
-        let range = &self.ranges[lane];
-        let decoded = decode_frames(&self.model.tokenizer, &self.codes[lane]);
-        for (i, frame) in decoded.chunks_exact(FRAME_BYTES).enumerate() {
-            let row = range.start + i;
-            pooled.add(self.clips.frame(row), frame, self.clips.classes(row), self.clips.classes(row));
-        }
+fn drift(
+    (model, task): (&Model, usize),
+    clips: &Clips,
+    (chosen, uncertainty): (&[usize], f64),
+    probe: Option<&FittedProbe>,
+    options: &EvalOptions,
+) -> Result<Option<simulator::Drift>, EvalError> {
+    if options.drift_steps == 0 {
+        return Ok(None);
     }
-
-    /// Rewards and terminations foretold along the whole of each clip, one step ahead of its true frames.
-    fn watch(&self, flags: &mut Flags) -> Result<(), ModelError> {
-        let lanes = self.ranges.len();
-        let mut engine = engine(self.model, lanes)?;
-        let mut said = StepOutput::new(self.model, lanes);
-        let longest = self.ranges.iter().map(|range| range.len).max().unwrap_or(0);
-        for t in 0..longest {
-            let seen = |lane: usize| {
-                let t = t.min(self.ranges[lane].len - 1);
-                self.codes[lane][t * FRAME_CODE_BYTES..(t + 1) * FRAME_CODE_BYTES].iter().copied()
-            };
-            let codes: Vec<u8> = (0..lanes).flat_map(seen).collect();
-            self.step((&codes, 0), t, |lane| &self.ranges[lane], engine.as_mut(), &mut said);
-            for (lane, range) in self.ranges.iter().enumerate().filter(|(_, range)| t < range.len) {
-                let row = range.start + t;
-                let reward_error = said.rewards[lane] - self.clips.rewards[row];
-                flags.add(reward_error, said.terminated[lane] > 0.5, self.clips.terminated[row]);
-            }
-        }
-        Ok(())
-    }
-
-    /// Frames that follow the context in each clip, dreamt with the actions of `actor(lane)`; the context has the clip's
-    /// own.
-    fn dream<'r>(&'r self, actor: impl Fn(usize) -> &'r ClipRange) -> Result<Vec<Vec<u8>>, ModelError> {
-        let (lanes, context) = (self.ranges.len(), self.options.context_frames);
-        let mut engine = engine(self.model, lanes)?;
-        let mut said = StepOutput::new(self.model, lanes);
-        let mut dreamt: Vec<Vec<u8>> = vec![Vec::new(); lanes];
-        let mut codes = vec![0; lanes * FRAME_CODE_BYTES];
-        for t in 0..context + HORIZON_MAX - 1 {
-            if t < context {
-                for (lane, codes) in codes.chunks_exact_mut(FRAME_CODE_BYTES).enumerate() {
-                    codes
-                        .copy_from_slice(&self.codes[lane][t * FRAME_CODE_BYTES..(t + 1) * FRAME_CODE_BYTES]);
-                }
-            }
-            // The last context frame's action is the first to shape the dream.
-            let own = |lane: usize| if t + 1 < context { &self.ranges[lane] } else { actor(lane) };
-            let level = if t < context { 0 } else { DREAMT_LEVEL };
-            self.step((&codes, level), t, own, engine.as_mut(), &mut said);
-            codes.copy_from_slice(&said.codes);
-            if t + 1 >= context {
-                for (dreamt, next) in dreamt.iter_mut().zip(codes.chunks_exact(FRAME_CODE_BYTES)) {
-                    dreamt.extend_from_slice(next);
-                }
-            }
-        }
-        let decode = |codes: &Vec<u8>| {
-            let mut frames = vec![0; codes.len() / FRAME_CODE_BYTES * FRAME_BYTES];
-            engine.decode(codes, &mut frames);
-            frames
-        };
-        Ok(dreamt.iter().map(decode).collect())
-    }
-
-    /// Appends one frame to every lane, with the action that `actor(lane)` took at time `t` (its last one, if over).
-    fn step<'r>(
-        &self,
-        (codes, level): (&[u8], usize),
-        t: usize,
-        actor: impl Fn(usize) -> &'r ClipRange,
-        engine: &mut dyn StepEngine,
-        said: &mut StepOutput,
-    ) {
-        let lanes = self.ranges.len();
-        let mut actions = Vec::with_capacity(lanes * self.model.card.config.action_values);
-        for lane in 0..lanes {
-            let range = actor(lane);
-            let coded = self.clips.action(range.start + t.min(range.len - 1));
-            self.model.card.pad_action(self.task, coded, &mut actions);
-        }
-        let draws: Vec<u64> = self.ranges.iter().map(|range| (range.start as u64) << 20 | t as u64).collect();
-        let sampling = Sampling { draws: &draws, temperature: self.options.temperature };
-        let (levels, mask) = (vec![level; lanes], vec![true; lanes]);
-        let frame = FrameStep { codes, actions: &actions, levels: &levels, mask: &mask, sampling };
-        engine.step(&frame, said);
-    }
+    let starts: Vec<ClipRange> = chosen.iter().map(|clip| clips.ranges[*clip].clone()).collect();
+    let train: Vec<ClipRange> = clips.split(Split::Train).cloned().collect();
+    let others = if train.is_empty() { &starts } else { &train };
+    let probe = probe.map(|fitted| &fitted.probe);
+    Ok(Some(simulator::drift((model, task), clips, (&starts, others), (probe, uncertainty), options)?))
 }

@@ -29,6 +29,18 @@ impl Sum {
 }
 
 impl Pooled {
+    /// Adds what was pooled elsewhere.
+    pub fn merge(&mut self, other: &Self) {
+        for (mine, theirs) in [
+            (&mut self.frame, &other.frame),
+            (&mut self.foreground, &other.foreground),
+            (&mut self.actuated, &other.actuated),
+        ] {
+            mine.squares += theirs.squares;
+            mine.values += theirs.values;
+        }
+    }
+
     /// Adds the errors of one frame. Foreground is where either class image shows something moving: the true frame's and
     /// the last seen one's.
     pub fn add(&mut self, truth: &[u8], guess: &[u8], classes: &[u8], last_seen: &[u8]) {

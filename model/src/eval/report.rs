@@ -2,6 +2,9 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::physics::PhysicsReport;
+use super::pictures::{PictureReport, Region};
+use super::simulator::{Accuracy, SimulatorReport};
 use crate::data::ClipRange;
 
 /// dB of whole frames and of foreground pixels.
@@ -13,30 +16,13 @@ pub struct TokenizerPsnr {
     pub foreground: Option<f64>,
 }
 
-/// dB of one horizon; null where there were no such pixels.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Psnr {
-    /// All pixels.
-    pub frame: Option<f64>,
-    /// Pixels of moving objects, in the true frame or in the last frame seen.
-    pub foreground: Option<f64>,
-    /// Pixels of what the action moves, likewise.
-    pub actuated: Option<f64>,
-}
-
-impl From<[Option<f64>; 3]> for Psnr {
-    fn from([frame, foreground, actuated]: [Option<f64>; 3]) -> Self {
-        Self { frame, foreground, actuated }
-    }
-}
-
 /// dB by horizon in frames.
-pub type ByHorizon = BTreeMap<usize, Psnr>;
+pub type ByHorizon = BTreeMap<usize, Region>;
 
 /// Peak signal-to-noise ratios, from errors pooled over the pixels of all clips.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct PsnrTable {
-    /// Frames encoded and decoded again.
+    /// Frames encoded and decoded again, at all steps ahead together.
     pub tokenizer: TokenizerPsnr,
     /// The model, open loop.
     pub model: ByHorizon,
@@ -46,19 +32,6 @@ pub struct PsnrTable {
     pub shuffled_actions: ByHorizon,
     /// The same three at every horizon: model, copy-last, shuffled actions.
     pub curves: Vec<ByHorizon>,
-}
-
-/// How well a rare event is foretold.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Accuracy {
-    /// Share of foretold events that happened.
-    pub precision: f64,
-    /// Share of events that were foretold.
-    pub recall: f64,
-    /// Harmonic mean of both.
-    pub f1: f64,
-    /// Events that happened.
-    pub events: u64,
 }
 
 /// What `worldstep eval` prints and writes.
@@ -76,9 +49,25 @@ pub struct EvalReport {
     pub reward_mae: f64,
     /// Termination at probability 0.5, one step ahead of the true frames.
     pub termination: Accuracy,
+    /// Everything that is measured, by set of clips: `val` (the one that the fields above are of), and where the data set
+    /// has such, `test_combination` and `test_horizon`.
+    pub sets: BTreeMap<String, SetReport>,
     /// Frames for pictures; not part of the written report.
     #[serde(skip)]
     pub rollouts: Vec<Rollout>,
+}
+
+/// All measures over one set of clips.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct SetReport {
+    /// Clips evaluated.
+    pub clips: usize,
+    /// Frames beside the true ones.
+    pub pictures: PictureReport,
+    /// Objects beside the true ones; null if the data set's annotations are not at hand.
+    pub physics: Option<PhysicsReport>,
+    /// What a policy would get.
+    pub simulator: SimulatorReport,
 }
 
 /// One clip, true and dreamt, HWC `uint8` frames in a row.
@@ -102,33 +91,5 @@ impl Rollout {
         let frames = range.len.min(context_frames + dreamt.len() / frame);
         let dream = [&truth[..context_frames * frame], &dreamt[..(frames - context_frames) * frame]].concat();
         Self { seed: range.seed, context_frames, frames, truth: truth[..frames * frame].to_vec(), dream }
-    }
-}
-
-/// Rewards and terminations, counted.
-#[derive(Default)]
-pub struct Flags {
-    reward_error: f64,
-    steps: u64,
-    foretold: u64,
-    happened: u64,
-    both: u64,
-}
-
-impl Flags {
-    pub fn add(&mut self, reward_error: f32, foretold: bool, happened: bool) {
-        self.reward_error += f64::from(reward_error.abs());
-        self.steps += 1;
-        self.foretold += u64::from(foretold);
-        self.happened += u64::from(happened);
-        self.both += u64::from(foretold && happened);
-    }
-
-    pub fn write(&self, report: &mut EvalReport) {
-        let share = |part: u64, whole: u64| if whole == 0 { 0.0 } else { part as f64 / whole as f64 };
-        let (precision, recall) = (share(self.both, self.foretold), share(self.both, self.happened));
-        let f1 = share(2 * self.both, self.foretold + self.happened);
-        report.reward_mae = self.reward_error / self.steps.max(1) as f64;
-        report.termination = Accuracy { precision, recall, f1, events: self.happened };
     }
 }

@@ -47,7 +47,7 @@ pub fn write(clips: &Clips, dir: &Path) {
     for part in ["data/chunk-000", "meta/episodes/chunk-000"] {
         std::fs::create_dir_all(dir.join(part)).unwrap();
     }
-    let info = serde_json::json!({ "codebase_version": LEROBOT_VERSION, INFO_KEY: clips.info });
+    let info = serde_json::json!({ "codebase_version": LEROBOT_VERSION, "fps": 20, INFO_KEY: clips.info });
     std::fs::write(dir.join("meta/info.json"), info.to_string()).unwrap();
     write_parquet(&dir.join("data/chunk-000/file-000.parquet"), rows(clips));
     write_parquet(&dir.join("meta/episodes/chunk-000/file-000.parquet"), episodes(clips));

@@ -1,0 +1,127 @@
+//! When episodes end.
+
+use serde::{Deserialize, Serialize};
+
+/// Probability from which on an end is foretold.
+pub const ENDS: f32 = 0.5;
+/// Frames that a dreamt end may be early or late and still count as foretold.
+const TOLERANCE_FRAMES: usize = 5;
+
+/// How well a rare event is foretold.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Accuracy {
+    /// Share of foretold events that happened.
+    pub precision: f64,
+    /// Share of events that were foretold.
+    pub recall: f64,
+    /// Harmonic mean of both.
+    pub f1: f64,
+    /// Events that happened.
+    pub events: u64,
+}
+
+/// The ends of dreams beside those of the clips; the dream goes on for some frames beyond the clip's end.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct DreamtEndings {
+    /// A dreamt end counts if it is within so many frames of the true one.
+    pub tolerance_frames: usize,
+    /// By that rule.
+    pub accuracy: Accuracy,
+    /// Mean time error where both end, however far apart, frames.
+    pub time_error_frames: Option<f64>,
+    /// Mean of how much later the dream ends, frames; negative is early.
+    pub late_frames: Option<f64>,
+    /// Clips that end in truth whose dream does not.
+    pub missed: usize,
+}
+
+/// Counts of ends.
+#[derive(Clone, Debug, Default)]
+pub struct Endings {
+    foretold: u64,
+    happened: u64,
+    both: u64,
+    dreamt: u64,
+    ended: u64,
+    matched: u64,
+    late: Vec<f64>,
+}
+
+impl Endings {
+    /// Adds one row foretold from true frames.
+    pub fn add(&mut self, probability: f32, happened: bool) {
+        let foretold = probability > ENDS;
+        self.foretold += u64::from(foretold);
+        self.happened += u64::from(happened);
+        self.both += u64::from(foretold && happened);
+    }
+
+    /// Adds one dream: probabilities by frame, and the frame that truly was the last, if the clip ends by itself.
+    pub fn add_dream(&mut self, probabilities: &[f32], end: Option<usize>) {
+        let dreamt = probabilities.iter().position(|probability| *probability > ENDS);
+        self.dreamt += u64::from(dreamt.is_some());
+        self.ended += u64::from(end.is_some());
+        if let Some((dreamt, end)) = dreamt.zip(end) {
+            self.late.push(dreamt as f64 - end as f64);
+            self.matched += u64::from(dreamt.abs_diff(end) <= TOLERANCE_FRAMES);
+        }
+    }
+
+    /// One step ahead of true frames.
+    pub fn one_step(&self) -> Accuracy {
+        accuracy(self.both, self.foretold, self.happened)
+    }
+
+    /// Of whole dreams.
+    pub fn dreamt(&self) -> DreamtEndings {
+        let mean = |values: &mut dyn Iterator<Item = f64>| {
+            (!self.late.is_empty()).then(|| values.sum::<f64>() / self.late.len() as f64)
+        };
+        DreamtEndings {
+            tolerance_frames: TOLERANCE_FRAMES,
+            accuracy: accuracy(self.matched, self.dreamt, self.ended),
+            time_error_frames: mean(&mut self.late.iter().map(|late| late.abs())),
+            late_frames: mean(&mut self.late.iter().copied()),
+            missed: (self.ended as usize).saturating_sub(self.late.len()),
+        }
+    }
+}
+
+fn accuracy(both: u64, foretold: u64, happened: u64) -> Accuracy {
+    let share = |part: u64, whole: u64| if whole == 0 { 0.0 } else { part as f64 / whole as f64 };
+    Accuracy {
+        precision: share(both, foretold),
+        recall: share(both, happened),
+        f1: share(2 * both, foretold + happened),
+        events: happened,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn single_steps_are_counted_row_by_row() {
+        let mut endings = Endings::default();
+        for (probability, happened) in [(0.9, true), (0.2, true), (0.8, false), (0.1, false)] {
+            endings.add(probability, happened);
+        }
+        assert_eq!(endings.one_step(), Accuracy { precision: 0.5, recall: 0.5, f1: 0.5, events: 2 });
+    }
+
+    #[test]
+    fn dreams_end_early_late_or_not_at_all() {
+        let ends_at = |t: usize| (0..40).map(|i| f32::from(i == t)).collect::<Vec<_>>();
+        let mut endings = Endings::default();
+        endings.add_dream(&ends_at(18), Some(20));
+        endings.add_dream(&ends_at(30), Some(20));
+        endings.add_dream(&[0.0; 40], Some(20));
+        endings.add_dream(&ends_at(5), None);
+        let dreamt = endings.dreamt();
+        // One of three foretold ends is within five frames of one of three true ones.
+        assert!((dreamt.accuracy.f1 - 1.0 / 3.0).abs() < 1e-9, "{dreamt:?}");
+        assert_eq!((dreamt.late_frames, dreamt.time_error_frames), (Some(4.0), Some(6.0)));
+        assert_eq!((dreamt.missed, dreamt.accuracy.events), (1, 3));
+    }
+}

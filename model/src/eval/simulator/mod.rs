@@ -1,0 +1,30 @@
+//! What a policy would get from the dream: rewards, ends of episodes, pictures that last, and surprise at the impossible.
+
+mod drift;
+mod ending;
+mod reward;
+mod surprise;
+
+use serde::{Deserialize, Serialize};
+
+pub use drift::{Drift, DriftBlock, drift};
+pub use ending::{Accuracy, DreamtEndings, Endings};
+pub use reward::{RewardErrors, Rewards};
+pub use surprise::{Surprise, surprise};
+
+/// The dream as a simulator, on one set of clips.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct SimulatorReport {
+    /// Rewards.
+    pub reward: RewardErrors,
+    /// Ends of episodes at probability 0.5, one step ahead of the true frames.
+    pub termination_one_step: Accuracy,
+    /// Ends of whole dreams.
+    pub termination_dreamt: DreamtEndings,
+    /// Mean entropy of the next frame's codes after true frames, nats.
+    pub uncertainty: f64,
+    /// Dreams of hundreds of steps; null for other sets than the first.
+    pub drift: Option<Drift>,
+    /// Possible and impossible twins; null where there are none.
+    pub surprise: Option<Surprise>,
+}
