@@ -99,10 +99,12 @@ bench: build
 	$(VENV)/bin/worldstep bench dream
 	$(VENV)/bin/worldstep bench bridge
 
-## make bench-peers  the renderer beside MuJoCo's, which gets a virtual environment of its own (.venv-mujoco)
-bench-peers: build
+## make bench-peers  the renderer beside MuJoCo's, the dream beside PyTorch, each in an environment of its own
+bench-peers: build reference
 	@setup/mujoco-environment "$(PYTHON)" .venv-mujoco
 	$(VENV)/bin/worldstep bench render --peers
+	$(VENV)/bin/worldstep bench dream --peers
+	$(VENV)/bin/worldstep bench train --seconds 60 --peers
 
 ## make docs     the API documentation
 docs: setup
