@@ -14,10 +14,10 @@ VENV := .venv
 BIN := $(CARGO_TARGET_DIR)/debug
 MODEL_MINUTES ?= 36
 # Optional groups have environments of their own, and use the command that the main one has.
-OPTIONAL_VENVS := .venv-lerobot .venv-export .venv-ray .venv-mujoco
+OPTIONAL_VENVS := .venv-lerobot .venv-export .venv-ray .venv-reference .venv-mujoco
 OPTIONAL := WORLDSTEP_BIN="$(CURDIR)/$(VENV)/bin/worldstep"
 
-.PHONY: help setup system venv build test test-rust test-python test-lerobot test-export test-ray soak lint demo nano cuda cuda-check bench bench-peers docs clean
+.PHONY: help setup system venv build test test-rust test-python test-lerobot test-export test-ray test-reference reference soak lint demo nano cuda cuda-check bench bench-peers docs clean
 
 help:
 	@sed -n 's/^## //p' Makefile
@@ -46,7 +46,7 @@ test-rust: setup
 	$(CARGO) test --workspace
 
 test-python: build
-	$(VENV)/bin/ruff check bridge/python examples
+	$(VENV)/bin/ruff check bridge/python examples model/reference
 	$(VENV)/bin/python -m pytest -q bridge/python/tests
 
 ## make test-lerobot   opens fresh datasets with the `lerobot` package (its own environment, CPU torch, no network)
@@ -68,6 +68,14 @@ test-ray: build
 soak: setup
 	$(CARGO) test -p worldstep-model --test soak -- --ignored --nocapture
 	$(CARGO) test -p worldstep-bridge --test dream_soak -- --ignored --nocapture
+
+reference: setup
+	@setup/python-environment "$(PYTHON)" .venv-reference test-reference
+
+## make test-reference the network in Rust against the same one in PyTorch, both ways (its own environment, CPU torch)
+test-reference: build reference
+	REFERENCE_FIXTURE="$(BIN)/examples/reference_fixture" PYTHONPATH=model \
+	    .venv-reference/bin/python -m pytest -q model/reference/tests
 
 ## make lint     clippy and rustdoc with warnings as errors
 lint: setup
@@ -96,10 +104,12 @@ bench: build
 	$(VENV)/bin/worldstep bench dream
 	$(VENV)/bin/worldstep bench bridge
 
-## make bench-peers  the renderer beside MuJoCo's, which gets a virtual environment of its own (.venv-mujoco)
-bench-peers: build
+## make bench-peers  the renderer beside MuJoCo's, the dream beside PyTorch, each in an environment of its own
+bench-peers: build reference
 	@setup/mujoco-environment "$(PYTHON)" .venv-mujoco
 	$(VENV)/bin/worldstep bench render --peers
+	$(VENV)/bin/worldstep bench dream --peers
+	$(VENV)/bin/worldstep bench train --seconds 60 --peers
 
 ## make docs     the API documentation
 docs: setup
@@ -109,4 +119,4 @@ docs: setup
 clean:
 	rm -rf out $(VENV) $(OPTIONAL_VENVS)
 	rm -rf bridge/python/*.egg-info .pytest_cache bridge/python/.pytest_cache .ruff_cache bridge/python/.ruff_cache
-	find bridge/python examples -name __pycache__ -type d -prune -exec rm -rf {} +
+	find bridge/python examples model/reference -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -9,15 +9,21 @@ use worldstep_env::{EnvError, Rng, VectorEnv};
 
 mod bridge;
 mod dream;
+mod dream_peer;
 mod env;
+mod peer_process;
+mod pytorch;
 mod render;
 mod render_peer;
 mod render_stage;
+mod train;
 
 pub use bridge::bridge;
 pub use dream::dream;
+pub use dream_peer::dream_peers;
 pub use env::env;
 pub use render::{RenderBench, render};
+pub use train::{TrainBench, train};
 
 /// One measured figure.
 #[derive(Debug, Serialize)]
@@ -110,4 +116,14 @@ pub fn env_steps_per_s(envs: &mut dyn VectorEnv, time: Duration) -> Result<f64, 
 /// A row of env-steps/s.
 fn steps_row(case: Value, value: f64) -> Row {
     Row { case, metric: "env_steps_per_s", value, unit: "env-steps/s", peer: None }
+}
+
+/// The middle of some values, of which there is at least one.
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}
+
+fn engine_error(error: impl std::fmt::Display) -> EnvError {
+    EnvError::Engine { message: error.to_string() }
 }

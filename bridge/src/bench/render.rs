@@ -7,7 +7,7 @@ use worldstep_synth::{Channels, RenderedVectorEnv};
 
 use super::render_peer::MuJoCo;
 use super::render_stage::{LIGHTS, Stage, Worlds};
-use super::{Row, env_steps_per_s, steps_row};
+use super::{Row, engine_error, env_steps_per_s, median, steps_row};
 
 const TASK: &str = "CatchBehindScreen-v0";
 const CHANNELS: [(Channels, &str); 3] =
@@ -63,7 +63,7 @@ pub fn render(bench: &RenderBench, show: &mut dyn FnMut(&Row)) -> Result<Vec<Row
     }
     for envs in [1, 64, 256] {
         let truth = make_truth(TASK, envs, AutoresetMode::NextStep)?;
-        let mut env = RenderedVectorEnv::new(truth, 64, 64).map_err(engine)?;
+        let mut env = RenderedVectorEnv::new(truth, 64, 64).map_err(engine_error)?;
         let value = env_steps_per_s(&mut env, bench.time)?;
         let case =
             json!({ "task": TASK, "engine": "truth", "obs": "rgb", "envs": envs, "transport": "inprocess" });
@@ -133,13 +133,4 @@ fn peer_rows(bench: &RenderBench, push: &mut dyn FnMut(Row)) -> Result<(), EnvEr
         }
     }
     Ok(())
-}
-
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values[values.len() / 2]
-}
-
-pub(super) fn engine(error: impl std::fmt::Display) -> EnvError {
-    EnvError::Engine { message: error.to_string() }
 }

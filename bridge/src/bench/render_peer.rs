@@ -1,11 +1,11 @@
-use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::Path;
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::process::Command;
 
 use serde_json::{Value, json};
 use worldstep_env::{EnvError, Pose, Scene, Shape};
 
-use super::render::engine;
+use super::engine_error;
+use super::peer_process::PeerProcess;
 
 const SCRIPT: &str = include_str!("../../../benches/peers/mujoco_render.py");
 /// What MuJoCo can draw with where there is no GPU.
@@ -13,9 +13,7 @@ const BACKENDS: [&str; 2] = ["osmesa", "egl"];
 
 /// MuJoCo's renderer in a Python of its own, with a scene to draw.
 pub struct MuJoCo {
-    process: Child,
-    stdin: ChildStdin,
-    stdout: BufReader<ChildStdout>,
+    process: PeerProcess,
     /// What it draws with.
     pub backend: &'static str,
     /// For instance `mujoco 3.3.0`.
@@ -42,7 +40,7 @@ impl MuJoCo {
             }
         }
         let missing = || {
-            engine(format!(
+            engine_error(format!(
                 "MuJoCo does not draw with {} ({}); `make bench-peers` installs it",
                 python.display(),
                 reasons.join("; ")
@@ -52,19 +50,10 @@ impl MuJoCo {
     }
 
     fn start(python: &Path, backend: &'static str, scene: &Value) -> Result<Self, EnvError> {
-        let mut process = Command::new(python)
-            .args(["-c", SCRIPT])
-            .env("MUJOCO_GL", backend)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .map_err(engine)?;
-        let closed = || engine("no pipe to it");
-        let stdin = process.stdin.take().ok_or_else(closed)?;
-        let stdout = BufReader::new(process.stdout.take().ok_or_else(closed)?);
-        let mut peer = Self { process, stdin, stdout, backend, name: String::new() };
-        let version = peer.ask(scene)?;
+        let mut command = Command::new(python);
+        let process = PeerProcess::start(command.args(["-c", SCRIPT]).env("MUJOCO_GL", backend))?;
+        let mut peer = Self { process, backend, name: String::new() };
+        let version = peer.process.ask(scene)?;
         peer.name = format!("mujoco {}", version["version"].as_str().unwrap_or("of unknown version"));
         Ok(peer)
     }
@@ -74,22 +63,8 @@ impl MuJoCo {
     /// # Errors
     /// [`EnvError::Engine`] if it ended, or draws nothing.
     pub fn views_per_s(&mut self, size: u32, shadows: bool, seconds: f64) -> Result<f64, EnvError> {
-        let answer = self.ask(&json!({ "size": size, "shadows": shadows, "seconds": seconds }))?;
-        answer["views_per_s"].as_f64().ok_or_else(|| engine("its pictures are empty"))
-    }
-
-    fn ask(&mut self, question: &Value) -> Result<Value, EnvError> {
-        writeln!(self.stdin, "{question}").map_err(engine)?;
-        let mut line = String::new();
-        self.stdout.read_line(&mut line).map_err(engine)?;
-        serde_json::from_str(&line).map_err(|_| engine("it ended"))
-    }
-}
-
-impl Drop for MuJoCo {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
+        let answer = self.process.ask(&json!({ "size": size, "shadows": shadows, "seconds": seconds }))?;
+        answer["views_per_s"].as_f64().ok_or_else(|| engine_error("its pictures are empty"))
     }
 }
 

@@ -5,7 +5,7 @@ use worldstep_env::{
 };
 use worldstep_synth::{Channels, Frames, RenderConfig, Renderer, View};
 
-use super::render::engine;
+use super::engine_error;
 
 /// Lights that scenes are drawn under: none, and one with shadows.
 pub const LIGHTS: [&str; 2] = ["plain", "full"];
@@ -44,7 +44,7 @@ impl<'a> Stage<'a> {
     /// Draws all of `worlds` in turn, in tiles of `size × size` pixels.
     pub fn new(worlds: &'a Worlds, size: u32) -> Result<Self, EnvError> {
         let config = RenderConfig { tiles: worlds.poses.len(), width: size, height: size };
-        let renderer = Renderer::new(config).map_err(engine)?;
+        let renderer = Renderer::new(config).map_err(engine_error)?;
         Ok(Self { worlds, renderer, frames: Frames::default() })
     }
 
@@ -73,19 +73,19 @@ impl<'a> Stage<'a> {
             .collect();
         let mut passes = views.chunks(self.renderer.pass_views()).cycle();
         let warm = passes.clone().next().unwrap_or_default();
-        self.renderer.render(warm, channels, &mut self.frames).map_err(engine)?;
+        self.renderer.render(warm, channels, &mut self.frames).map_err(engine_error)?;
         let (start, mut drawn, mut under_way) = (Instant::now(), 0, 0);
         loop {
             while under_way < UNDER_WAY && start.elapsed() < time {
                 let pass = passes.next().unwrap_or_default();
-                self.renderer.submit(pass, channels).map_err(engine)?;
+                self.renderer.submit(pass, channels).map_err(engine_error)?;
                 drawn += pass.len();
                 under_way += 1;
             }
             if under_way == 0 {
                 return Ok(drawn as f64 / start.elapsed().as_secs_f64());
             }
-            self.renderer.collect(&mut self.frames).map_err(engine)?;
+            self.renderer.collect(&mut self.frames).map_err(engine_error)?;
             under_way -= 1;
         }
     }

@@ -1,9 +1,22 @@
+use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::Result;
-use worldstep_bridge::bench::{self, RenderBench, Report};
+use anyhow::{Context as _, Result};
+use worldstep_bridge::bench::{self, RenderBench, Report, TrainBench};
+use worldstep_model::config::Preset;
 
 use super::{BenchArgs, BenchPart, print_json, print_text};
+
+/// Pythons that have the peers, if no other is named.
+const MUJOCO: &str = ".venv-mujoco/bin/python";
+const PYTORCH: &str = ".venv-reference/bin/python";
+
+impl BenchArgs {
+    /// The Python to measure a peer with, if that is asked for.
+    fn peer_python(&self, default: &str) -> Option<PathBuf> {
+        self.peers.as_ref().map(|named| named.clone().unwrap_or_else(|| default.into()))
+    }
+}
 
 /// Measures one part. What takes minutes shows its rows as it goes, on stderr if JSON is to come.
 pub fn run(args: &BenchArgs) -> Result<()> {
@@ -11,15 +24,35 @@ pub fn run(args: &BenchArgs) -> Result<()> {
     let rows = match args.part {
         BenchPart::Env => bench::env(time)?,
         BenchPart::Render => return render(args, time),
-        BenchPart::Dream => bench::dream(args.model.as_deref(), time)?,
+        BenchPart::Dream => return dream(args, time),
+        BenchPart::Train => return train(args, time),
         BenchPart::Bridge => bench::bridge(args.model.as_deref(), time)?,
     };
     let report = Report::new(rows);
     if args.json.json { print_json(&report) } else { print_text(&report.table()) }
 }
 
+fn dream(args: &BenchArgs, time: Duration) -> Result<()> {
+    let mut rows = bench::dream(args.model.as_deref(), time)?;
+    if let Some(python) = args.peer_python(PYTORCH) {
+        rows.extend(bench::dream_peers(&python, args.model.as_deref(), time, &mut |row| {
+            eprint!("{}", row.line())
+        })?);
+    }
+    let report = Report::new(rows);
+    if args.json.json { print_json(&report) } else { print_text(&report.table()) }
+}
+
+fn train(args: &BenchArgs, time: Duration) -> Result<()> {
+    let preset = Preset::from_name(&args.preset)
+        .with_context(|| format!("unknown preset {:?}; expected nano, s, m or l", args.preset))?;
+    let asked = TrainBench { time, preset, data: args.data.clone(), peers: args.peer_python(PYTORCH) };
+    let report = Report::new(bench::train(&asked)?);
+    if args.json.json { print_json(&report) } else { print_text(&report.table()) }
+}
+
 fn render(args: &BenchArgs, time: Duration) -> Result<()> {
-    let mut asked = RenderBench { time, peers: args.peers.clone(), ..RenderBench::default() };
+    let mut asked = RenderBench { time, peers: args.peer_python(MUJOCO), ..RenderBench::default() };
     if !args.tiles.is_empty() {
         asked.tiles = args.tiles.iter().map(|tiles| *tiles as usize).collect();
     }

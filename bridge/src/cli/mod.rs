@@ -61,7 +61,7 @@ enum Command {
     Audit(AuditArgs),
     /// Serves both engines over ZeroMQ.
     Serve(ServeArgs),
-    /// Measures one part: env, render, dream or bridge.
+    /// Measures one part: env, render, dream, train or bridge.
     Bench(BenchArgs),
 }
 
@@ -240,6 +240,8 @@ enum BenchPart {
     Render,
     /// The world model.
     Dream,
+    /// Learning one.
+    Train,
     /// Truth and dream through the bridge.
     Bridge,
 }
@@ -260,9 +262,16 @@ struct BenchArgs {
     /// Sides of the views that the renderer draws, pixels; the whole grid if not given.
     #[arg(long, value_delimiter = ',', value_parser = clap::value_parser!(u32).range(1..))]
     sizes: Vec<u32>,
-    /// Measures other projects' renderers too, in turns with this one, with the Python that has them.
-    #[arg(long, value_name = "PYTHON", num_args = 0..=1, default_missing_value = ".venv-mujoco/bin/python")]
-    peers: Option<PathBuf>,
+    /// Measures peers too, in turns, with a Python that has them: MuJoCo's renderer (render; .venv-mujoco if not named) or
+    /// the same network in PyTorch (dream, train; .venv-reference).
+    #[arg(long, value_name = "PYTHON", num_args = 0..=1)]
+    peers: Option<Option<PathBuf>>,
+    /// Size of the model that is trained; its steps need more --seconds the larger it is.
+    #[arg(long, default_value = "nano")]
+    preset: String,
+    /// Dataset to train on; a small one is recorded if not given.
+    #[arg(long)]
+    data: Option<PathBuf>,
     #[command(flatten)]
     json: Json,
 }
