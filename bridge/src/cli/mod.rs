@@ -10,6 +10,7 @@ use anyhow::Result;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use serde::Serialize;
 use worldstep_bridge::Limits;
+use worldstep_model::train::PhysicsOptions;
 use worldstep_synth::SynthError;
 
 mod bench;
@@ -162,6 +163,9 @@ struct TrainArgs {
     /// Seed of initial weights and batches.
     #[arg(long, default_value_t = 0)]
     seed: u64,
+    /// Weights of the losses that know physics: `off`, or what is other than by default.
+    #[arg(long, value_name = "NAME=WEIGHT,…", default_value_t)]
+    physics: PhysicsOptions,
     /// Goes on from the last checkpoint in the folder.
     #[arg(long)]
     resume: bool,

@@ -27,6 +27,7 @@ pub fn run(args: &TrainArgs) -> Result<()> {
     options.budget = Budget::Minutes { minutes: args.minutes, tokenizer_share: TOKENIZER_SHARE };
     options.resume = args.resume;
     options.seed = args.seed;
+    options.physics = args.physics;
     options.stop = stop_flag()?;
     let bar = progress::bar((args.minutes * 60.0) as u64, "s");
     let mut next_line_s = 0.0;

@@ -80,9 +80,10 @@ impl Objective<Dynamics> for DynamicsObjective<'_> {
         let physics = targets.losses(&Readout::from(&output), &self.physics);
         let refined = masked.and_then(|masked| masked.loss(dynamics, &output));
         let loss = dynamics_loss::loss(output, windows, &device);
-        let physics = physics.into_iter().filter_map(|part| Some(part.loss? * part.weight));
-        physics
-            .chain(refined.map(|refined| refined * self.options.refiner_weight))
-            .fold(loss, |sum, part| sum + part)
+        let loss = physics.iter().fold(loss, |sum, part| sum + part.term(&device) * part.weight);
+        match refined {
+            Some(refined) => loss + refined * self.options.refiner_weight,
+            None => loss,
+        }
     }
 }
