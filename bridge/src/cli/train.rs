@@ -7,7 +7,9 @@ use serde_json::json;
 use worldstep_model::config::Preset;
 use worldstep_model::device::ComputeDevice;
 use worldstep_model::precision::Precision;
-use worldstep_model::train::{Budget, Progress, Schedule, Stages, TrainOptions, TrainSummary, train};
+use worldstep_model::train::{
+    Budget, PhysicsOptions, Progress, Schedule, Stages, TrainOptions, TrainSummary, train,
+};
 
 use super::{Json, print_json, progress, stop_flag, train_data};
 
@@ -65,6 +67,9 @@ pub(super) struct TrainArgs {
     /// Steps between two rows of curves.jsonl.
     #[arg(long, default_value_t = 10)]
     log_every: u64,
+    /// Weights of the losses that know physics: `off`, or what is other than by default.
+    #[arg(long, value_name = "NAME=WEIGHT,…", default_value_t)]
+    physics: PhysicsOptions,
     /// Goes on from the last checkpoint in the folder.
     #[arg(long)]
     resume: bool,
@@ -106,6 +111,7 @@ fn options(args: &TrainArgs) -> Result<TrainOptions> {
     options.schedule = Schedule { warmup: args.warmup, decay: args.decay, ..Schedule::default() };
     options.resume = args.resume;
     options.seed = args.seed;
+    options.physics = args.physics;
     options.batch = args.batch;
     options.ema_decay = args.ema_decay;
     options.validations = args.validations;

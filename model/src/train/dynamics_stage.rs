@@ -84,10 +84,8 @@ impl Objective<Dynamics> for DynamicsObjective<'_> {
         let physics = targets.losses(&Readout::from(&output), &self.physics);
         let refined = masked.and_then(|masked| masked.loss(dynamics, &output));
         let loss = dynamics_loss::loss(output, windows, &device);
-        let loss = physics.into_iter().fold(loss, |loss, part| match part.loss {
-            Some(term) => loss.and(part.name, part.weight, term),
-            None => loss,
-        });
+        let loss =
+            physics.iter().fold(loss, |loss, part| loss.and(part.name, part.weight, part.term(&device)));
         match refined {
             Some(term) => loss.and("refiner", self.options.refiner_weight, term),
             None => loss,

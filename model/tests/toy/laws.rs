@@ -1,5 +1,5 @@
-//! Writes what truth knows of the physics of toy clips beside them, the way the dataset writer does: a ball that falls, with
-//! drag, onto a floor.
+//! Writes what truth knows of the physics of toy clips beside them, the way the dataset writer does: a ball
+//! that falls, with drag, onto a floor.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -47,8 +47,8 @@ pub fn fall(clips: &mut Clips, bounce: usize) {
     }
 }
 
-/// Adds physics to a dataset of `clips`: a contact of ball and floor in row `bounce`, a force on the ball in row 2, and the
-/// ball hidden in rows 3 and 4.
+/// Adds physics to a dataset of `clips`: a contact of ball and floor in row `bounce`, a force on the ball in
+/// row 2, and the ball hidden in rows 3 and 4.
 pub fn write(clips: &Clips, dir: &Path, bounce: usize) {
     let info_path = dir.join("meta/info.json");
     let text = std::fs::read_to_string(&info_path).unwrap();

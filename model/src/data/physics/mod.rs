@@ -27,8 +27,8 @@ pub struct Body {
     pub exists: bool,
     /// kg; infinite for what no force moves.
     pub mass_kg: f32,
-    /// Radius of the largest sphere about its origin that its shape holds, m; 0 if none is known. Two such spheres that
-    /// overlap are two bodies that overlap, however they are turned.
+    /// Radius of the largest sphere about its origin that its shape holds, m; 0 if none is known. Two such
+    /// spheres that overlap are two bodies that overlap, however they are turned.
     pub inner_radius_m: f32,
     /// Linear drag, 1/s, as its own untouched flight in truth tells it.
     pub drag_per_s: f32,
@@ -65,16 +65,17 @@ pub struct PhysicsFacts {
     pub clips: Vec<ClipPhysics>,
     /// `rows × tracked`: share of the silhouette that the main camera sees.
     pub visible_share: Vec<f32>,
-    /// `rows × tracked`: whether the object flies freely from this row to the next: nothing touches, drives or holds it,
-    /// and truth does as gravity and drag say.
+    /// `rows × tracked`: whether the object flies freely from this row to the next: nothing touches, drives or
+    /// holds it, and truth does as gravity and drag say.
     pub free: Vec<bool>,
-    /// `rows × tracked`: 1 + the first object of those that are in touch with it, directly or through each other, from
-    /// this row to the next; 0 for what touches nothing or cannot be moved.
+    /// `rows × tracked`: 1 + the first object of those that are in touch with it, directly or through each
+    /// other, from this row to the next; 0 for what touches nothing or cannot be moved.
     pub touch_group: Vec<u16>,
 }
 
 impl PhysicsFacts {
-    /// Reads what the dataset of `clips` recorded; `None` where it has no contacts or masses, as a set of another maker.
+    /// Reads what the dataset of `clips` recorded; `None` where it has no contacts or masses, as a set of
+    /// another maker.
     ///
     /// # Errors
     /// [`DataError`] names the file and what is wrong with it.

@@ -39,8 +39,8 @@ fn axes([x, y, z, w]: [f32; 4]) -> [[f32; 3]; 3] {
     ]
 }
 
-/// Radius of the largest sphere about the origin of `shape` that it holds, metres; 0 for triangles, of which nothing is
-/// known.
+/// Radius of the largest sphere about the origin of `shape` that it holds, metres; 0 for triangles, of which
+/// nothing is known.
 pub fn inner_radius_m(shape: &Shape) -> f32 {
     match shape {
         Shape::Cuboid { half_extents: [x, y, z] } => x.min(*y).min(*z),

@@ -1,15 +1,15 @@
 //! As many objects as there are, also while some are hidden.
 //!
-//! The presence readout has two logits an object: that it exists, `e`, and the share of its silhouette that is seen, `s`.
-//! The loss is the sum of
+//! The presence readout has two logits an object: that it exists, `e`, and the share of its silhouette that is
+//! seen, `s`. The loss is the sum of
 //!
-//! - their binary cross-entropies against the record, a mean over all slots of all frames in which the weight of a hidden object
-//!   is [`HIDDEN_WEIGHT`] times that of a seen one, and
-//! - `(Σ σ(e) − n)²`, a mean over the frames with a hidden object, `n` being how many objects there are: what leaves the picture
-//!   leaves the world nothing.
+//! - their binary cross-entropies against the record, a mean over all slots of all frames in which the weight
+//!   of a hidden object is [`HIDDEN_WEIGHT`] times that of a seen one, and
+//! - `(Σ σ(e) − n)²`, a mean over the frames with a hidden object, `n` being how many objects there are: what
+//!   leaves the picture has not left the world.
 //!
-//! An object is hidden if the camera sees at most [`HIDDEN_SHARE_MAX`] of its silhouette. Without the readout there is no
-//! loss.
+//! An object is hidden if the camera sees at most [`HIDDEN_SHARE_MAX`] of its silhouette. Without the readout
+//! there is no loss.
 
 use burn::tensor::Tensor;
 use burn::tensor::activation::sigmoid;

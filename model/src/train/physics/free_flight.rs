@@ -8,10 +8,10 @@
 //! r_v = v′ − v − a·dt                m/s
 //! ```
 //!
-//! are 0. The loss is the mean of `(r_x/σ_x)² + (r_v/σ_v)²` over the axes of all objects that truly fly freely in that step
-//! ([`PhysicsFacts::free`](crate::data::PhysicsFacts::free)), halved, with σ the readout's standard deviations. Truth
-//! itself is off by `½·g·dt²/n` along z, as it integrates in `n` substeps with the velocity after each: 2.5 mm at 20
-//! frames a second and 5 substeps.
+//! are 0. The loss is the mean of `(r_x/σ_x)² + (r_v/σ_v)²` over the axes of all objects that truly fly freely
+//! in that step ([`PhysicsFacts::free`](crate::data::PhysicsFacts::free)), halved, with σ the readout's
+//! standard deviations. Truth itself is off by `½·g·dt²/n` along z, as it integrates in `n` substeps with the
+//! velocity after each: 2.5 mm at 20 frames a second and 5 substeps.
 
 use burn::tensor::Tensor;
 

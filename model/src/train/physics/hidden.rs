@@ -1,8 +1,8 @@
 //! A hidden object is where it is.
 //!
-//! The mean over the axes of hidden objects of `((x − x_true)/σ_x)²`: the squared error that every object has already,
-//! once more for those of whose silhouette the camera sees at most [`HIDDEN_SHARE_MAX`]. They are few, and only memory
-//! can tell them.
+//! The mean over the axes of hidden objects of `((x − x_true)/σ_x)²`: the squared error that every object has
+//! already, once more for those of whose silhouette the camera sees at most [`HIDDEN_SHARE_MAX`]. They are few,
+//! and only memory can tell them.
 
 use burn::tensor::Tensor;
 

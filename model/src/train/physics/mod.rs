@@ -55,8 +55,8 @@ pub struct PhysicsTargets {
 }
 
 impl PhysicsTargets {
-    /// Appends the window of `length` frames from frame `offset` of `range` on. Frames beyond its end weigh nothing, nor do
-    /// clips without [physics](Clips::physics).
+    /// Appends the window of `length` frames from frame `offset` of `range` on. Frames beyond its end weigh
+    /// nothing, nor do clips without [physics](Clips::physics).
     pub fn push_window(
         &mut self,
         clips: &Clips,
@@ -105,9 +105,16 @@ pub struct Part {
     pub loss: Option<Tensor<1>>,
 }
 
-/// What each loss that is switched on, unweighed, makes of a head that says `states` of the rows of `clips` (`rows × tracked × 6`, as
-/// [`Clips::objects`]): of truth itself, if it says those. A mean over the
-/// clips that have what the loss weighs.
+impl Part {
+    /// The loss, 0 where there is none: the same parts whatever is drawn.
+    pub fn term(&self, device: &Device) -> Tensor<1> {
+        self.loss.clone().unwrap_or_else(|| Tensor::zeros([1], device))
+    }
+}
+
+/// What each loss that is switched on, unweighed, makes of a head that says `states` of the rows of `clips`
+/// (`rows × tracked × 6`, as [`Clips::objects`]): of truth itself, if it says those. A mean over the clips that
+/// have what the loss weighs.
 pub fn losses_of_states(clips: &Clips, states: &[f32], options: &PhysicsOptions) -> Vec<(&'static str, f32)> {
     let mut sums: Vec<(&'static str, f32, f32)> = Vec::new();
     let values = clips.tracked_objects() * OBJECT_VALUES;

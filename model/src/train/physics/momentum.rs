@@ -1,12 +1,13 @@
 //! What bodies in touch gain together is what truth gave them.
 //!
 //! For each step and each group of tracked bodies that touch, directly or through each other
-//! ([`PhysicsFacts::touch_group`](crate::data::PhysicsFacts::touch_group)), the change of momentum that the head tells,
-//! `Δp = Σ m·(v′ − v)`, is compared with truth's. What they do to each other cancels in the sum: with nothing else in touch
-//! truth's change is `Σ m·g·dt`, which is conservation; with a floor or an actuator in touch it has their impulse too. Masses
-//! are the record's, kg; what cannot be moved is in no group.
+//! ([`PhysicsFacts::touch_group`](crate::data::PhysicsFacts::touch_group)), the change of momentum that the
+//! head tells, `Δp = Σ m·(v′ − v)`, is compared with truth's. What they do to each other cancels in the sum:
+//! with nothing else in touch truth's change is `Σ m·g·dt`, which is conservation; with a floor or an actuator
+//! in touch it has their impulse too. Masses are the record's, kg; what cannot be moved is in no group.
 //!
-//! The loss is the mean over groups and axes of `(Δp − Δp_true)² / (Σ m·σ_v)²`, σ_v being the readout's standard deviation.
+//! The loss is the mean over groups and axes of `(Δp − Δp_true)² / (Σ m·σ_v)²`, σ_v being the readout's
+//! standard deviation.
 
 use burn::tensor::Tensor;
 

@@ -1,17 +1,18 @@
 //! Bodies do not overlap deeper than in truth.
 //!
-//! Every tracked body is taken for the largest sphere about its origin that its shape holds, of radius `r`: two such spheres
-//! overlap only if the bodies do, however they are turned, which the head doesn't tell. Depths, in metres, are
+//! Every tracked body is taken for the largest sphere about its origin that its shape holds, of radius `r`: two
+//! such spheres overlap only if the bodies do, however they are turned, which the head doesn't tell. Depths, in
+//! metres, are
 //!
 //! ```text
 //! r_a + r_b − |x_a − x_b|      of two tracked bodies
 //! r − d(x)                     of a body and a box that stands still, d being the signed distance from its surface
 //! ```
 //!
-//! of which only what exceeds truth's own depth (or 0) counts, so that a ghost or a hollow thing costs nothing where truth
-//! enters it. Ids that no contact of the dataset names are left out: those are ghosts. Of boxes, the
-//! [`NEAREST`] to the true position. The loss is the sum of squared excesses in units of the (smaller) radius, over the number
-//! of bodies of all frames.
+//! of which only what exceeds truth's own depth (or 0) counts, so that a ghost or a hollow thing costs nothing
+//! where truth enters it. Ids that no contact of the dataset names are left out: those are ghosts. Of boxes,
+//! the [`NEAREST`] to the true position. The loss is the sum of squared excesses in units of the (smaller)
+//! radius, over the number of bodies of all frames.
 
 use burn::tensor::{Int, Tensor};
 
@@ -28,8 +29,8 @@ const SQUARE_MIN: f32 = 1e-10;
 /// How near bodies may come to each other and to what stands still.
 #[derive(Default)]
 pub struct Target {
-    /// `[windows, frames, pairs]`: distance of centres below which they overlap deeper than in truth, m; and 1 over their unit,
-    /// 0 for none.
+    /// `[windows, frames, pairs]`: distance of centres below which they overlap deeper than in truth, m; and 1
+    /// over their unit, 0 for none.
     pair_reach: Vec<f32>,
     pair_per_unit: Vec<f32>,
     boxes: Boxes,
@@ -45,7 +46,8 @@ struct Boxes {
     half_extents: Vec<f32>,
     /// `[…, 3, 3]`, one axis a row.
     axes: Vec<f32>,
-    /// `[…]`: distance from the surface below which a body is deeper in than in truth, m; and 1 over its unit, 0 for none.
+    /// `[…]`: distance from the surface below which a body is deeper in than in truth, m; and 1 over its unit,
+    /// 0 for none.
     reach: Vec<f32>,
     per_unit: Vec<f32>,
 }
