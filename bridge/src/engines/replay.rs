@@ -2,7 +2,7 @@ use worldstep_env::{
     AutoresetMode, Buffer, EnvError, Pose, TruthSource as _, TruthVectorEnv, VectorEnv as _, make_truth,
 };
 use worldstep_model::eval::{PerturbedTruth, Replay, Replayed};
-use worldstep_synth::{Channels, Eyes, RenderConfig, Renderer};
+use worldstep_synth::{Channels, Eyes, LaneAt, RenderConfig, Renderer};
 
 use super::local::FRAME_SIDE;
 
@@ -28,7 +28,7 @@ impl TruthReplay {
     pub fn new(id: &str) -> Result<Self, EnvError> {
         let env = make_truth(id, LANES, AutoresetMode::NextStep)?;
         let config = RenderConfig { tiles: LANES, width: FRAME_SIDE, height: FRAME_SIDE };
-        Ok(Self { env, eyes: Eyes::new(Renderer::new(config).map_err(engine)?) })
+        Ok(Self { env, eyes: Eyes::new(Renderer::new(config).map_err(engine)?, Vec::new()) })
     }
 
     /// Runs up to [`LANES`] clips.
@@ -60,14 +60,15 @@ impl TruthReplay {
 
     /// Appends what is seen of the running lanes, and where their moving things are.
     fn look(&mut self, running: &[bool], replayed: &mut [Replayed]) -> Result<(), EnvError> {
-        let lanes: Vec<usize> = (0..replayed.len()).filter(|lane| running[*lane]).collect();
+        let lanes: Vec<LaneAt> =
+            (0..replayed.len()).filter(|lane| running[*lane]).map(|lane| (lane, 0.0)).collect();
         if lanes.is_empty() {
             return Ok(());
         }
         let frames = self.eyes.look(&self.env, &lanes, Channels::Rgb).map_err(engine)?;
         let frame_len = (FRAME_SIDE * FRAME_SIDE * 3) as usize;
         let mut poses: Vec<Pose> = Vec::new();
-        for (lane, frame) in lanes.iter().zip(frames.rgb.chunks_exact(frame_len)) {
+        for ((lane, _), frame) in lanes.iter().zip(frames.rgb.chunks_exact(frame_len)) {
             replayed[*lane].frames.extend_from_slice(frame);
             self.env.poses(*lane, &mut poses);
             let instances = self.env.scene(*lane).instances.iter().zip(&poses);
