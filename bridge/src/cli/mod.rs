@@ -26,6 +26,7 @@ mod serve;
 mod synth;
 mod train;
 mod train_data;
+mod train_objective;
 
 /// Exit code for a request that fails in the same way whenever and wherever it is made; the parser's own is the same.
 const WRONG_REQUEST: u8 = 2;

@@ -11,7 +11,7 @@ use worldstep_model::train::{
     Budget, PhysicsOptions, Progress, Schedule, Stages, TrainOptions, TrainSummary, train,
 };
 
-use super::{Json, print_json, progress, stop_flag, train_data};
+use super::{Json, print_json, progress, stop_flag, train_data, train_objective};
 
 /// Seconds between lines where there is no terminal for a progress bar.
 const LINE_EVERY_S: f64 = 15.0;
@@ -22,6 +22,8 @@ const BAR: u64 = 1000;
 pub(super) struct TrainArgs {
     #[command(flatten)]
     data: train_data::TrainDataArgs,
+    #[command(flatten)]
+    objective: train_objective::ObjectiveArgs,
     /// Folder of the run: the model, its checkpoints, curves.html, README.md.
     #[arg(long)]
     out: PathBuf,
@@ -97,6 +99,7 @@ pub fn run(args: &TrainArgs) -> Result<()> {
 fn options(args: &TrainArgs) -> Result<TrainOptions> {
     let mut options = TrainOptions::new(PathBuf::new(), &args.out);
     args.data.apply(&mut options)?;
+    args.objective.apply(&mut options)?;
     options.preset = Preset::from_name(&args.preset)
         .with_context(|| format!("unknown preset {:?}; expected nano, s, m or l", args.preset))?;
     options.stages = Stages::from_name(&args.stage)
