@@ -25,22 +25,27 @@ fn options(out: &Path, steps: u64) -> TrainOptions {
     options
 }
 
-/// Trains on task A, then fine-tunes on B with A beside it as `mix` says.
-fn fine_tuned(dir: &Path, steps: u64, mix: &[MixWeight]) -> (Model, TrainSummary) {
-    let (old, new) = (dir.join("old"), dir.join("new"));
+/// Trains a model of task A.
+fn learned(dir: &Path) -> Model {
+    train_on(&clips("A", 1), &options(&dir.join("old"), 2), &mut |_| ()).unwrap();
+    Model::load(&dir.join("old"), &Device::flex()).unwrap()
+}
+
+/// Fine-tunes that model on B, with A beside it as `mix` says, into folder `name`.
+fn fine_tuned(dir: &Path, name: &str, steps: u64, mix: &[&str]) -> TrainSummary {
+    let mix: Vec<MixWeight> = mix.iter().map(|weight| weight.parse().unwrap()).collect();
     let all = [clips("B", 2), clips("A", 1)];
-    train_on(&all[1], &options(&old, 2), &mut |_| ()).unwrap();
-    let mut tuning = options(&new, steps);
-    tuning.from = Some(old.clone());
+    let mut tuning = options(&dir.join(name), steps);
+    tuning.from = Some(dir.join("old"));
     tuning.preset = Preset::S;
-    let summary = train_on(Corpus::new(&all, mix).unwrap(), &tuning, &mut |_| ()).unwrap();
-    (Model::load(&old, &Device::flex()).unwrap(), summary)
+    train_on(Corpus::new(&all, &mix).unwrap(), &tuning, &mut |_| ()).unwrap()
 }
 
 #[test]
 fn what_is_not_trained_forgets_nothing() {
     let dir = tempfile::tempdir().unwrap();
-    let (old, summary) = fine_tuned(dir.path(), 0, &[]);
+    let old = learned(dir.path());
+    let summary = fine_tuned(dir.path(), "new", 0, &[]);
     let new = Model::load(&dir.path().join("new"), &Device::flex()).unwrap();
     assert_eq!(new.card.task_names(), "A, B", "what it knew comes first");
     assert_eq!(new.card.config.preset, Preset::Nano, "its sizes are those it began with");
@@ -58,9 +63,9 @@ fn what_is_not_trained_forgets_nothing() {
 #[test]
 fn forgetting_is_measured_on_clips_that_are_not_learned_from() {
     let dir = tempfile::tempdir().unwrap();
+    learned(dir.path());
     let tuned = |name: &str, mix: &[&str]| -> Vec<TaskLosses> {
-        let mix: Vec<_> = mix.iter().map(|weight| weight.parse().unwrap()).collect();
-        fine_tuned(&dir.path().join(name), 3, &mix).1.record.forgetting
+        fine_tuned(dir.path(), name, 3, mix).record.forgetting
     };
     let alone = tuned("alone", &["A=0"]);
     let known = alone.iter().find(|row| row.known).unwrap();
@@ -77,7 +82,8 @@ fn forgetting_is_measured_on_clips_that_are_not_learned_from() {
 #[test]
 fn a_stopped_fine_tuning_is_resumed() {
     let dir = tempfile::tempdir().unwrap();
-    fine_tuned(dir.path(), 1, &[]);
+    learned(dir.path());
+    fine_tuned(dir.path(), "new", 1, &[]);
     let all = [clips("B", 2), clips("A", 1)];
     let mut resumed = options(&dir.path().join("new"), 2);
     resumed.from = Some(dir.path().join("old"));
