@@ -38,12 +38,13 @@ fn small() -> Model {
     model(ModelConfig { context_frames: 4, ..ModelConfig::new(Preset::Nano, ACTIONS, 2) })
 }
 
-/// A random model whose refiner has something to say: what ends a branch starts small.
+/// A random model whose refiner has something to say: what ends a branch starts small, and what a code's present value
+/// speaks for itself (a vector, as gains and biases are) starts large.
 fn refined(config: ModelConfig) -> Model {
     struct Louder;
     impl ModuleMapper for Louder {
         fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-            param.map(|values| values * 2.0)
+            param.map(|values| values * if D == 1 { 0.1 } else { 2.0 })
         }
     }
     let mut model = model(config);

@@ -285,7 +285,7 @@ def make_vec(
     A dream is shown the first four frames of truth's episode with the same seed, so that it can tell
     velocities: three neutral actions are spent on them, and its reset observation is truth's frame 3, not 0.
     It draws the likeliest next frame, or with a `temperature` above 0 one of the likely ones. Its "codes" are
-    what its frames are made of (8 × 8 × 4 levels), its "state" is where it believes its tracked objects to be
+    what its frames are made of (8x8x4 levels), its "state" is where it believes its tracked objects to be
     (position in m and velocity in m/s of each, not the task's table); both cost no pixels. Its infos hold
     `uncertainty`, the mean entropy of the codes just dreamt, in nats; only truth knows `success` and the
     terms of the reward.

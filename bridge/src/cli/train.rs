@@ -46,7 +46,13 @@ pub(super) struct TrainArgs {
     #[arg(long, allow_negative_numbers = true, default_value_t = 0.3)]
     tokenizer_share: f64,
     /// Steps of each network instead of minutes, for instance `3000,1500`: the same weights on every run.
-    #[arg(long, value_name = "TOKENIZER,DYNAMICS", value_parser = parse_steps, conflicts_with_all = ["minutes", "tokenizer_share"])]
+    #[arg(
+        long,
+        value_name = "TOKENIZER,DYNAMICS",
+        allow_hyphen_values = true,
+        value_parser = parse_steps,
+        conflicts_with_all = ["minutes", "tokenizer_share"],
+    )]
     steps: Option<(u64, u64)>,
     /// Seed of initial weights and batches.
     #[arg(long, default_value_t = 0)]
