@@ -74,8 +74,7 @@ fn compare(ours: &Arrays, theirs: &Arrays) -> Result<(), Box<dyn Error>> {
             Values::U8(ours) => (differing(ours, theirs.bytes(name)?), TIES_MAX, "share that differs:"),
         };
         println!("{name:24} {what} {off:.1e}");
-        // Written so that what is no number is too far as well.
-        if !(off <= limit) {
+        if off.is_nan() || off > limit {
             return Err(format!("{name}: {what} {off:.1e}, more than {limit:.0e}").into());
         }
     }

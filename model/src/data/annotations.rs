@@ -109,7 +109,7 @@ fn moving_slots(labels: &[InstanceLabel]) -> Vec<(usize, u16)> {
 
 struct Reader<'a> {
     clips: &'a Clips,
-    by_episode: HashMap<i64, (String, ClipFacts)>,
+    by_episode: HashMap<i64, FactsOfScenario>,
     /// Of each clip so far, whether its frames are wanted.
     chosen: Vec<bool>,
     out: Annotations,
@@ -240,10 +240,7 @@ fn fps(dir: &Path) -> Result<f32, DataError> {
 }
 
 /// Scenario and facts of every episode, by index.
-fn episode_facts(
-    dir: &Path,
-    moving: &[(usize, u16)],
-) -> Result<HashMap<i64, (String, ClipFacts)>, DataError> {
+fn episode_facts(dir: &Path, moving: &[(usize, u16)]) -> Result<HashMap<i64, FactsOfScenario>, DataError> {
     let mut all = HashMap::new();
     for path in meta::files(dir, "meta/episodes")? {
         for batch in meta::open(&path)? {
@@ -257,10 +254,13 @@ fn episode_facts(
     Ok(all)
 }
 
+/// A clip's scenario, and what is known of the clip.
+type FactsOfScenario = (String, ClipFacts);
+
 fn fact_rows(
     columns: &Columns<'_>,
     moving: &[(usize, u16)],
-) -> Result<Vec<(i64, (String, ClipFacts))>, ColumnError> {
+) -> Result<Vec<(i64, FactsOfScenario)>, ColumnError> {
     let (index, splits) = (columns.integers("episode_index")?, columns.texts(episode::SPLIT)?);
     let scenarios = columns.texts(episode::SCENARIO)?;
     let texts = |name| columns.texts(name).unwrap_or_else(|_| vec![String::new(); index.len()]);

@@ -1,6 +1,6 @@
 //! How far the dream is from the truth: open-loop predictions on clips that were never learned from.
 //!
-//! Clips → [`dream`] and what it has to beat → [`pictures`], [`physics`] and [`simulator`] measures → [`EvalReport`] →
+//! Clips → dreams and what it has to beat → [`pictures`], [`physics`] and [`simulator`] measures → [`EvalReport`] →
 //! [`page`].
 
 mod baselines;

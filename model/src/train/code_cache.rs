@@ -28,6 +28,9 @@ pub struct CodeCache {
     rows: Vec<usize>,
 }
 
+/// Codes of each part of a corpus, `rows × FRAME_CODE_BYTES`.
+type PartCodes = Vec<Arc<[u8]>>;
+
 /// Where codes came from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Source {
@@ -62,7 +65,7 @@ impl CodeCache {
         &self,
         corpus: &Corpus<'_>,
         tokenizer: &Tokenizer,
-    ) -> Result<(Vec<Arc<[u8]>>, Source), ModelError> {
+    ) -> Result<(PartCodes, Source), ModelError> {
         let source = match std::fs::read(&self.path) {
             Ok(bytes) => match self.check(&bytes) {
                 Ok(()) => return Ok((self.parts(&bytes[HEADER..]), Source::Disk)),
@@ -85,7 +88,7 @@ impl CodeCache {
         self.rows.iter().sum::<usize>() as u64
     }
 
-    fn parts(&self, mut codes: &[u8]) -> Vec<Arc<[u8]>> {
+    fn parts(&self, mut codes: &[u8]) -> PartCodes {
         let mut parts = Vec::with_capacity(self.rows.len());
         for rows in &self.rows {
             let (part, rest) = codes.split_at(rows * FRAME_CODE_BYTES);

@@ -38,7 +38,7 @@ pub fn fall(clips: &mut Clips, bounce: usize) {
                 v[axis] = next;
             }
             if t == bounce {
-                v[2] = -0.8 * v[2];
+                v[2] *= -0.8;
             }
             if t == UNSEEN {
                 v[0] += 0.5;

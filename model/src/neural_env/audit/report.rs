@@ -193,7 +193,7 @@ mod tests {
         let mut tally = Tally::default();
         for step in 0..=5 {
             let outcome =
-                (step > 0).then(|| OutcomeError { reward_error: 0.5, terminated: (step == 5, false) });
+                (step > 0).then_some(OutcomeError { reward_error: 0.5, terminated: (step == 5, false) });
             let (squared_error, position_error_m) = (step as f64, Some(0.1 * step as f64));
             tally.add(step, &Divergence { squared_error, position_error_m, outcome });
         }

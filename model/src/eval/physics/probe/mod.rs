@@ -122,7 +122,7 @@ mod tests {
         for pixel in 0..FRAME_SIDE * FRAME_SIDE {
             let (px, py) = ((pixel % FRAME_SIDE) as f32, (pixel / FRAME_SIDE) as f32);
             let disc = (px - x).powi(2) + (py - y).powi(2) < 16.0;
-            let (color, label) = match (30.0 <= px && px < 36.0, disc) {
+            let (color, label) = match ((30.0..36.0).contains(&px), disc) {
                 (true, _) => ([60, 50, 130], 0),
                 (_, true) => ([220, (90.0 + py / 2.0) as u8, 40], 1),
                 _ => ([150 + (py as u8 % 8), 160, 190], 0),
