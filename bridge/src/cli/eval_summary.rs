@@ -33,7 +33,12 @@ fn line(name: &str, cells: impl IntoIterator<Item = String>, out: &mut String) {
 }
 
 fn figure(value: Option<f64>) -> String {
-    value.map_or_else(|| "–".to_owned(), |value| format!("{value:.3}"))
+    value.map_or_else(
+        || "–".to_owned(),
+        |value| {
+            if value != 0.0 && value.abs() < 0.01 { format!("{value:.1e}") } else { format!("{value:.3}") }
+        },
+    )
 }
 
 fn share(value: Option<f64>) -> String {

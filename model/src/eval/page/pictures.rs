@@ -17,6 +17,8 @@ const MEASURES: [Measure; 8] = [
     ("Feature distance, frame", |row| row.feature_distance.frame),
     ("Feature distance, what the action moves", |row| row.feature_distance.actuated),
 ];
+/// Beyond this a curve is drawn along the edge: what is as good as equal would press all others together.
+const DRAWN_MAX: f64 = 50.0;
 /// Measures that are drawn.
 const DRAWN: [usize; 4] = [0, 2, 3, 5];
 
@@ -46,7 +48,7 @@ pub fn pictures(report: &PictureReport) -> String {
         "<p class=note>The tokenizer is the ceiling of any dream that goes through its codes; perturbed truth, the same \
          episode after everything was displaced by a millimetre, is the ceiling that chaos sets. Constant velocity moves \
          the true silhouettes on. Foreground is where something that moves is, or was when last seen.</p>\
-         <div class=legend>{legend}</div><div class=charts>{charts}</div><h3>By steps ahead</h3>{tables}{}\
+         <div class=legend>{legend}</div><div class=charts>{charts}</div><h3>By steps ahead</h3><div class=tables>{tables}</div>{}\
          <p class=note>Feature distance: {}; it stands where others have LPIPS. Fréchet distance: windows of {} frames, {} \
          values each; it stands where others have FVD, and can only be compared with itself.</p>",
         frechet(report, &arms),
@@ -63,7 +65,7 @@ fn drawn(report: &PictureReport, arms: &[&str], (title, of): Measure) -> String 
         points: report.arms[*arm]
             .curve
             .iter()
-            .filter_map(|(step, row)| Some([*step as f64, of(row)?]))
+            .filter_map(|(step, row)| Some([*step as f64, of(row)?.min(DRAWN_MAX)]))
             .collect(),
     };
     chart(title, &arms.iter().map(curve).collect::<Vec<_>>())

@@ -7,8 +7,8 @@ use super::track::{Track, length, median};
 
 /// Frames of one fitted parabola.
 const WINDOW: usize = 7;
-/// A parabola fits if it misses by less than this many times the probe's own error.
-const MISFIT: f64 = 2.0;
+/// A parabola fits if it misses by less than this many times the jitter of what is seen.
+const MISFIT: f64 = 3.0;
 
 /// Acceleration along gravity's direction, fitted to the falling objects.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -34,8 +34,9 @@ pub struct GravityTally {
 }
 
 impl GravityTally {
-    /// Adds the dreamt part of one falling object; `noise_m` is the probe's error.
-    pub fn add(&mut self, case: &Case<'_>, track: &Track, noise_m: f64) {
+    /// Adds the dreamt part of one falling object. A window in which the velocity changes by more than `kick` metres a
+    /// frame at once, beside gravity, holds a bounce; `jitter_m` is how much a place that is seen jitters.
+    pub fn add(&mut self, case: &Case<'_>, track: &Track, (jitter_m, kick): (f64, f64)) {
         let fall = length(case.fall);
         if fall == 0.0 {
             return;
@@ -46,8 +47,12 @@ impl GravityTally {
             let heights: Option<Vec<f64>> = (first..first + WINDOW).map(along).collect();
             let Some(heights) = heights else { continue };
             self.tried += 1;
+            let bounces = |t: usize| track.kink(t, case.fall).is_some_and(|kink| length(kink) > kick);
+            if (first + 1..first + WINDOW - 1).any(bounces) {
+                continue;
+            }
             let (acceleration, misfit) = parabola(&heights);
-            if misfit <= MISFIT * noise_m {
+            if misfit <= MISFIT * jitter_m {
                 self.accelerations.push(acceleration / (case.dt * case.dt));
                 self.truth.push(fall / (case.dt * case.dt));
             }
@@ -105,15 +110,30 @@ mod tests {
     fn gravity_is_read_from_what_falls() {
         let case = Case::falling(20);
         let mut tally = GravityTally::default();
-        tally.add(&case, &case.truth[0], 0.01);
+        tally.add(&case, &case.truth[0], (0.01, 0.1));
         let gravity = tally.report().unwrap();
         assert!((gravity.m_s2 - 9.81).abs() < 1e-4 && gravity.relative_error.abs() < 1e-5, "{gravity:?}");
         assert_eq!((gravity.windows, gravity.windows_tried), (20 - 4 - WINDOW + 1, 20 - 4 - WINDOW + 1));
         // Half as heavy: the same track, twice as slow.
         let slow = Track::told((0..20).map(|t| [0.0, 0.0, -0.25 * 9.81 * (f64::from(t) * case.dt).powi(2)]));
         let mut tally = GravityTally::default();
-        tally.add(&case, &slow, 0.01);
+        tally.add(&case, &slow, (0.01, 0.1));
         assert!((tally.report().unwrap().relative_error + 0.5).abs() < 1e-6);
+    }
+
+    /// A parabola through a slight bounce fits well enough; the jump of the velocity tells.
+    #[test]
+    fn a_window_with_a_bounce_does_not_count() {
+        let case = Case::falling(20);
+        let bounce = |t: usize| if t < 12 { case.truth[0].at(t) } else { case.truth[0].at(24 - t) };
+        let track = Track { positions: (0..20).map(bounce).collect(), ..Track::default() };
+        let mut tally = GravityTally::default();
+        tally.add(&case, &track, (1.0, 0.1));
+        let gravity = tally.report().unwrap();
+        assert!(
+            gravity.windows < gravity.windows_tried && gravity.relative_error.abs() < 1e-6,
+            "{gravity:?}"
+        );
     }
 
     #[test]

@@ -148,8 +148,8 @@ impl<'a> Physics<'a> {
 
     /// All measures.
     pub fn report(self) -> PhysicsReport {
-        let noise = self.errors.noise_m();
-        let traits = Traits::learn(self.clips, &self.cases, &noise);
+        let jitter = self.errors.jitter_m();
+        let traits = Traits::learn(self.clips, &self.cases, &jitter);
         let solidity = Solidity::learn(self.cases.iter());
         let labels: Vec<_> = self.clips.scenario.instances.iter().filter(|label| label.moving).collect();
         let names: Vec<String> = labels.iter().map(|label| label.name.clone()).collect();

@@ -110,7 +110,7 @@ impl SourceTally {
             self.lost[object].add(case, object, track);
             self.permanence.add(case, object, track);
             if traits.falls {
-                self.gravity.add(case, track, traits.noise_m.max(1e-6));
+                self.gravity.add(case, track, (traits.jitter_m.max(1e-6), traits.kick));
                 self.flight.add(case, object, track);
             }
             if !traits.actuated {
@@ -144,6 +144,8 @@ struct Errors {
     found_hidden: usize,
     pixels: Vec<f64>,
     metres: Vec<f64>,
+    /// Second differences of the places seen less those of the true ones, metres.
+    jerks: Vec<f64>,
 }
 
 /// Errors on true frames by object.
@@ -171,6 +173,8 @@ impl ProbeTally {
                 errors.found_whole += usize::from(found);
                 let pair = track.at(t).zip(case.truth[object].at(t));
                 errors.metres.extend(pair.map(|(a, b)| distance(a, b)));
+                let kinks = track.kink(t, [0.0; 3]).zip(case.truth[object].kink(t, [0.0; 3]));
+                errors.jerks.extend(kinks.map(|(a, b)| distance(a, b)));
                 let center = center(silhouettes, t, object as u8 + 1);
                 let pixel = track.pixels.get(t).copied().flatten();
                 errors
@@ -180,9 +184,11 @@ impl ProbeTally {
         }
     }
 
-    /// Root mean square error in metres by object.
-    pub fn noise_m(&self) -> Vec<f64> {
-        self.0.iter().map(|errors| rms(&errors.metres).unwrap_or(0.0)).collect()
+    /// How much the places seen jitter from frame to frame, metres by object. A place that is off by the same in each frame
+    /// does not: of independent errors, second differences are √6 times as large.
+    pub fn jitter_m(&self) -> Vec<f64> {
+        let jitter = |errors: &Errors| median(&mut errors.jerks.clone()).unwrap_or(0.0) / 6f64.sqrt();
+        self.0.iter().map(jitter).collect()
     }
 
     pub fn report(&self, fitted: &FittedProbe, names: &[String]) -> ProbeReport {

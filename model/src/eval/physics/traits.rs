@@ -8,8 +8,8 @@ const FLYING_SHARE: f64 = 0.2;
 const FAST: f64 = 0.9;
 /// A collision changes the velocity at once by this share of how fast the object goes …
 const KICK_OF_SPEED: f64 = 0.3;
-/// … and by at least so many times what the probe's error alone can feign: a second difference of three places.
-const KICK_OF_NOISE: f64 = 6.0;
+/// … and by at least so many times the jitter of what is seen.
+const KICK_OF_JITTER: f64 = 6.0;
 
 /// What the truth says of one object over all clips.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -18,22 +18,22 @@ pub struct Traits {
     pub falls: bool,
     /// The action moves it directly.
     pub actuated: bool,
-    /// The probe's error on true frames, metres.
-    pub noise_m: f64,
+    /// How much a place that is seen jitters from frame to frame, metres.
+    pub jitter_m: f64,
     /// Least sudden change of velocity that is a collision, metres a frame.
     pub kick: f64,
 }
 
 impl Traits {
-    /// Traits of each object; `noise_m` is the probe's error.
-    pub fn learn(clips: &Clips, cases: &[Case<'_>], noise_m: &[f64]) -> Vec<Self> {
+    /// Traits of each object; `jitter_m` is how much the places that the probe sees in true frames jitter.
+    pub fn learn(clips: &Clips, cases: &[Case<'_>], jitter_m: &[f64]) -> Vec<Self> {
         let actuated =
             clips.scenario.instances.iter().filter(|label| label.moving).map(|label| label.actuated);
         let of = |(object, actuated): (usize, bool)| {
             let frames =
                 || cases.iter().flat_map(|case| (1..case.frames.saturating_sub(1)).map(move |t| (case, t)));
             let flying = frames().filter(|(case, t)| case.in_flight(*t, object)).count();
-            let noise_m = noise_m.get(object).copied().unwrap_or(0.0);
+            let jitter_m = jitter_m.get(object).copied().unwrap_or(0.0);
             let mut speeds: Vec<f64> = clips
                 .ranges
                 .iter()
@@ -47,8 +47,8 @@ impl Traits {
             Self {
                 falls: !actuated && flying as f64 >= FLYING_SHARE * frames().count().max(1) as f64,
                 actuated,
-                noise_m,
-                kick: (KICK_OF_SPEED * fast).max(KICK_OF_NOISE * noise_m),
+                jitter_m,
+                kick: (KICK_OF_SPEED * fast).max(KICK_OF_JITTER * jitter_m),
             }
         };
         actuated.enumerate().map(of).collect()
