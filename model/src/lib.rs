@@ -1,4 +1,5 @@
-//! Dream: a world model learned from rendered clips, wearing the same `reset`/`step` as the truth it was learned from.
+//! Dream: a world model learned from rendered clips, wearing the same `reset`/`step` as the truth it was
+//! learned from.
 //!
 //! Data goes one way: **dataset → frames → codes ([`tokenizer`]) → next codes ([`dynamics`]) → frames**.
 
@@ -34,3 +35,4 @@ mod timeline;
 /// Frames ↔ codes.
 pub mod tokenizer;
 pub mod train;
+mod training_record;

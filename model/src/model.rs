@@ -8,13 +8,12 @@ use serde::Serialize;
 use thiserror::Error;
 
 use crate::card::CARD_FILE;
-pub use crate::card::{
-    CardError, Losses, MODEL_FORMAT, ModelCard, TaskCard, TaskLosses, TrainingRecord, Validation, tasks_in,
-};
+pub use crate::card::{CardError, MODEL_FORMAT, ModelCard, TaskCard, tasks_in};
 use crate::codec::plain;
 use crate::dynamics::Dynamics;
 use crate::fnv;
 use crate::tokenizer::Tokenizer;
+pub use crate::training_record::{Losses, TaskLosses, TrainingRecord, Validation};
 
 const TOKENIZER_FILE: &str = "tokenizer.safetensors";
 const DYNAMICS_FILE: &str = "dynamics.safetensors";
@@ -118,8 +117,8 @@ impl Model {
         self.tokenizer.num_params() + self.dynamics.num_params()
     }
 
-    /// Names the weights: a hash over the values of all of them. It reads them once, which takes milliseconds for a
-    /// `nano`.
+    /// Names the weights: a hash over the values of all of them. It reads them once, which takes milliseconds
+    /// for a `nano`.
     pub fn weights_hash(&self) -> u64 {
         let mut hash = WeightsHash(fnv::EMPTY);
         self.tokenizer.visit(&mut hash);

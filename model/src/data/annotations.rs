@@ -1,8 +1,6 @@
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
-use parquet::arrow::ProjectionMask;
-use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
 use rayon::prelude::*;
 use worldstep_env::dataset::{InstanceLabel, episode, feature};
 use worldstep_env::{Pose, Scene};
@@ -15,8 +13,15 @@ use super::meta;
 use crate::config::FRAME_SIDE;
 
 const FRAME_PIXELS: usize = FRAME_SIDE * FRAME_SIDE;
-/// Rows decoded together.
-const BATCH_ROWS: usize = 512;
+/// Columns of rows that annotations come from.
+const COLUMNS: [&str; 6] = [
+    "episode_index",
+    feature::INSTANCE,
+    feature::ACTION,
+    feature::POSE,
+    feature::INSTANCE_ID,
+    feature::VISIBILITY,
+];
 
 /// What `meta/episodes` says of one clip beyond what is learned from.
 #[derive(Clone, Debug, PartialEq)]
@@ -64,21 +69,26 @@ pub struct Annotations {
 }
 
 impl Annotations {
-    /// Reads the facts of every clip of `clips`, and what the frames of those show that `choose` picks; it is asked once for each
-    /// clip, in order.
+    /// Reads the facts of every clip of `clips`, and what the frames of those show that `choose` picks; it is
+    /// asked once for each clip, in order.
     ///
     /// # Errors
-    /// [`DataError`] names the file and what is wrong with it, also if it does not hold the clips that were loaded.
+    /// [`DataError`] names the file and what is wrong with it, also if it does not hold the clips that were
+    /// loaded.
     pub fn load(
         clips: &Clips,
         mut choose: impl FnMut(&ClipRange, &ClipFacts) -> bool,
     ) -> Result<Self, DataError> {
         let dir = &clips.path;
         let by_episode = episode_facts(dir, &moving_slots(&clips.scenario.instances))?;
-        let mut reader =
-            Reader { clips, by_episode, chosen: Vec::new(), out: Self { fps: fps(dir)?, ..Self::default() } };
+        let mut reader = Reader {
+            clips,
+            by_episode,
+            chosen: Vec::new(),
+            out: Self { fps: meta::fps(dir)? as f32, ..Self::default() },
+        };
         for path in meta::files(dir, "data")? {
-            for batch in open(&path)? {
+            for batch in meta::open_columns(&path, &COLUMNS)? {
                 let batch = batch
                     .map_err(|error| DataError::Damaged { path: path.clone(), message: error.to_string() })?;
                 reader.append(&path, &Columns::new(&batch), &mut choose)?;
@@ -202,41 +212,6 @@ fn silhouettes(
         .par_chunks_exact_mut(FRAME_PIXELS)
         .zip(rows)
         .try_for_each(|(out, row)| image_column::silhouettes(images[*row], &moving, out))
-}
-
-/// Opens a file of rows for the columns that annotations come from.
-fn open(path: &Path) -> Result<ParquetRecordBatchReader, DataError> {
-    const COLUMNS: [&str; 6] = [
-        "episode_index",
-        feature::INSTANCE,
-        feature::ACTION,
-        feature::POSE,
-        feature::INSTANCE_ID,
-        feature::VISIBILITY,
-    ];
-    let damaged = |error: parquet::errors::ParquetError| DataError::Damaged {
-        path: path.to_owned(),
-        message: error.to_string(),
-    };
-    let file =
-        std::fs::File::open(path).map_err(|source| DataError::Read { path: path.to_owned(), source })?;
-    let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(damaged)?;
-    let fields = builder.parquet_schema().root_schema().get_fields().iter().enumerate();
-    let roots: Vec<usize> =
-        fields.filter(|(_, field)| COLUMNS.contains(&field.name())).map(|(at, _)| at).collect();
-    let mask = ProjectionMask::roots(builder.parquet_schema(), roots);
-    builder.with_projection(mask).with_batch_size(BATCH_ROWS).build().map_err(damaged)
-}
-
-/// Frames in a second, LeRobot's `fps` in `meta/info.json`.
-fn fps(dir: &Path) -> Result<f32, DataError> {
-    let path = dir.join("meta/info.json");
-    let text =
-        std::fs::read_to_string(&path).map_err(|source| DataError::Read { path: path.clone(), source })?;
-    let json: serde_json::Value = serde_json::from_str(&text)
-        .map_err(|error| DataError::Info { path: path.clone(), message: error.to_string() })?;
-    let fps = json["fps"].as_f64().filter(|fps| fps.is_finite() && *fps > 0.0);
-    fps.map(|fps| fps as f32).ok_or_else(|| DataError::Info { path, message: "no fps".to_owned() })
 }
 
 /// Scenario and facts of every episode, by index.

@@ -19,13 +19,28 @@ pub struct EpisodeMeta {
     pub hash: String,
 }
 
-/// Reads `meta/info.json` and refuses what this build cannot read.
-pub fn info(dir: &Path) -> Result<DatasetInfo, DataError> {
+/// `meta/info.json` and where it is.
+fn info_json(dir: &Path) -> Result<(PathBuf, serde_json::Value), DataError> {
     let path = dir.join("meta/info.json");
     let text =
         std::fs::read_to_string(&path).map_err(|source| DataError::Read { path: path.clone(), source })?;
+    match serde_json::from_str(&text) {
+        Ok(json) => Ok((path, json)),
+        Err(error) => Err(DataError::Info { path, message: error.to_string() }),
+    }
+}
+
+/// Frames in a second, LeRobot's `fps`.
+pub fn fps(dir: &Path) -> Result<f64, DataError> {
+    let (path, json) = info_json(dir)?;
+    let message = "fps is missing or no positive number".to_owned();
+    json["fps"].as_f64().filter(|fps| *fps > 0.0).ok_or(DataError::Info { path, message })
+}
+
+/// Reads `meta/info.json` and refuses what this build cannot read.
+pub fn info(dir: &Path) -> Result<DatasetInfo, DataError> {
+    let (path, json) = info_json(dir)?;
     let wrong = |message: String| DataError::Info { path: path.clone(), message };
-    let json: serde_json::Value = serde_json::from_str(&text).map_err(|error| wrong(error.to_string()))?;
     let version = |what, found: String, expected: String| DataError::Version {
         path: path.clone(),
         what,

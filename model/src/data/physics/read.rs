@@ -48,7 +48,8 @@ pub fn record(dir: &Path, clips: &Clips) -> Result<Option<Record>, DataError> {
         return Ok(None);
     }
     let Some(mut facts) = facts(dir, &clips.scenario.id)? else { return Ok(None) };
-    let mut record = Record { dt_s: dt_s(dir)?, episodes: Vec::new(), visible_share: Vec::new() };
+    let mut record =
+        Record { dt_s: (1.0 / meta::fps(dir)?) as f32, episodes: Vec::new(), visible_share: Vec::new() };
     for path in meta::files(dir, "data")? {
         let wanted = ["episode_index", feature::VISIBILITY, feature::INSTANCE_ID, feature::POSE];
         for batch in meta::open_columns(&path, &wanted)? {
@@ -65,15 +66,6 @@ pub fn record(dir: &Path, clips: &Clips) -> Result<Option<Record>, DataError> {
         return Err(DataError::Damaged { path: dir.to_owned(), message });
     }
     Ok(Some(record))
-}
-
-fn dt_s(dir: &Path) -> Result<f32, DataError> {
-    let path = dir.join("meta/info.json");
-    let text =
-        std::fs::read_to_string(&path).map_err(|source| DataError::Read { path: path.clone(), source })?;
-    let fps = serde_json::from_str(&text).ok().and_then(|info: serde_json::Value| info["fps"].as_f64());
-    let message = "fps is missing or no positive number".to_owned();
-    fps.filter(|fps| *fps > 0.0).map(|fps| (1.0 / fps) as f32).ok_or(DataError::Info { path, message })
 }
 
 /// `meta/episodes` of one scenario by episode index; `None` if masses are not recorded.
