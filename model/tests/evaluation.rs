@@ -6,7 +6,7 @@ mod dream;
 mod toy;
 
 use worldstep_model::config::ModelConfig;
-use worldstep_model::data::Split;
+use worldstep_model::data::{Split, Targets};
 use worldstep_model::eval::{EvalOptions, evaluate};
 use worldstep_model::model::Model;
 
@@ -14,6 +14,9 @@ use worldstep_model::model::Model;
 fn model() -> Model {
     let mut card = dream::model().card;
     card.config = ModelConfig { tracked_objects: 2, ..card.config };
+    card.tasks[0].objects = vec!["ball".to_owned(), "paddle".to_owned()];
+    card.tasks[0].object_mean = vec![0.5; 12];
+    card.tasks[0].object_scale = vec![0.1; 12];
     Model::random(card, &burn::tensor::Device::flex())
 }
 
@@ -36,6 +39,29 @@ fn clips_no_longer_than_the_context_do_not_count() {
     let clips = toy::clips(8, EvalOptions::default().context_frames, 1);
     let message = evaluate(&model(), &clips, &EvalOptions::default()).unwrap_err().to_string();
     assert!(message.contains("holds 0 validation clips of more than 8 frames"), "{message}");
+}
+
+#[test]
+fn what_the_readout_was_not_taught_and_a_dream_of_nothing_are_refused() {
+    let clips = toy::clips(8, 20, 1);
+    let mut other = model();
+    other.card.tasks[0].objects.swap(0, 1);
+    let message = evaluate(&other, &clips, &EvalOptions::default()).unwrap_err().to_string();
+    assert!(message.contains("[\"ball\", \"paddle\"]") && message.contains("same order"), "{message}");
+    let options = EvalOptions { context_frames: 0, ..EvalOptions::default() };
+    let message = evaluate(&model(), &clips, &options).unwrap_err().to_string();
+    assert!(message.contains("context_frames is 0"), "{message}");
+}
+
+/// What the clips do not tell is no number, least of all a good one.
+#[test]
+fn rewards_and_ends_that_are_not_told_are_not_judged() {
+    let mut clips = toy::clips(8, 20, 1);
+    clips.targets = Targets { rewards: false, terminated: false };
+    let report = evaluate(&model(), &clips, &EvalOptions::default()).unwrap();
+    let simulator = &report.sets["val"].simulator;
+    assert_eq!((&simulator.reward, simulator.termination_one_step), (&None, None));
+    assert_eq!((simulator.termination_dreamt, report.reward_mae, report.termination), (None, None, None));
 }
 
 #[test]

@@ -22,6 +22,9 @@ const REPORT_FILE: &str = "eval.json";
 /// Weighs a model against truth.
 pub fn run(args: &EvalArgs) -> Result<()> {
     let device = ComputeDevice::from_name(&args.device)?.burn();
+    if let Some(out) = args.out.as_deref().filter(|out| page_path(out) == *out) {
+        bail!("--out {}: the page is written there; name the report, for instance eval.json", out.display());
+    }
     let folder = worldstep_bridge::engines::model_folder(&args.model, None)?;
     let model = Model::load(&folder, &device)?;
     let clips = known_clips(&model, &args.data)?;
@@ -34,6 +37,11 @@ pub fn run(args: &EvalArgs) -> Result<()> {
         title: format!("{} dreamt by {}", clips.scenario.id, model.card.config.preset.name()),
         origin: format!("Weights of {}, clips of {}.", folder.display(), args.data.display()),
     };
+    for (name, set) in &report.sets {
+        if let Some(reason) = &set.without_perturbed_truth {
+            eprintln!("{name}: without (all of) the ceiling that chaos sets: {reason}");
+        }
+    }
     let written = Written { report: &value, page: page(&report, &subject) };
     eprintln!("{}", written.save(args.out.as_deref(), &folder)?);
     if args.json.json { print_json(&value) } else { print_text(&eval_summary::summary(&report)) }
@@ -86,7 +94,7 @@ fn replay(task: &str) -> Option<TruthReplay> {
 /// The report with `termination_f1` beside `reward_mae`, as the summary names it.
 fn as_json(report: &EvalReport) -> Result<Value> {
     let mut value = serde_json::to_value(report)?;
-    value["termination_f1"] = report.termination.f1.into();
+    value["termination_f1"] = report.termination.and_then(|termination| termination.f1).into();
     Ok(value)
 }
 

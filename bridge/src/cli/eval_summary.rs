@@ -8,7 +8,8 @@ use worldstep_model::eval::simulator::SimulatorReport;
 use worldstep_model::eval::{EvalReport, SetReport};
 
 /// Sources of physics that are told here; the page has all.
-const SOURCES: [&str; 4] = ["probe_on_truth", "probe_on_dream", "readout", "constant_velocity"];
+const SOURCES: [&str; 5] =
+    ["probe_on_truth", "probe_on_perturbed_truth", "probe_on_dream", "readout", "constant_velocity"];
 /// Width of a name and of a figure.
 const NAME: usize = 26;
 const FIGURE: usize = 10;
@@ -81,7 +82,7 @@ fn physics(report: &PhysicsReport, out: &mut String) {
         ];
         line(&format!("  {name}"), cells, out);
     }
-    let head = ["gravity", "error", "placed 20", "off at", "late", "outcome", "deep"];
+    let head = ["gravity", "error", "placed 20", "off at", "found", "precise", "late", "outcome", "deep"];
     line("physics", head.map(str::to_owned), out);
     for name in SOURCES {
         if let Some(source) = report.sources.get(name) {
@@ -90,7 +91,7 @@ fn physics(report: &PhysicsReport, out: &mut String) {
     }
 }
 
-fn laws(source: &SourceReport) -> [String; 7] {
+fn laws(source: &SourceReport) -> [String; 9] {
     let permanence = source.permanence.iter().find(|row| row.hidden_frames == [11, 20]);
     let first_off = source.lost.values().flatten().map(|lost| lost.median_steps).min();
     let collisions = source.collisions;
@@ -99,6 +100,8 @@ fn laws(source: &SourceReport) -> [String; 7] {
         share(source.gravity.map(|gravity| gravity.relative_error)),
         share(permanence.and_then(|row| row.placed)),
         first_off.map_or("–".to_owned(), |steps| steps.to_string()),
+        share(collisions.map(|collisions| collisions.found)),
+        share(collisions.and_then(|collisions| collisions.precision)),
         figure(collisions.and_then(|collisions| collisions.late_frames)),
         share(collisions.and_then(|collisions| collisions.outcome_agreement)),
         share(source.penetration.map(|penetration| penetration.deep_share)),
@@ -106,23 +109,26 @@ fn laws(source: &SourceReport) -> [String; 7] {
 }
 
 fn simulator(set: &SetReport, report: &SimulatorReport, out: &mut String) {
-    let (one, dreamt) = (&report.termination_one_step, &report.termination_dreamt);
-    let _ = writeln!(
-        out,
-        "reward MAE {:.4} one step ahead ({:.4} for the mean), return MAE {} over {} dreams",
-        report.reward.one_step_mae,
-        report.reward.constant_mae,
-        figure(report.reward.dreamt_return_mae),
-        set.clips,
-    );
-    let _ = writeln!(
-        out,
-        "termination F1 {:.3} one step ahead ({} ends), {:.3} in dreams, {} frames late on average",
-        one.f1,
-        one.events,
-        dreamt.accuracy.f1,
-        figure(dreamt.late_frames),
-    );
+    if let Some(reward) = &report.reward {
+        let _ = writeln!(
+            out,
+            "reward MAE {:.4} one step ahead ({:.4} for the median), return MAE {} over {} dreams",
+            reward.one_step_mae,
+            reward.constant_mae,
+            figure(reward.dreamt_return_mae),
+            set.clips,
+        );
+    }
+    if let (Some(one), Some(dreamt)) = (&report.termination_one_step, &report.termination_dreamt) {
+        let _ = writeln!(
+            out,
+            "termination F1 {} one step ahead ({} ends), {} in dreams, {} frames late on average",
+            figure(one.f1),
+            one.events,
+            figure(dreamt.accuracy.f1),
+            figure(dreamt.late_frames),
+        );
+    }
     if let Some(drift) = &report.drift {
         let _ = writeln!(
             out,

@@ -46,7 +46,7 @@ impl TruthReplay {
                     self.env.displace(lane, displacement(clip));
                 }
                 if let Some(action) = clip.actions.get(row) {
-                    put(&mut actions, lane, action);
+                    put(&mut actions, lane, action)?;
                 }
             }
             self.look(&running, &mut replayed)?;
@@ -101,8 +101,13 @@ fn displacement(clip: &Replay<'_>) -> [f32; 3] {
 }
 
 /// Writes an action, as a dataset stores it, into a lane's place.
-fn put(actions: &mut Buffer, lane: usize, action: &[f32]) {
-    let places = lane * action.len()..(lane + 1) * action.len();
+fn put(actions: &mut Buffer, lane: usize, action: &[f32]) -> Result<(), EnvError> {
+    let expected = actions.len() / LANES;
+    if action.len() != expected {
+        let message = format!("an action has {} values, expected {expected}", action.len());
+        return Err(EnvError::Action { message });
+    }
+    let places = lane * expected..(lane + 1) * expected;
     match actions {
         Buffer::F32(values) => values[places].copy_from_slice(action),
         Buffer::I64(values) => {
@@ -110,6 +115,7 @@ fn put(actions: &mut Buffer, lane: usize, action: &[f32]) {
         }
         Buffer::U8(values) => values[places].iter_mut().zip(action).for_each(|(to, from)| *to = *from as u8),
     }
+    Ok(())
 }
 
 #[cfg(test)]

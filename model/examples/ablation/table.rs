@@ -54,9 +54,9 @@ pub fn metrics(report: &EvalReport, training: &TrainingRecord) -> Vec<Metric> {
         .iter()
         .map(|horizon| metric(format!("over copy-last at {horizon} (dB)"), gain(*horizon)))
         .collect();
-    metrics.push(metric("reward error".to_owned(), Some(report.reward_mae)));
-    let ends = report.termination.events > 0;
-    metrics.push(metric("termination F1".to_owned(), ends.then_some(report.termination.f1)));
+    metrics.push(metric("reward error".to_owned(), report.reward_mae));
+    let f1 = report.termination.and_then(|termination| termination.f1);
+    metrics.push(metric("termination F1".to_owned(), f1));
     let speed = training.dynamics_steps as f64 / training.dynamics_seconds;
     metrics.push(metric("steps/s".to_owned(), speed.is_finite().then_some(speed)));
     metrics

@@ -11,11 +11,19 @@ pub enum EvalError {
     /// The model.
     #[error(transparent)]
     Model(#[from] ModelError),
-    /// The truth could not be run again.
-    #[error("cannot run the truth of the clips again: {message}")]
-    Truth {
-        /// What the engine says.
-        message: String,
+    /// Options that cannot be.
+    #[error("context_frames is 0, expected at least 1: a dream begins with a true frame")]
+    NoContext,
+    /// The clips' moving things are not those that the model's readout tells of.
+    #[error("{path} has the moving things {found:?}, the model was taught {taught:?}; expected the same ones in the same \
+        order", path = path.display())]
+    OtherObjects {
+        /// The dataset.
+        path: PathBuf,
+        /// Its moving things.
+        found: Vec<String>,
+        /// Those of the model's task.
+        taught: Vec<String>,
     },
     /// Too few clips: a clip needs another one, whose actions it is dreamt with for comparison.
     #[error("{path} holds {found} validation clips of more than {context_frames} frames, at least {CLIPS_MIN} are \

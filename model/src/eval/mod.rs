@@ -24,7 +24,7 @@ pub use report::{ByHorizon, EvalReport, PsnrTable, Rollout, SetReport, Tokenizer
 pub use simulator::Accuracy;
 
 use crate::data::{Annotations, ClipFacts, ClipRange, Clips, DataError, Split};
-use crate::model::Model;
+use crate::model::{Model, TaskCard};
 use physics::FittedProbe;
 use set::SetRun;
 
@@ -115,8 +115,8 @@ pub fn evaluate(model: &Model, clips: &Clips, options: &EvalOptions) -> Result<E
 /// of the held-out sets that there are.
 ///
 /// # Errors
-/// [`EvalError::TooFewClips`] if no set has 2 of them, [`EvalError::OtherTask`] if the model does not dream their task,
-/// [`EvalError::Truth`] if truth cannot be run again.
+/// [`EvalError::TooFewClips`] if no set has 2 of them, [`EvalError::OtherTask`] and [`EvalError::OtherObjects`] if the model
+/// does not dream their task or was taught other objects of it, [`EvalError::NoContext`].
 pub fn evaluate_with(
     model: &Model,
     clips: &Clips,
@@ -127,6 +127,10 @@ pub fn evaluate_with(
         let (found, dreams) = (clips.scenario.id.clone(), model.card.task_names());
         return Err(EvalError::OtherTask { path: clips.path.clone(), found, dreams });
     };
+    if options.context_frames == 0 {
+        return Err(EvalError::NoContext);
+    }
+    check_objects(clips, &model.card.tasks[task])?;
     let sets = sets(clips, sources.annotations, options)?;
     let probe = sources.annotations.and_then(|annotations| fit_probe(clips, annotations, &sets));
     let mut report = EvalReport { context_frames: options.context_frames, ..EvalReport::default() };
@@ -134,6 +138,7 @@ pub fn evaluate_with(
         let mut run = SetRun::new((model, task), clips, (sources.annotations, probe.as_ref()), options);
         run.add_all(chosen, &mut sources.perturbed)?;
         if first {
+            report.summarised.clone_from(name);
             run.write_summary(&mut report);
         }
         let mut set = run.report();
@@ -148,6 +153,16 @@ pub fn evaluate_with(
         report.sets.insert(name.clone(), set);
     }
     Ok(report)
+}
+
+/// The readout is read in the order of the clips' moving things.
+fn check_objects(clips: &Clips, task: &TaskCard) -> Result<(), EvalError> {
+    let moving = clips.scenario.instances.iter().filter(|label| label.moving);
+    let found: Vec<String> = moving.map(|label| label.name.clone()).collect();
+    if found == task.objects {
+        return Ok(());
+    }
+    Err(EvalError::OtherObjects { path: clips.path.clone(), found, taught: task.objects.clone() })
 }
 
 /// The sets to evaluate on, the one that is summarised first.

@@ -45,12 +45,14 @@ pub struct EvalReport {
     pub clips_at_horizon: BTreeMap<usize, usize>,
     /// Pictures.
     pub psnr_db: PsnrTable,
-    /// Mean absolute error of the reward, one step ahead of the true frames.
-    pub reward_mae: f64,
-    /// Termination at probability 0.5, one step ahead of the true frames.
-    pub termination: Accuracy,
-    /// Everything that is measured, by set of clips: `val` (the one that the fields above are of), and where the data set
-    /// has such, `test_combination` and `test_horizon`.
+    /// Mean absolute error of the reward, one step ahead of the true frames; null where the clips tell none.
+    pub reward_mae: Option<f64>,
+    /// Termination at probability 0.5, one step ahead of the true frames; null where the clips tell none.
+    pub termination: Option<Accuracy>,
+    /// The set that the fields above are of: `val` where there is one.
+    pub summarised: String,
+    /// Everything that is measured, by set of clips: `val`, and where the data set has such, `test_combination` and
+    /// `test_horizon`.
     pub sets: BTreeMap<String, SetReport>,
     /// Frames for pictures; not part of the written report.
     #[serde(skip)]
@@ -68,6 +70,8 @@ pub struct SetReport {
     pub physics: Option<PhysicsReport>,
     /// What a policy would get.
     pub simulator: SimulatorReport,
+    /// Why there is no truth from slightly other starts, if it was to be run.
+    pub without_perturbed_truth: Option<String>,
 }
 
 /// One clip, true and dreamt, HWC `uint8` frames in a row.

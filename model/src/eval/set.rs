@@ -15,14 +15,15 @@ use super::report::{EvalReport, PsnrTable, Rollout, SetReport, TokenizerPsnr};
 use super::simulator::{Endings, Rewards, SimulatorReport};
 use super::{EvalOptions, Region};
 use crate::config::FRAME_BYTES;
-use crate::data::{Annotations, ClipRange, Clips};
+use crate::data::{Annotations, ClipRange, Clips, Split};
+use crate::dynamics::OBJECT_VALUES;
 use crate::model::Model;
 
 /// Steps ahead of the summary.
 const SUMMARISED: [usize; 4] = [1, 8, 16, 32];
-/// Grey levels by which the frames that a replay begins with may differ from the clip's, on average: another driver draws
-/// a little differently, another episode much.
-const SAME_START: f64 = 3.0;
+/// Metres by which a replay may differ from its clip before it is displaced: another build may round differently, another
+/// episode is somewhere else.
+const SAME_START_M: f32 = 1e-3;
 
 const MODEL: &str = "model";
 const COPY_LAST: &str = "copy_last";
@@ -50,6 +51,7 @@ pub struct SetRun<'a> {
     uncertainty: (f64, usize),
     physics: Option<Physics<'a>>,
     rollouts: Vec<Rollout>,
+    without_perturbed_truth: Option<String>,
 }
 
 /// All that is said of one clip.
@@ -85,18 +87,19 @@ impl<'a> SetRun<'a> {
             count: 0,
             arms: BTreeMap::new(),
             tokenizer: Pooled::default(),
-            rewards: Rewards::default(),
+            rewards: Rewards::new(known_rewards(clips)),
             endings: Endings::default(),
             uncertainty: (0.0, 0),
             physics: probe.map(|probe| Physics::new(clips, probe)),
             rollouts: Vec::new(),
+            without_perturbed_truth: None,
         }
     }
 
     /// Dreams and measures the `chosen` clips; each is dreamt with the next one's actions for comparison.
     ///
     /// # Errors
-    /// [`EvalError::Model`], or [`EvalError::Truth`] if truth cannot be run again.
+    /// [`EvalError::Model`].
     pub fn add_all(
         &mut self,
         chosen: &[usize],
@@ -111,7 +114,7 @@ impl<'a> SetRun<'a> {
             self.watch(&batch)?;
             let dreamt = batch.dream(|lane| &ranges[lane])?;
             let shuffled = batch.dream(|lane| &all[(first + lane + 1) % all.len()])?;
-            let mut replayed = self.replay(clips, perturbed)?.into_iter();
+            let mut replayed = self.replay(clips, perturbed).into_iter();
             let films: Vec<Films> = dreamt
                 .into_iter()
                 .zip(shuffled)
@@ -142,13 +145,13 @@ impl<'a> SetRun<'a> {
         })?)
     }
 
-    /// The clips run again from slightly other starts, where that can be done.
+    /// The clips run again from slightly other starts, where that can be done; where it cannot, the report says why.
     fn replay(
-        &self,
+        &mut self,
         clips: &[usize],
         perturbed: &mut Option<&mut dyn PerturbedTruth>,
-    ) -> Result<Vec<Option<Replayed>>, EvalError> {
-        let (Some(truth), Some(annotations)) = (perturbed, self.annotations) else { return Ok(Vec::new()) };
+    ) -> Vec<Option<Replayed>> {
+        let (Some(truth), Some(annotations)) = (perturbed, self.annotations) else { return Vec::new() };
         let request = |clip: &usize| {
             Some(Replay {
                 seed: self.clips.ranges[*clip].seed as u64,
@@ -158,18 +161,33 @@ impl<'a> SetRun<'a> {
             })
         };
         let requests: Option<Vec<Replay<'_>>> = clips.iter().map(request).collect();
-        let Some(requests) = requests else { return Ok(Vec::new()) };
-        let replayed =
-            truth.replay(&requests).map_err(|source| EvalError::Truth { message: source.to_string() })?;
-        let same_start = |(clip, replayed): (&usize, Replayed)| {
-            let start = self.clips.ranges[*clip].start;
-            let shown = (self.options.context_frames - 1).max(1) * FRAME_BYTES;
-            let truth = &self.clips.frames[start * FRAME_BYTES..][..shown];
-            let drawn = replayed.frames.get(..shown)?;
-            let sum: u64 = truth.iter().zip(drawn).map(|(a, b)| u64::from(a.abs_diff(*b))).sum();
-            (sum as f64 / shown as f64 <= SAME_START).then_some(replayed)
+        let Some(requests) = requests else { return Vec::new() };
+        let replayed = match truth.replay(&requests) {
+            Ok(replayed) => replayed,
+            Err(error) => {
+                self.without_perturbed_truth = Some(error.to_string());
+                return Vec::new();
+            }
         };
-        Ok(clips.iter().zip(replayed).map(same_start).collect())
+        let same =
+            |(clip, replayed): (&usize, Replayed)| self.begins_alike(*clip, &replayed).then_some(replayed);
+        let same: Vec<_> = clips.iter().zip(replayed).map(same).collect();
+        if same.iter().any(Option::is_none) {
+            let message = "some clips are no episodes of this build: run again, they begin elsewhere";
+            self.without_perturbed_truth = Some(message.to_owned());
+        }
+        same
+    }
+
+    /// Whether a replay has everything where the clip has it, up to where it is displaced.
+    fn begins_alike(&self, clip: usize, replayed: &Replayed) -> bool {
+        let objects = self.clips.tracked_objects();
+        let start = self.clips.ranges[clip].start;
+        let rows = (self.options.context_frames - 1).max(1);
+        let Some(replayed) = replayed.positions.get(..rows * objects * 3) else { return false };
+        let truth = &self.clips.objects[start * objects * OBJECT_VALUES..];
+        let places = truth.chunks_exact(OBJECT_VALUES).flat_map(|object| &object[..3]);
+        replayed.iter().zip(places).all(|(a, b)| (a - b).abs() <= SAME_START_M)
     }
 
     /// Measures all films of one clip.
@@ -226,6 +244,8 @@ impl<'a> SetRun<'a> {
         ]);
         sources.insert(physics::READOUT, physics::read_out(&case, &films.dreamt.objects));
         if let Some(replayed) = &films.replayed {
+            let seen = replayed.frames.get(context * FRAME_BYTES..).unwrap_or_default();
+            sources.insert(physics::PROBE_ON_PERTURBED, after(seen));
             sources.insert(physics::PERTURBED_TRUTH, physics::told(objects, &replayed.positions));
         }
         sources.insert(physics::PROBE_ON_TRUTH, truth);
@@ -254,7 +274,7 @@ impl<'a> SetRun<'a> {
         self.rewards.add_dream(&films.dreamt.rewards, &self.clips.rewards[rows.clone()]);
         let end = self.clips.terminated[rows].iter().position(|terminated| *terminated);
         if range.len - context <= self.options.horizon_max {
-            self.endings.add_dream(&films.dreamt.terminated, end);
+            self.endings.add_dream(&films.dreamt.terminated, range.len - context, end);
         }
         if self.rollouts.len() < self.options.rollouts {
             let seen = &self.clips.frames[range.start * FRAME_BYTES..(range.start + range.len) * FRAME_BYTES];
@@ -284,25 +304,35 @@ impl<'a> SetRun<'a> {
         let count = |step| self.arms.get(MODEL).map_or(0, |table| table.clips_at(step));
         report.clips_at_horizon = SUMMARISED.into_iter().map(|step| (step, count(step))).collect();
         report.clips = self.count;
-        report.reward_mae = self.rewards.report().one_step_mae;
-        report.termination = self.endings.one_step();
+        let told = &self.clips.targets;
+        report.reward_mae = told.rewards.then(|| self.rewards.report().one_step_mae);
+        report.termination = told.terminated.then(|| self.endings.one_step());
         report.rollouts = std::mem::take(&mut self.rollouts);
     }
 
     /// All measures of this set.
     pub fn report(self) -> SetReport {
+        let told = &self.clips.targets;
         SetReport {
             clips: self.count,
             pictures: PictureReport::new(&self.arms),
             physics: self.physics.map(Physics::report),
             simulator: SimulatorReport {
-                reward: self.rewards.report(),
-                termination_one_step: self.endings.one_step(),
-                termination_dreamt: self.endings.dreamt(),
+                reward: told.rewards.then(|| self.rewards.report()),
+                termination_one_step: told.terminated.then(|| self.endings.one_step()),
+                termination_dreamt: told.terminated.then(|| self.endings.dreamt()),
                 uncertainty: self.uncertainty.0 / self.uncertainty.1.max(1) as f64,
                 drift: None,
                 surprise: None,
             },
+            without_perturbed_truth: self.without_perturbed_truth,
         }
     }
+}
+
+/// Rewards of the clips that were learned from, or of all where there are none.
+fn known_rewards(clips: &Clips) -> impl Iterator<Item = f32> {
+    let train: Vec<_> = clips.split(Split::Train).cloned().collect();
+    let ranges = if train.is_empty() { clips.ranges.clone() } else { train };
+    ranges.into_iter().flat_map(|range| clips.rewards[range.start..range.start + range.len].to_vec())
 }

@@ -7,7 +7,7 @@ mod physics;
 mod pictures;
 mod simulator;
 
-use self::markup::{escape, number, optional, percent};
+use self::markup::{escape, optional, percent};
 use super::report::{EvalReport, SetReport};
 
 const STYLE: &str = include_str!("style.css");
@@ -56,8 +56,9 @@ fn cards(set: &SetReport) -> String {
         let row = dream.permanence.iter().find(|row| row.hidden_frames == [11, 20])?;
         row.placed
     });
-    let ending = set.simulator.termination_dreamt.accuracy.f1;
+    let ending = set.simulator.termination_dreamt.and_then(|dreamt| dreamt.accuracy.f1);
     let collapsed = set.simulator.drift.as_ref().map(|drift| drift.collapsed_share);
+    let steps = set.simulator.drift.as_ref().map_or(0, |drift| drift.steps);
     let cards = [
         (set.clips.to_string(), "clips".to_owned()),
         (
@@ -69,9 +70,12 @@ fn cards(set: &SetReport) -> String {
             "error of the gravity seen in the dream".to_owned(),
         ),
         (percent(permanence), "back in place after 11–20 hidden frames".to_owned()),
-        (number(ending), "F1 of dreamt ends of episodes".to_owned()),
-        (percent(collapsed), "of dreams of 500 steps collapsed".to_owned()),
-        (optional(Some(set.simulator.reward.one_step_mae)), "mean reward error, one step".to_owned()),
+        (optional(ending), "F1 of dreamt ends of episodes".to_owned()),
+        (percent(collapsed), format!("of dreams of {steps} steps collapsed")),
+        (
+            optional(set.simulator.reward.as_ref().map(|reward| reward.one_step_mae)),
+            "mean reward error, one step".to_owned(),
+        ),
     ];
     let card = |(value, what): &(String, String)| {
         format!("<div class=card><strong>{}</strong><span>{}</span></div>", escape(value), escape(what))

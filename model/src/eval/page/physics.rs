@@ -2,11 +2,12 @@ use super::markup::{escape, number, optional, percent, table, words};
 use crate::eval::physics::{PhysicsReport, SourceReport};
 
 /// Sources in the order that they are named in.
-const SOURCES: [&str; 8] = [
+const SOURCES: [&str; 9] = [
     "probe_on_truth",
     "probe_on_tokenizer",
     "probe_on_dream",
     "probe_on_shuffled_actions",
+    "probe_on_perturbed_truth",
     "readout",
     "copy_last",
     "constant_velocity",
@@ -124,7 +125,7 @@ fn laws(sources: &[(&str, &SourceReport)], falling: &[String]) -> String {
             optional(gravity.map(|g| g.m_s2)),
             gravity.map_or("–".to_owned(), |g| format!("{:+.1}%", 100.0 * g.relative_error)),
             quartiles.unwrap_or("–".to_owned()),
-            gravity.map_or("–".to_owned(), |g| g.windows.to_string()),
+            gravity.map_or("–".to_owned(), |g| format!("{} of {}", g.windows, g.windows_tried)),
             optional(source.free_flight_residual_m),
             optional(penetration.map(|p| p.mean_m)),
             optional(penetration.map(|p| p.deepest_m)),
@@ -154,14 +155,16 @@ fn state(sources: &[(&str, &SourceReport)]) -> String {
 }
 
 fn collisions(sources: &[(&str, &SourceReport)]) -> String {
-    let names = columns(&["in truth", "found", "time error, frames", "late, frames", "outcome agrees"]);
+    let names =
+        columns(&["in truth", "found", "precision", "time error, frames", "late, frames", "outcome agrees"]);
     by_source("Collisions in sight", &names, sources, |source| {
         source.collisions.map_or_else(
-            || vec!["–".to_owned(); 5],
+            || vec!["–".to_owned(); 6],
             |c| {
                 vec![
                     c.truth.to_string(),
                     percent(Some(c.found)),
+                    percent(c.precision),
                     optional(c.time_error_frames),
                     optional(c.late_frames),
                     percent(c.outcome_agreement),

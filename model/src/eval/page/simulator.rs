@@ -1,6 +1,6 @@
 use super::chart::{Curve, chart};
 use super::markup::{escape, number, optional, percent, table};
-use crate::eval::simulator::{Drift, DriftBlock, SimulatorReport};
+use crate::eval::simulator::{Accuracy, DreamtEndings, Drift, DriftBlock, RewardErrors, SimulatorReport};
 
 /// Colours of objects in charts, in turn.
 const COLORS: [&str; 4] = ["model", "constant_velocity", "tokenizer", "perturbed_truth"];
@@ -20,22 +20,23 @@ pub fn simulator(report: &SimulatorReport) -> String {
         let columns = ["pairs".to_owned(), "the impossible clip surprises more".to_owned()];
         table("Violation of expectation", &columns, &rows)
     });
-    rewards(report) + &endings(report) + &drift + &surprise
+    let rewards = report.reward.as_ref().map_or_else(String::new, rewards);
+    let ends = report.termination_one_step.as_ref().zip(report.termination_dreamt.as_ref());
+    rewards + &ends.map_or_else(String::new, endings) + &drift + &surprise
 }
 
-fn rewards(report: &SimulatorReport) -> String {
-    let reward = &report.reward;
+fn rewards(reward: &RewardErrors) -> String {
     let bands = reward.dreamt_mae.iter().map(|(band, error)| (format!("dreamt, to {band} ahead"), *error));
     let all = [
         ("one step".to_owned(), Some(reward.one_step_mae)),
-        ("always the mean".to_owned(), Some(reward.constant_mae)),
+        ("always the median".to_owned(), Some(reward.constant_mae)),
     ];
     let all: Vec<(String, Option<f64>)> = all
         .into_iter()
         .chain(bands)
         .chain([
             ("return of a clip".to_owned(), reward.dreamt_return_mae),
-            ("its correlation".to_owned(), reward.dreamt_return_correlation),
+            ("correlation of its mean".to_owned(), reward.dreamt_reward_correlation),
         ])
         .collect();
     let columns: Vec<String> = all.iter().map(|(name, _)| name.clone()).collect();
@@ -43,12 +44,11 @@ fn rewards(report: &SimulatorReport) -> String {
     table("Reward: mean absolute error", &columns, &[("reward".to_owned(), cells)])
 }
 
-fn endings(report: &SimulatorReport) -> String {
-    let (one, dreamt) = (&report.termination_one_step, &report.termination_dreamt);
+fn endings((one, dreamt): (&Accuracy, &DreamtEndings)) -> String {
     let columns = ["F1", "precision", "recall", "ends", "time error, frames", "late, frames", "missed"];
-    let accuracy = |accuracy: &crate::eval::Accuracy| {
+    let accuracy = |accuracy: &Accuracy| {
         [accuracy.f1, accuracy.precision, accuracy.recall]
-            .map(number)
+            .map(optional)
             .into_iter()
             .chain([accuracy.events.to_string()])
     };

@@ -15,28 +15,32 @@ const MISFIT: f64 = 3.0;
 pub struct Gravity {
     /// Median over all windows that a parabola fits, m/s² along gravity; 9.81 on Earth.
     pub m_s2: f64,
-    /// `m_s2` by what it ought to be, less 1.
+    /// Median of the accelerations by what each ought to be, less 1.
     pub relative_error: f64,
     /// First and third quartile, m/s².
     pub quartiles_m_s2: [f64; 2],
-    /// Windows of seven frames that a parabola fits; windows that it does not, as a bounce is in them.
+    /// Windows of seven frames that a parabola fits.
     pub windows: usize,
-    /// Windows in all.
+    /// Windows in which the object flies freely in truth and is seen all along; in the others of these the source has a
+    /// bounce, or what is no parabola.
     pub windows_tried: usize,
 }
 
-/// Fitted accelerations by true gravity.
+/// Fitted accelerations.
 #[derive(Clone, Debug, Default)]
 pub struct GravityTally {
+    /// m/s² along gravity.
     accelerations: Vec<f64>,
-    truth: Vec<f64>,
+    /// Each by the gravity of its own clip.
+    ratios: Vec<f64>,
     tried: usize,
 }
 
 impl GravityTally {
-    /// Adds the dreamt part of one falling object. A window in which the velocity changes by more than `kick` metres a
-    /// frame at once, beside gravity, holds a bounce; `jitter_m` is how much a place that is seen jitters.
-    pub fn add(&mut self, case: &Case<'_>, track: &Track, (jitter_m, kick): (f64, f64)) {
+    /// Adds the dreamt part of one falling object, where it flies freely in truth: what rests or rolls makes a parabola
+    /// too, a flat one. A window in which the velocity changes by more than `kick` metres a frame at once, beside gravity,
+    /// holds a bounce; `jitter_m` is how much a place that is seen jitters.
+    pub fn add(&mut self, case: &Case<'_>, (object, track): (usize, &Track), (jitter_m, kick): (f64, f64)) {
         let fall = length(case.fall);
         if fall == 0.0 {
             return;
@@ -45,16 +49,19 @@ impl GravityTally {
         for first in case.context..(case.frames + 1).saturating_sub(WINDOW) {
             let along = |t: usize| track.at(t).map(|p| p.iter().zip(down).map(|(a, b)| a * b).sum::<f64>());
             let heights: Option<Vec<f64>> = (first..first + WINDOW).map(along).collect();
-            let Some(heights) = heights else { continue };
+            let mut within = first + 1..first + WINDOW - 1;
+            let Some(heights) = heights.filter(|_| within.clone().all(|t| case.in_flight(t, object))) else {
+                continue;
+            };
             self.tried += 1;
             let bounces = |t: usize| track.kink(t, case.fall).is_some_and(|kink| length(kink) > kick);
-            if (first + 1..first + WINDOW - 1).any(bounces) {
+            if within.any(bounces) {
                 continue;
             }
             let (acceleration, misfit) = parabola(&heights);
             if misfit <= MISFIT * jitter_m {
                 self.accelerations.push(acceleration / (case.dt * case.dt));
-                self.truth.push(fall / (case.dt * case.dt));
+                self.ratios.push(acceleration / fall);
             }
         }
     }
@@ -63,11 +70,11 @@ impl GravityTally {
     pub fn report(&self) -> Option<Gravity> {
         let mut sorted = self.accelerations.clone();
         let m_s2 = median(&mut sorted)?;
-        let truth = median(&mut self.truth.clone())?;
+        let ratio = median(&mut self.ratios.clone())?;
         let quartile = |share: f64| sorted[((sorted.len() - 1) as f64 * share).round() as usize];
         Some(Gravity {
             m_s2,
-            relative_error: m_s2 / truth - 1.0,
+            relative_error: ratio - 1.0,
             quartiles_m_s2: [quartile(0.25), quartile(0.75)],
             windows: sorted.len(),
             windows_tried: self.tried,
@@ -110,14 +117,14 @@ mod tests {
     fn gravity_is_read_from_what_falls() {
         let case = Case::falling(20);
         let mut tally = GravityTally::default();
-        tally.add(&case, &case.truth[0], (0.01, 0.1));
+        tally.add(&case, (0, &case.truth[0]), (0.01, 0.1));
         let gravity = tally.report().unwrap();
         assert!((gravity.m_s2 - 9.81).abs() < 1e-4 && gravity.relative_error.abs() < 1e-5, "{gravity:?}");
         assert_eq!((gravity.windows, gravity.windows_tried), (20 - 4 - WINDOW + 1, 20 - 4 - WINDOW + 1));
         // Half as heavy: the same track, twice as slow.
         let slow = Track::told((0..20).map(|t| [0.0, 0.0, -0.25 * 9.81 * (f64::from(t) * case.dt).powi(2)]));
         let mut tally = GravityTally::default();
-        tally.add(&case, &slow, (0.01, 0.1));
+        tally.add(&case, (0, &slow), (0.01, 0.1));
         assert!((tally.report().unwrap().relative_error + 0.5).abs() < 1e-6);
     }
 
@@ -128,12 +135,25 @@ mod tests {
         let bounce = |t: usize| if t < 12 { case.truth[0].at(t) } else { case.truth[0].at(24 - t) };
         let track = Track { positions: (0..20).map(bounce).collect(), ..Track::default() };
         let mut tally = GravityTally::default();
-        tally.add(&case, &track, (1.0, 0.1));
+        tally.add(&case, (0, &track), (1.0, 0.1));
         let gravity = tally.report().unwrap();
         assert!(
             gravity.windows < gravity.windows_tried && gravity.relative_error.abs() < 1e-6,
             "{gravity:?}"
         );
+    }
+
+    /// A ball that has come to rest is a parabola without a bend, and says nothing of gravity.
+    #[test]
+    fn what_rests_in_truth_does_not_count() {
+        let mut case = Case::falling(30);
+        let rest = |t: usize| case.truth[0].at(t.min(14)).unwrap();
+        case.truth = vec![Track::told((0..30).map(rest))];
+        let mut tally = GravityTally::default();
+        tally.add(&case, (0, &case.truth[0]), (0.01, 10.0));
+        let gravity = tally.report().unwrap();
+        assert!(gravity.relative_error.abs() < 1e-5, "{gravity:?}");
+        assert_eq!((gravity.windows, gravity.windows_tried), (5, 5), "frames 4 to 10 up to 8 to 14");
     }
 
     #[test]

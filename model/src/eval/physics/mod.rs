@@ -5,7 +5,6 @@
 
 mod case;
 mod collisions;
-mod conservation;
 mod gravity;
 mod lost;
 mod penetration;
@@ -13,6 +12,7 @@ mod permanence;
 mod probe;
 mod report;
 mod solid;
+mod state_error;
 mod track;
 mod traits;
 
@@ -20,13 +20,13 @@ use std::collections::BTreeMap;
 
 pub use case::Case;
 pub use collisions::Collisions;
-pub use conservation::StateError;
 pub use gravity::Gravity;
 pub use lost::Lost;
 pub use penetration::Penetration;
 pub use permanence::Permanence;
 pub use probe::{Probe, Sample};
 pub use report::{PhysicsReport, ProbeError, ProbeReport, SourceReport};
+pub use state_error::StateError;
 pub use track::{Track, probed};
 
 use self::penetration::Solidity;
@@ -48,6 +48,8 @@ pub const PROBE_ON_DREAM: &str = "probe_on_dream";
 pub const PROBE_ON_SHUFFLED: &str = "probe_on_shuffled_actions";
 /// What the probe sees in true frames that went through the tokenizer.
 pub const PROBE_ON_TOKENIZER: &str = "probe_on_tokenizer";
+/// What the probe sees in frames of the truth from slightly other starts.
+pub const PROBE_ON_PERTURBED: &str = "probe_on_perturbed_truth";
 /// What the model's own readout tells of its dream.
 pub const READOUT: &str = "readout";
 /// Every object stays where it was last.

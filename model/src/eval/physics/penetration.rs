@@ -43,7 +43,7 @@ fn gaps(case: &Case<'_>, tracks: &[Track], t: usize) -> Vec<(Pair, f64, f64)> {
     for (a, (solid, at)) in (0..case.objects()).filter_map(|object| Some((object, placed(object)?))) {
         for (id, fixed) in &case.fixed {
             let gap = solid.gap(at, fixed, fixed.center());
-            all.push((Pair::Fixed(a, *id), gap, solid.inner_radius()));
+            all.push((Pair::Fixed(a, *id), gap, solid.inner_radius().min(fixed.inner_radius())));
         }
         for (b, (other, other_at)) in
             (a + 1..case.objects()).filter_map(|object| Some((object, placed(object)?)))
@@ -57,7 +57,7 @@ fn gaps(case: &Case<'_>, tracks: &[Track], t: usize) -> Vec<(Pair, f64, f64)> {
 }
 
 impl Solidity {
-    /// Learns from the truth which pairs are solid to each other: those that come near but never far into each other.
+    /// Learns from the truth which pairs are solid to each other: those that are never far into each other.
     pub fn learn<'a>(cases: impl Iterator<Item = &'a Case<'a>>) -> Self {
         let mut least: BTreeMap<Pair, (f64, f64)> = BTreeMap::new();
         for case in cases {
@@ -66,7 +66,7 @@ impl Solidity {
                 *known = (known.0.min(gap), known.1.min(radius));
             }
         }
-        let solid = least.into_iter().filter(|(_, (gap, radius))| (-DEEP * radius..=*radius).contains(gap));
+        let solid = least.into_iter().filter(|(_, (gap, radius))| *gap >= -DEEP * radius);
         Self(solid.map(|(pair, (gap, _))| (pair, gap)).collect())
     }
 }

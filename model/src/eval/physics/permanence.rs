@@ -71,7 +71,9 @@ impl PermanenceTally {
     /// Adds one object of one clip.
     pub fn add(&mut self, case: &Case<'_>, object: usize, track: &Track) {
         let Some(solid) = &case.solids[object] else { return };
-        for [from, until] in occlusions(case, object) {
+        // A track that ends before says nothing of what came back.
+        let told = |[_, until]: &Occlusion| until + FRAMES_AFTER <= track.positions.len();
+        for [from, until] in occlusions(case, object).into_iter().filter(told) {
             let hidden = (from..until).filter(|t| case.visible(*t, object) <= HIDDEN).count();
             let Some(count) = LENGTHS
                 .iter()

@@ -4,12 +4,12 @@ use serde::{Deserialize, Serialize};
 
 use super::case::{Case, HIDDEN};
 use super::collisions::{CollisionTally, Collisions};
-use super::conservation::{StateError, StateTally};
 use super::gravity::{Gravity, GravityTally};
 use super::lost::{Lost, LostTally};
 use super::penetration::{Penetration, PenetrationTally, Solidity};
 use super::permanence::{Permanence, PermanenceTally};
 use super::probe::WHOLE;
+use super::state_error::{StateError, StateTally};
 use super::track::{Track, distance, median};
 use super::traits::{FlightTally, Traits};
 use super::{FittedProbe, Tracks};
@@ -74,7 +74,7 @@ pub struct PhysicsReport {
     /// Objects that fall freely much of the time.
     pub falling: Vec<String>,
     /// By source: `probe_on_truth` (true frames: what the probe itself gets wrong), `probe_on_tokenizer`,
-    /// `probe_on_dream`, `probe_on_shuffled_actions`; told without pictures: `readout` (the model's own), `copy_last`,
+    /// `probe_on_dream`, `probe_on_shuffled_actions`, `probe_on_perturbed_truth`; told without pictures: `readout` (the model's own), `copy_last`,
     /// `constant_velocity`, `perturbed_truth`.
     pub sources: BTreeMap<String, SourceReport>,
 }
@@ -110,11 +110,11 @@ impl SourceTally {
             self.lost[object].add(case, object, track);
             self.permanence.add(case, object, track);
             if traits.falls {
-                self.gravity.add(case, track, (traits.jitter_m.max(1e-6), traits.kick));
+                self.gravity.add(case, (object, track), (traits.jitter_m.max(1e-6), traits.kick));
                 self.flight.add(case, object, track);
             }
             if !traits.actuated {
-                self.state.add(case, object, track, true);
+                self.state.add(case, object, track);
                 self.collisions.add(case, object, track, (traits.falls, traits.kick));
             }
         }

@@ -45,8 +45,8 @@ struct Sums {
 pub struct StateTally([Sums; BANDS.len()]);
 
 impl StateTally {
-    /// Adds the dreamt part of one object; momentum and energy only of what is `free`.
-    pub fn add(&mut self, case: &Case<'_>, object: usize, track: &Track, free: bool) {
+    /// Adds the dreamt part of one object; momentum and energy only of what has a mass.
+    pub fn add(&mut self, case: &Case<'_>, object: usize, track: &Track) {
         let truth = &case.truth[object];
         let mass = f64::from(case.masses.get(object).copied().unwrap_or(f32::INFINITY));
         for t in case.context..case.frames {
@@ -58,7 +58,7 @@ impl StateTally {
             let Some((at, true_at)) = pair else { continue };
             sums.samples += 1;
             sums.position += distance(at, true_at);
-            let velocities = track.velocity(t).zip(truth.velocity(t)).filter(|_| free && mass.is_finite());
+            let velocities = track.velocity(t).zip(truth.velocity(t)).filter(|_| mass.is_finite());
             let Some((velocity, true_velocity)) = velocities else { continue };
             // Metres a frame become metres a second; potential energy is −m g·p, and g = fall / dt².
             let (v, true_v) = (velocity.map(|v| v / case.dt), true_velocity.map(|v| v / case.dt));
@@ -102,7 +102,7 @@ mod tests {
         let x = |t: usize| 0.05 * (t as f64 - 4.0);
         let off = Track::told((0..13).map(|t| case.truth[0].at(t).map(|p| [x(t), 0.0, p[2] + 0.3]).unwrap()));
         let mut tally = StateTally::default();
-        tally.add(&case, 0, &off, true);
+        tally.add(&case, 0, &off);
         let report = tally.report();
         assert!(
             (report[&1].position_m.unwrap() - 0.3).abs() < 1e-9,
@@ -118,10 +118,10 @@ mod tests {
     }
 
     #[test]
-    fn what_is_driven_has_no_momentum_of_its_own() {
-        let case = Case::falling(13);
+    fn what_physics_does_not_move_has_no_momentum() {
+        let case = Case { masses: &[f32::INFINITY], ..Case::falling(13) };
         let mut tally = StateTally::default();
-        tally.add(&case, 0, &case.truth[0], false);
+        tally.add(&case, 0, &case.truth[0]);
         assert_eq!(tally.report()[&8].momentum_kg_m_s, None);
         assert_eq!(tally.report()[&8].position_m, Some(0.0));
     }

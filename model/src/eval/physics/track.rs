@@ -6,7 +6,9 @@ use crate::config::FRAME_BYTES;
 pub struct Track {
     /// Position in metres where it is known well enough.
     pub positions: Vec<Option<[f64; 3]>>,
-    /// Whether it is seen at all; empty for positions that are told, not seen.
+    /// Position in metres wherever it is found, however little of it; empty for positions that are told, not seen.
+    pub rough: Vec<Option<[f64; 3]>>,
+    /// Whether it is seen at all; empty for positions that are told.
     pub found: Vec<bool>,
     /// Centre in the image where it is seen; empty for positions that are told.
     pub pixels: Vec<Option<[f32; 2]>>,
@@ -22,9 +24,11 @@ impl Track {
     pub fn joined(truth: &Self, context: usize, film: Self) -> Self {
         let mut joined = truth.clone();
         joined.positions.truncate(context);
+        joined.rough.truncate(context);
         joined.found.truncate(context);
         joined.pixels.truncate(context);
         joined.positions.extend(film.positions);
+        joined.rough.extend(film.rough);
         joined.found.extend(film.found);
         joined.pixels.extend(film.pixels);
         joined
@@ -33,6 +37,11 @@ impl Track {
     /// The position in frame `t`.
     pub fn at(&self, t: usize) -> Option<[f64; 3]> {
         self.positions.get(t).copied().flatten()
+    }
+
+    /// The position in frame `t`, however little of it is seen.
+    pub fn roughly(&self, t: usize) -> Option<[f64; 3]> {
+        self.at(t).or_else(|| self.rough.get(t).copied().flatten())
     }
 
     /// Velocity in frame `t` from its neighbours, in metres a frame.
@@ -56,6 +65,7 @@ pub fn probed(probe: &Probe, film: &[u8], objects: usize) -> Vec<Track> {
         for (track, sight) in tracks.iter_mut().zip(probe.look(frame)) {
             let clear = |sight: Sight| sight.clear.then_some(sight.position);
             track.positions.push(sight.and_then(clear));
+            track.rough.push(sight.map(|sight| sight.position));
             track.found.push(sight.is_some());
             track.pixels.push(sight.map(|sight| sight.pixel));
         }

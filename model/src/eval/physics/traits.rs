@@ -10,6 +10,8 @@ const FAST: f64 = 0.9;
 const KICK_OF_SPEED: f64 = 0.3;
 /// … and by at least so many times the jitter of what is seen.
 const KICK_OF_JITTER: f64 = 6.0;
+/// … and by at least so many metres a frame: below it, what changes is rounding.
+const KICK_MIN_M: f64 = 1e-3;
 
 /// What the truth says of one object over all clips.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -48,7 +50,7 @@ impl Traits {
                 falls: !actuated && flying as f64 >= FLYING_SHARE * frames().count().max(1) as f64,
                 actuated,
                 jitter_m,
-                kick: (KICK_OF_SPEED * fast).max(KICK_OF_JITTER * jitter_m),
+                kick: (KICK_OF_SPEED * fast).max(KICK_OF_JITTER * jitter_m).max(KICK_MIN_M),
             }
         };
         actuated.enumerate().map(of).collect()

@@ -24,6 +24,8 @@ pub const HORIZONS: [usize; 5] = [1, 8, 16, 64, 256];
 const DENSE_STEPS: usize = 64;
 /// Beyond them, a window of frames is measured each time that so many have passed.
 const SPARSE_EVERY: usize = 32;
+/// Fewest clips that windows must come from for a Fréchet distance: those of one are much alike.
+const FRECHET_CLIPS_MIN: usize = 4;
 
 /// One sample of Fréchet features for whole frames, and one for the foreground, where there is some.
 type Samples = [Option<[f64; frechet::DIMENSION]>; 2];
@@ -218,12 +220,17 @@ impl ArmTable {
     }
 
     /// Squared Fréchet distance of the film's windows to the true ones, over the first `horizon` steps of the clips that
-    /// have as many; whole frame, foreground; and the number of windows.
+    /// have as many, evenly spaced; whole frame, foreground; and the number of windows.
     fn frechet(&self, horizon: usize) -> ([Option<f64>; 2], usize) {
+        let long_enough: Vec<_> = self.windows.iter().filter(|(reach, _)| *reach >= horizon).collect();
+        let every = if horizon > DENSE_STEPS { SPARSE_EVERY } else { WINDOW };
         let windows = || {
-            let long_enough = self.windows.iter().filter(|(reach, _)| *reach >= horizon);
-            long_enough.flat_map(|(_, windows)| windows.range(..=horizon)).map(|(_, samples)| samples)
+            let within = long_enough.iter().flat_map(|(_, windows)| windows.range(..=horizon));
+            within.filter(|(end, _)| end.is_multiple_of(every)).map(|(_, samples)| samples)
         };
+        if long_enough.len() < FRECHET_CLIPS_MIN {
+            return ([None; 2], windows().count());
+        }
         let distance = |region: usize| {
             let of =
                 |which: usize| windows().filter_map(|samples| samples[which][region]).collect::<Vec<_>>();

@@ -48,7 +48,7 @@ impl From<&Cell> for PictureRow {
 /// Fréchet distance of the clips up to a horizon. It stands where others have FVD.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct FrechetRow {
-    /// Squared distance for whole frames; null with fewer windows than twice the dimension.
+    /// Squared distance for whole frames; null with fewer windows than twice the dimension, or of fewer than four clips.
     pub frame: Option<f64>,
     /// The same with features pooled over foreground only.
     pub foreground: Option<f64>,
@@ -59,6 +59,8 @@ pub struct FrechetRow {
 /// One arm: the model, or what it is compared with.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct ArmReport {
+    /// Clips that the arm has at each horizon: truth from slightly other starts may end earlier.
+    pub clips_at_horizon: BTreeMap<usize, usize>,
     /// By reported horizon; null where no clip is as long.
     pub at: BTreeMap<usize, Option<PictureRow>>,
     /// Fréchet distance by reported horizon.
@@ -75,6 +77,7 @@ impl From<&ArmTable> for ArmReport {
             (*horizon, FrechetRow { frame, foreground, samples })
         };
         Self {
+            clips_at_horizon: HORIZONS.iter().map(|horizon| (*horizon, table.clips_at(*horizon))).collect(),
             at: HORIZONS.iter().map(at).collect(),
             frechet: HORIZONS.iter().map(frechet).collect(),
             curve: table.cells.iter().map(|(step, cell)| (*step, cell.into())).collect(),

@@ -10,12 +10,12 @@ const TOLERANCE_FRAMES: usize = 5;
 /// How well a rare event is foretold.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Accuracy {
-    /// Share of foretold events that happened.
-    pub precision: f64,
-    /// Share of events that were foretold.
-    pub recall: f64,
-    /// Harmonic mean of both.
-    pub f1: f64,
+    /// Share of foretold events that happened; null where none was foretold.
+    pub precision: Option<f64>,
+    /// Share of events that were foretold; null where none happened.
+    pub recall: Option<f64>,
+    /// Harmonic mean of both; null where there was neither.
+    pub f1: Option<f64>,
     /// Events that happened.
     pub events: u64,
 }
@@ -56,9 +56,13 @@ impl Endings {
         self.both += u64::from(foretold && happened);
     }
 
-    /// Adds one dream: probabilities by frame, and the frame that truly was the last, if the clip ends by itself.
-    pub fn add_dream(&mut self, probabilities: &[f32], end: Option<usize>) {
-        let dreamt = probabilities.iter().position(|probability| *probability > ENDS);
+    /// Adds one dream: probabilities by frame, of which the first `told` are of frames that the clip has, and the frame that
+    /// truly was the last, if the clip ends by itself. Of a clip that is cut off nobody knows whether it would have ended
+    /// in the frames beyond.
+    pub fn add_dream(&mut self, probabilities: &[f32], told: usize, end: Option<usize>) {
+        let known =
+            if end.is_some() { probabilities } else { &probabilities[..told.min(probabilities.len())] };
+        let dreamt = known.iter().position(|probability| *probability > ENDS);
         self.dreamt += u64::from(dreamt.is_some());
         self.ended += u64::from(end.is_some());
         if let Some((dreamt, end)) = dreamt.zip(end) {
@@ -88,7 +92,7 @@ impl Endings {
 }
 
 fn accuracy(both: u64, foretold: u64, happened: u64) -> Accuracy {
-    let share = |part: u64, whole: u64| if whole == 0 { 0.0 } else { part as f64 / whole as f64 };
+    let share = |part: u64, whole: u64| (whole > 0).then(|| part as f64 / whole as f64);
     Accuracy {
         precision: share(both, foretold),
         recall: share(both, happened),
@@ -107,21 +111,27 @@ mod tests {
         for (probability, happened) in [(0.9, true), (0.2, true), (0.8, false), (0.1, false)] {
             endings.add(probability, happened);
         }
-        assert_eq!(endings.one_step(), Accuracy { precision: 0.5, recall: 0.5, f1: 0.5, events: 2 });
+        assert_eq!(
+            endings.one_step(),
+            Accuracy { precision: Some(0.5), recall: Some(0.5), f1: Some(0.5), events: 2 }
+        );
     }
 
     #[test]
     fn dreams_end_early_late_or_not_at_all() {
         let ends_at = |t: usize| (0..40).map(|i| f32::from(i == t)).collect::<Vec<_>>();
         let mut endings = Endings::default();
-        endings.add_dream(&ends_at(18), Some(20));
-        endings.add_dream(&ends_at(30), Some(20));
-        endings.add_dream(&[0.0; 40], Some(20));
-        endings.add_dream(&ends_at(5), None);
+        endings.add_dream(&ends_at(18), 28, Some(20));
+        endings.add_dream(&ends_at(30), 28, Some(20));
+        endings.add_dream(&[0.0; 40], 28, Some(20));
+        endings.add_dream(&ends_at(5), 28, None);
+        // Of what would have followed the cut, nobody knows.
+        endings.add_dream(&ends_at(30), 28, None);
         let dreamt = endings.dreamt();
         // One of three foretold ends is within five frames of one of three true ones.
-        assert!((dreamt.accuracy.f1 - 1.0 / 3.0).abs() < 1e-9, "{dreamt:?}");
+        assert_eq!(dreamt.accuracy.f1, Some(1.0 / 3.0), "{dreamt:?}");
         assert_eq!((dreamt.late_frames, dreamt.time_error_frames), (Some(4.0), Some(6.0)));
         assert_eq!((dreamt.missed, dreamt.accuracy.events), (1, 3));
+        assert_eq!(Endings::default().dreamt().accuracy, Accuracy::default(), "of nothing there is no share");
     }
 }

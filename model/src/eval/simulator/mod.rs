@@ -15,12 +15,12 @@ pub use surprise::{Surprise, surprise};
 /// The dream as a simulator, on one set of clips.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct SimulatorReport {
-    /// Rewards.
-    pub reward: RewardErrors,
-    /// Ends of episodes at probability 0.5, one step ahead of the true frames.
-    pub termination_one_step: Accuracy,
-    /// Ends of whole dreams.
-    pub termination_dreamt: DreamtEndings,
+    /// Rewards; null where the clips tell none.
+    pub reward: Option<RewardErrors>,
+    /// Ends of episodes at probability 0.5, one step ahead of the true frames; null where the clips tell none.
+    pub termination_one_step: Option<Accuracy>,
+    /// Ends of whole dreams, of clips that are not longer than what is dreamt; null where the clips tell none.
+    pub termination_dreamt: Option<DreamtEndings>,
     /// Mean entropy of the next frame's codes after true frames, nats.
     pub uncertainty: f64,
     /// Dreams of hundreds of steps; null for other sets than the first.
