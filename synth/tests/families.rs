@@ -1,27 +1,21 @@
-//! Families: plain data makes worlds in which each outcome happens, the same ones for the same seed, and what is
-//! wrong with a file is said.
+//! Families: plain data makes worlds in which each outcome happens, the same ones for the same seed, and what
+//! is wrong with a file is said.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod simulated;
 
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Instant;
 
 use rayon::prelude::*;
+use simulated::{clip, families, unit};
 use worldstep_env::policy::PolicyMix;
 use worldstep_synth::annotate::annotate;
 use worldstep_synth::clips::{Link, Trajectory};
 use worldstep_synth::curate::{Code, Curation, Reason, check};
 use worldstep_synth::scenario::Family;
 use worldstep_synth::{Scenario, ScenarioOptions, UnitKind, UnitRequest};
-
-fn families() -> Vec<Scenario> {
-    Family::built_in().unwrap().into_iter().map(Scenario::Family).collect()
-}
-
-fn simulate(scenario: &Scenario, seed: u64, kind: UnitKind) -> Vec<Trajectory> {
-    let options = ScenarioOptions::default();
-    scenario.simulate(&UnitRequest { seed, kind, options: &options }).unwrap()
-}
 
 fn finite(clip: &Trajectory) -> bool {
     let poses =
@@ -30,7 +24,8 @@ fn finite(clip: &Trajectory) -> bool {
     poses && velocities
 }
 
-/// For writing families: `FAMILY=synth/scenarios/toss.toml cargo test -p worldstep-synth --test families tune -- --ignored --nocapture`.
+/// For writing families: `FAMILY=synth/scenarios/toss.toml cargo test -p worldstep-synth --test families tune
+/// -- --ignored --nocapture`.
 #[test]
 #[ignore = "prints outcomes of the families in FAMILY, separated by commas"]
 fn tune() {
@@ -48,7 +43,7 @@ fn tune() {
         let (mut held_out, mut bad) = (0, Vec::new());
         let start = Instant::now();
         for seed in 0..seeds {
-            let clip = simulate(&scenario, seed, UnitKind::Single).remove(0);
+            let clip = clip(&scenario, seed);
             *outcomes.entry(clip.outcome.clone()).or_default() += 1;
             held_out += usize::from(clip.parameters.get("held_out") == Some(&1.0));
             if !finite(&clip) {
@@ -63,7 +58,7 @@ fn tune() {
         if !scenario.violations().is_empty() {
             let pairs: Vec<_> = (0..6)
                 .map(|seed| {
-                    let clips = simulate(&scenario, seed, UnitKind::Pair);
+                    let clips = unit(&scenario, seed, UnitKind::Pair);
                     (
                         clips[1].link.clone(),
                         clips[0].parameters["pair.world"],
@@ -80,7 +75,7 @@ fn tune() {
 #[test]
 fn a_seed_makes_a_clip_and_another_seed_another() {
     for scenario in families() {
-        let [a, again, other] = [5, 5, 6].map(|seed| simulate(&scenario, seed, UnitKind::Single).remove(0));
+        let [a, again, other] = [5, 5, 6].map(|seed| clip(&scenario, seed));
         assert!(a == again, "{}: the same seed gave another clip", scenario.name());
         assert_ne!(a.poses, other.poses, "{}", scenario.name());
         assert_ne!(a.parameters, other.parameters, "{}", scenario.name());
@@ -90,7 +85,7 @@ fn a_seed_makes_a_clip_and_another_seed_another() {
 #[test]
 fn arrays_have_the_sizes_that_the_scenario_says() {
     for scenario in families() {
-        let clip = simulate(&scenario, 1, UnitKind::Single).remove(0);
+        let clip = clip(&scenario, 1);
         let k = clip.scene.instances.len();
         assert!(k <= scenario.slots().len(), "{}", scenario.name());
         assert_eq!(clip.len, scenario.max_len());
@@ -107,7 +102,8 @@ fn arrays_have_the_sizes_that_the_scenario_says() {
     }
 }
 
-/// Doing nothing is one of the behaviours: what comes of it is no fault, unless the goal was reached at the start.
+/// Doing nothing is one of the behaviours: what comes of it is no fault, unless the goal was reached at the
+/// start.
 #[test]
 fn a_robot_that_does_nothing_is_not_rejected_for_it() {
     let noop = PolicyMix { random: 0.0, scripted: 0.0, noisy_expert: 0.0, noop: 1.0 };
@@ -131,10 +127,7 @@ fn every_outcome_happens() {
     const SEEDS: u64 = 40;
     for scenario in families() {
         let mut counts: BTreeMap<&str, u64> = BTreeMap::new();
-        let clips: Vec<_> = (0..SEEDS)
-            .into_par_iter()
-            .map(|seed| simulate(&scenario, seed, UnitKind::Single).remove(0))
-            .collect();
+        let clips: Vec<_> = (0..SEEDS).into_par_iter().map(|seed| clip(&scenario, seed)).collect();
         for clip in &clips {
             assert!(finite(clip), "{}, seed {}", scenario.name(), clip.seed);
             *counts.entry(&clip.outcome).or_default() += 1;
@@ -150,8 +143,8 @@ fn every_outcome_happens() {
 #[test]
 fn branches_share_their_past() {
     for scenario in families() {
-        let clips = simulate(&scenario, 9, UnitKind::Branches(3));
-        let single = simulate(&scenario, 9, UnitKind::Single).remove(0);
+        let clips = unit(&scenario, 9, UnitKind::Branches(3));
+        let single = clip(&scenario, 9);
         assert_eq!((&clips[0].poses, &clips[0].action), (&single.poses, &single.action));
         let Link::Branch { frame, .. } = clips[0].link else { panic!("{:?}", clips[0].link) };
         assert!((clips[0].len / 3..=2 * clips[0].len / 3).contains(&(frame as usize)));
@@ -184,7 +177,7 @@ fn an_impossible_twin_is_the_same_until_its_frame_and_another_from_there() {
     let mut kinds = Vec::new();
     for scenario in families().iter().filter(|scenario| !scenario.violations().is_empty()) {
         for seed in 0..4 {
-            let clips = simulate(scenario, seed, UnitKind::Pair);
+            let clips = unit(scenario, seed, UnitKind::Pair);
             let [possible, impossible] = &clips[..] else { panic!("{} clips", clips.len()) };
             let Link::Violation { kind: None, frame } = possible.link else { panic!("{:?}", possible.link) };
             let Link::Violation { kind: Some(kind), frame: other } = impossible.link else {
@@ -208,8 +201,7 @@ fn an_impossible_twin_is_the_same_until_its_frame_and_another_from_there() {
 /// Otherwise one seed would give every family the same gravity, camera and behaviour.
 #[test]
 fn one_seed_draws_something_else_in_each_family() {
-    let clips: Vec<_> =
-        families().iter().map(|scenario| simulate(scenario, 7, UnitKind::Single).remove(0)).collect();
+    let clips: Vec<_> = families().iter().map(|scenario| clip(scenario, 7)).collect();
     for name in ["physics.gravity_z", "physics.size", "camera.fov", "light.azimuth"] {
         let mut values: Vec<_> = clips.iter().map(|clip| clip.parameters[name].to_bits()).collect();
         values.sort_unstable();
@@ -222,7 +214,7 @@ fn one_seed_draws_something_else_in_each_family() {
 fn a_ball_that_vanishes_under_its_cup_is_gone_when_the_cup_is_lifted() {
     let scenario = Scenario::find("cup-and-ball").unwrap();
     for seed in 0..4 {
-        let clips = simulate(&scenario, seed, UnitKind::Pair);
+        let clips = unit(&scenario, seed, UnitKind::Pair);
         let [possible, impossible] = &clips[..] else { panic!("{} clips", clips.len()) };
         let Link::Violation { kind: Some("vanish"), frame } = impossible.link else {
             panic!("{:?}", impossible.link)
@@ -243,7 +235,7 @@ fn a_ball_that_vanishes_under_its_cup_is_gone_when_the_cup_is_lifted() {
 #[test]
 fn a_tracking_camera_keeps_its_robot_in_the_middle_and_its_clips_are_fit() {
     let scenario = Scenario::find("mobile-base-pushing").unwrap();
-    let clips = (0..40).map(|seed| simulate(&scenario, seed, UnitKind::Single).remove(0));
+    let clips = (0..40).map(|seed| clip(&scenario, seed));
     let mut tracking: Vec<_> = clips.filter(|clip| clip.parameters["camera.motion"] == 2.0).collect();
     assert!(!tracking.is_empty());
     for clip in &mut tracking {
@@ -272,7 +264,7 @@ fn a_family_without_violations_names_those_that_have_some() {
 #[test]
 fn a_longer_horizon_goes_on_where_the_shorter_one_ended() {
     let scenario = Scenario::find("toss").unwrap();
-    let short = simulate(&scenario, 2, UnitKind::Single).remove(0);
+    let short = clip(&scenario, 2);
     let options = ScenarioOptions { horizon: 1.6, ..ScenarioOptions::default() };
     let long = scenario
         .simulate(&UnitRequest { seed: 2, kind: UnitKind::Single, options: &options })

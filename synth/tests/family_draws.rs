@@ -1,26 +1,19 @@
-//! What is drawn for a clip of a family: recorded as it is shown, switched off by groups, in view, and within reach of
-//! the scripts.
+//! What is drawn for a clip of a family: recorded as it is shown, switched off by groups, in view, and within
+//! reach of the scripts.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod simulated;
+
 use rayon::prelude::*;
+use simulated::{clip, families};
 use worldstep_env::policy::PolicyMix;
 use worldstep_synth::clips::Trajectory;
-use worldstep_synth::scenario::Family;
 use worldstep_synth::{Randomisation, Scenario, ScenarioOptions, UnitKind, UnitRequest};
-
-fn families() -> Vec<Scenario> {
-    Family::built_in().unwrap().into_iter().map(Scenario::Family).collect()
-}
-
-fn simulate(scenario: &Scenario, seed: u64, kind: UnitKind) -> Vec<Trajectory> {
-    let options = ScenarioOptions::default();
-    scenario.simulate(&UnitRequest { seed, kind, options: &options }).unwrap()
-}
 
 #[test]
 fn every_draw_is_recorded_and_each_group_can_be_switched_off() {
     let scenario = Scenario::find("toss").unwrap();
-    let clip = simulate(&scenario, 3, UnitKind::Single).remove(0);
+    let clip = clip(&scenario, 3);
     for name in [
         "family.speed",
         "family.v",
@@ -76,7 +69,7 @@ fn every_draw_is_recorded_and_each_group_can_be_switched_off() {
 fn what_moves_starts_in_view() {
     for scenario in families() {
         for seed in 0..12 {
-            let clip = simulate(&scenario, seed, UnitKind::Single).remove(0);
+            let clip = clip(&scenario, seed);
             let camera = clip.cameras_at(0)[0];
             let m = camera.world_from_camera();
             assert!(camera.position[2] > 0.0);
@@ -103,7 +96,7 @@ fn what_moves_starts_in_view() {
 fn the_record_is_what_is_shown() {
     for scenario in families() {
         for seed in 0..4 {
-            let clip = simulate(&scenario, seed, UnitKind::Single).remove(0);
+            let clip = clip(&scenario, seed);
             let name = format!("{} {seed}", scenario.name());
             let recorded = |key: &str| {
                 let value = clip.parameters.get(key);

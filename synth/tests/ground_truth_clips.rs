@@ -1,14 +1,14 @@
-//! Ground truth is exact on simulated clips too: deforming bodies, cameras that are worn and cameras that follow, held
-//! against rays cast without a renderer.
+//! Ground truth is exact on simulated clips too: deforming bodies, cameras that are worn and cameras that
+//! follow, held against rays cast without a renderer.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod simulated;
 
 use bevy::math::{DVec2, DVec3};
 use worldstep_env::{Camera, CameraMotion, Shape};
 use worldstep_synth::annotate::{Eye, Hit, RayCaster};
 use worldstep_synth::clips::Trajectory;
-use worldstep_synth::{
-    Channels, Frames, Moment, RenderConfig, Renderer, Scenario, ScenarioOptions, UnitKind, UnitRequest, View,
-};
+use worldstep_synth::{Channels, Frames, Moment, RenderConfig, Renderer, Scenario, View};
 
 const SIDE: u32 = 80;
 const PIXELS: usize = (SIDE * SIDE) as usize;
@@ -16,9 +16,7 @@ const PIXELS: usize = (SIDE * SIDE) as usize;
 const SEEDS_MAX: u64 = 60;
 
 fn simulate(family: &str, seed: u64) -> Trajectory {
-    let options = ScenarioOptions::default();
-    let request = UnitRequest { seed, kind: UnitKind::Single, options: &options };
-    Scenario::find(family).unwrap().simulate(&request).unwrap().remove(0)
+    simulated::clip(&Scenario::find(family).unwrap(), seed)
 }
 
 /// A clip at one of its rows, as one of its cameras sees it.
@@ -97,8 +95,8 @@ impl<'a> Picture<'a> {
         soft
     }
 
-    /// Follows the flow to the row beside: the ray there meets the same point of the same thing, unless something is
-    /// in front of it. The pixels that were followed, and those of them on soft things.
+    /// Follows the flow to the row beside: the ray there meets the same point of the same thing, unless
+    /// something is in front of it. The pixels that were followed, and those of them on soft things.
     fn flow_leads_there(&self, to: usize) -> [usize; 2] {
         let flow = if to > self.row { &self.frames.flow_forward } else { &self.frames.flow_backward };
         let (now, there) = (self.caster(self.row), self.caster(to));

@@ -1,12 +1,14 @@
 //! Families whose bodies have their shapes in OBJ or STL files.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod simulated;
+
 use std::fs::write;
 use std::path::{Path, PathBuf};
 
 use worldstep_env::Shape;
+use worldstep_synth::Scenario;
 use worldstep_synth::clips::Trajectory;
-use worldstep_synth::{Scenario, ScenarioOptions, UnitKind, UnitRequest};
 
 /// A pyramid with a square base, 0.4 m wide and 0.3 m high.
 const OBJ: &str = "mtllib none.mtl\nv -0.2 -0.2 0\nv 0.2 -0.2 0\nv 0.2 0.2 0\nv -0.2 0.2 0\nv 0 0 0.3\n\
@@ -58,9 +60,7 @@ fn find(path: &Path) -> Result<Scenario, String> {
 }
 
 fn clip(scenario: &Scenario) -> Trajectory {
-    let options = ScenarioOptions::default();
-    let request = UnitRequest { seed: 1, kind: UnitKind::Single, options: &options };
-    scenario.simulate(&request).unwrap().remove(0)
+    simulated::clip(scenario, 1)
 }
 
 fn stl_of(corners: &[[f32; 3]], triangles: &[[usize; 3]]) -> String {

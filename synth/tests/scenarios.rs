@@ -1,14 +1,12 @@
 //! Scenarios: a seed makes a trajectory, branches share their past, and what is asked for in vain is said.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod simulated;
+
+use simulated::{clip, unit};
 use worldstep_env::policy::PolicyMix;
 use worldstep_synth::clips::{Link, Trajectory};
 use worldstep_synth::{Scenario, ScenarioOptions, UnitKind, UnitRequest};
-
-fn simulate(scenario: &Scenario, seed: u64, kind: UnitKind) -> Vec<Trajectory> {
-    let options = ScenarioOptions::default();
-    scenario.simulate(&UnitRequest { seed, kind, options: &options }).unwrap()
-}
 
 /// Rows before `frame`, and the state in it, are the same bits.
 fn assert_shared_past(a: &Trajectory, b: &Trajectory, frame: usize) {
@@ -27,7 +25,7 @@ fn assert_shared_past(a: &Trajectory, b: &Trajectory, frame: usize) {
 fn a_task_has_one_state_more_than_rows() {
     for task in ["CartPole-v0", "catch-behind-screen", "push-cube"] {
         let scenario = Scenario::find(task).unwrap();
-        let clip = simulate(&scenario, 3, UnitKind::Single).remove(0);
+        let clip = clip(&scenario, 3);
         let k = scenario.slots().len();
         assert_eq!(clip.scenario, scenario.name());
         assert_eq!((clip.poses.len(), clip.velocities.len()), ((clip.len + 1) * k, (clip.len + 1) * k));
@@ -41,8 +39,8 @@ fn a_task_has_one_state_more_than_rows() {
 #[test]
 fn branches_of_a_task_share_their_past_and_nothing_else() {
     let scenario = Scenario::find("PushCube-v0").unwrap();
-    let clips = simulate(&scenario, 11, UnitKind::Branches(4));
-    let single = simulate(&scenario, 11, UnitKind::Single).remove(0);
+    let clips = unit(&scenario, 11, UnitKind::Branches(4));
+    let single = clip(&scenario, 11);
     assert_eq!((&clips[0].poses, &clips[0].action), (&single.poses, &single.action));
     let Link::Branch { frame, .. } = clips[0].link else { panic!("{:?}", clips[0].link) };
     for (member, clip) in clips.iter().enumerate() {
@@ -61,11 +59,11 @@ fn a_behaviour_that_does_nothing_acts_neutrally_and_is_off_for_tasks() {
     let mix = PolicyMix { random: 0.0, scripted: 0.0, noisy_expert: 0.0, noop: 1.0 };
     let options = ScenarioOptions { mix: Some(mix), ..ScenarioOptions::default() };
     let request = UnitRequest { seed: 1, kind: UnitKind::Single, options: &options };
-    let clip = scenario.simulate(&request).unwrap().remove(0);
-    assert_eq!(clip.policy, "noop");
-    assert!(clip.action.iter().all(|value| *value == 0.0));
+    let still = scenario.simulate(&request).unwrap().remove(0);
+    assert_eq!(still.policy, "noop");
+    assert!(still.action.iter().all(|value| *value == 0.0));
     for seed in 0..20 {
-        assert_ne!(simulate(&scenario, seed, UnitKind::Single)[0].policy, "noop");
+        assert_ne!(clip(&scenario, seed).policy, "noop");
     }
 }
 

@@ -1,15 +1,18 @@
 //! Annotations and curation on simulated clips of every family.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout)]
 
+mod simulated;
+
 use std::collections::BTreeMap;
 use std::ops::Range;
 
 use rayon::prelude::*;
+use simulated::families;
 use worldstep_env::record::EventKind;
 use worldstep_synth::annotate::{Bodies, Clause, annotate, clauses};
 use worldstep_synth::clips::Trajectory;
 use worldstep_synth::curate::{Code, Curation, check};
-use worldstep_synth::scenario::{Scenario, ScenarioOptions, UnitKind, UnitRequest};
+use worldstep_synth::scenario::Scenario;
 
 /// Clips of each family that the quick tests look at.
 const CLIPS: u64 = 3;
@@ -18,15 +21,8 @@ const SEEDS_MEASURED: Range<u64> = 10_000..10_060;
 /// Greatest share of clips that curation may reject of a family, its static outcomes and framing apart.
 const FALSE_REJECTS_MAX: f64 = 0.02;
 
-fn families() -> Vec<Scenario> {
-    let all = Scenario::all().unwrap();
-    all.into_iter().filter(|scenario| matches!(scenario, Scenario::Family(_))).collect()
-}
-
 fn clip(scenario: &Scenario, seed: u64) -> Trajectory {
-    let options = ScenarioOptions::default();
-    let request = UnitRequest { seed, kind: UnitKind::Single, options: &options };
-    let mut clip = scenario.simulate(&request).unwrap().remove(0);
+    let mut clip = simulated::clip(scenario, seed);
     annotate(&mut clip);
     clip
 }
@@ -123,10 +119,10 @@ fn every_clause_of_a_caption_is_on_record() {
     });
 }
 
-/// The measurement behind the published false-reject rate. Clips come from the families' own ranges, and a physics
-/// engine that has not diverged made them, so that whatever the physical rules reject is a false reject unless the
-/// reason printed says otherwise. Run with
-/// `cargo test -p worldstep-synth --test simulated_clips -- --ignored --nocapture`.
+/// The measurement behind the published false-reject rate. Clips come from the families' own ranges, and a
+/// physics engine that has not diverged made them, so that whatever the physical rules reject is a false
+/// reject unless the reason printed says otherwise. Run with `cargo test -p worldstep-synth --test
+/// simulated_clips -- --ignored --nocapture`.
 #[test]
 #[ignore = "a measurement; takes minutes"]
 fn curation_rarely_rejects_clean_clips() {
@@ -158,9 +154,9 @@ fn curation_rarely_rejects_clean_clips() {
     assert!(share < FALSE_REJECTS_MAX, "{wrong} of {total} clean clips are rejected");
 }
 
-/// Every number of a hundred clips of each family is finite; prints how often each event happens in each outcome, from
-/// which families choose what to balance. Run with
-/// `cargo test -p worldstep-synth --test simulated_clips hundred -- --ignored --nocapture`.
+/// Every number of a hundred clips of each family is finite; prints how often each event happens in each
+/// outcome, from which families choose what to balance. Run with `cargo test -p worldstep-synth --test
+/// simulated_clips hundred -- --ignored --nocapture`.
 #[test]
 #[ignore = "a measurement; takes minutes"]
 fn a_hundred_clips_of_each_family_are_finite() {
