@@ -3,8 +3,11 @@
 
 #[path = "toy/dream.rs"]
 mod dream;
+#[path = "toy/watched.rs"]
+mod watched;
 
 use dream::{CONTEXT_FRAMES, STEPS_LEFT, STEPS_MAX, Stripes, env, model, spec};
+use watched::{Watch, Watched};
 use worldstep_env::check::{CheckConfig, check_env_with};
 use worldstep_env::{AutoresetMode, Buffer, EnvError, EnvSpec, VectorEnv};
 use worldstep_model::codec::decode_frames;
@@ -29,7 +32,7 @@ fn a_lane_is_what_a_single_environment_would_be() {
     one.reset(&[Some(8)], &[true]).unwrap();
     for t in 0..2 * STEPS_LEFT as i64 {
         assert_eq!(frame(&many, 1), frame(&one, 0), "step {t}");
-        assert!((many.batch().rewards[1] - one.batch().rewards[0]).abs() < 1e-4);
+        assert_eq!(many.batch().rewards[1].to_bits(), one.batch().rewards[0].to_bits());
         assert_eq!(many.batch().truncated[1], one.batch().truncated[0]);
         many.step_all(&actions(&[0, t % 3, 2])).unwrap();
         one.step_all(&actions(&[t % 3])).unwrap();
@@ -289,36 +292,40 @@ fn starts_as_long_as_an_episode_are_refused() {
     assert!(error.to_string().contains("expected 1..=3"), "{error}");
 }
 
-/// A truth that fails from the second episode on.
-struct Failing(Stripes, bool);
-
-impl StartSource for Failing {
-    fn spec(&self) -> &EnvSpec {
-        self.0.spec()
-    }
-
-    fn context_frames(&self) -> usize {
-        self.0.context_frames()
-    }
-
-    fn neutral_action(&self) -> &[f32] {
-        self.0.neutral_action()
-    }
-
-    fn starts(&mut self, seeds: &[u64], out: &mut Vec<u8>) -> Result<(), EnvError> {
-        if std::mem::replace(&mut self.1, true) {
-            return Err(EnvError::Engine { message: "no driver".to_owned() });
-        }
-        self.0.starts(seeds, out)
-    }
+#[test]
+fn a_reset_without_first_frames_changes_nothing() {
+    let watch = Watch::default();
+    let mut env =
+        NeuralVectorEnv::new(model(), Box::new(Watched::new(&watch)), NeuralOptions::new(1)).unwrap();
+    env.reset_all(Some(1)).unwrap();
+    let before = env.save_lane(0).unwrap();
+    watch.set_fails(true);
+    assert!(matches!(env.reset_all(Some(2)), Err(EnvError::Engine { .. })));
+    assert_eq!(env.save_lane(0).unwrap(), before);
 }
 
 #[test]
-fn a_reset_without_first_frames_changes_nothing() {
-    let starts = Box::new(Failing(Stripes(spec()), false));
-    let mut env = NeuralVectorEnv::new(model(), starts, NeuralOptions::new(1)).unwrap();
-    env.reset_all(Some(1)).unwrap();
-    let before = env.save_lane(0).unwrap();
-    assert!(matches!(env.reset_all(Some(2)), Err(EnvError::Engine { .. })));
-    assert_eq!(env.save_lane(0).unwrap(), before);
+fn a_step_whose_restart_fails_has_moved_nothing() {
+    let model = model();
+    let watch = Watch::default();
+    let options = NeuralOptions { termination_threshold: 1.0, ..NeuralOptions::new(2) };
+    let starts: [Box<dyn StartSource>; 2] = [Box::new(Watched::new(&watch)), Box::new(Stripes(spec()))];
+    let [mut failing, mut sound] =
+        starts.map(|starts| NeuralVectorEnv::new(model.clone(), starts, options).unwrap());
+    for env in [&mut failing, &mut sound] {
+        env.reset_all(Some(1)).unwrap();
+        (0..STEPS_LEFT).for_each(|t| env.step(&actions(&[2, 0]), &[true, t > 1]).unwrap());
+        assert_eq!(env.batch().truncated, [true, false], "one lane is to restart, the other to go on");
+    }
+    let state =
+        |env: &NeuralVectorEnv| (env.batch().clone(), [0, 1].map(|lane| env.save_lane(lane).unwrap()));
+    let before = state(&failing);
+    watch.set_fails(true);
+    assert!(matches!(failing.step_all(&actions(&[1, 2])), Err(EnvError::Engine { .. })));
+    assert!(state(&failing) == before);
+    watch.set_fails(false);
+    for env in [&mut failing, &mut sound] {
+        env.step_all(&actions(&[1, 2])).unwrap();
+    }
+    assert!(state(&failing) == state(&sound), "tried again, it steps once");
 }

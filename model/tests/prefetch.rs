@@ -4,66 +4,20 @@
 #[path = "toy/dream.rs"]
 mod dream;
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+#[path = "toy/watched.rs"]
+mod watched;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use dream::{STEPS_LEFT, Stripes, model, spec};
 use rand::{RngExt as _, SeedableRng};
-use worldstep_env::{Batch, Buffer, EnvError, EnvSpec, Rng, VectorEnv};
+use watched::{Watch, Watched, wait_until};
+use worldstep_env::{Batch, Buffer, Rng, VectorEnv};
 use worldstep_model::neural_env::{
     NeuralOptions, NeuralVectorEnv, PrefetchedStarts, STARTS_AHEAD_MAX, StartSource,
 };
-
-/// What a source has been asked, and how it is to behave.
-#[derive(Clone, Default)]
-struct Watch {
-    drawn: Arc<Mutex<Vec<u64>>>,
-    fails: Arc<AtomicBool>,
-    panics: Arc<AtomicBool>,
-    alive: Arc<AtomicUsize>,
-    delay: Duration,
-}
-
-/// [`Stripes`] under a [`Watch`].
-struct Watched(Stripes, Watch);
-
-impl Watched {
-    fn new(watch: &Watch) -> Self {
-        watch.alive.fetch_add(1, Ordering::SeqCst);
-        Self(Stripes(spec()), watch.clone())
-    }
-}
-
-impl Drop for Watched {
-    fn drop(&mut self) {
-        self.1.alive.fetch_sub(1, Ordering::SeqCst);
-    }
-}
-
-impl StartSource for Watched {
-    fn spec(&self) -> &EnvSpec {
-        self.0.spec()
-    }
-
-    fn context_frames(&self) -> usize {
-        self.0.context_frames()
-    }
-
-    fn neutral_action(&self) -> &[f32] {
-        self.0.neutral_action()
-    }
-
-    fn starts(&mut self, seeds: &[u64], out: &mut Vec<u8>) -> Result<(), EnvError> {
-        std::thread::sleep(self.1.delay);
-        assert!(!self.1.panics.load(Ordering::SeqCst), "the driver has gone");
-        if self.1.fails.load(Ordering::SeqCst) {
-            return Err(EnvError::Engine { message: "no driver".to_owned() });
-        }
-        self.1.drawn.lock().unwrap().extend(seeds);
-        self.0.starts(seeds, out)
-    }
-}
 
 fn prefetched(watch: &Watch) -> PrefetchedStarts {
     PrefetchedStarts::new(Watched::new(watch)).unwrap()
@@ -75,13 +29,11 @@ fn dream_from(starts: Box<dyn StartSource>, num_envs: usize) -> NeuralVectorEnv 
     NeuralVectorEnv::new(model(), starts, options).unwrap()
 }
 
-/// Waits until `starts` has `count` ready, or fails after a generous while.
+/// Waits until `starts` has `count` ready, and sees that it leaves it at that.
 fn wait_for_ready(starts: &PrefetchedStarts, count: usize) {
-    let begun = Instant::now();
-    while starts.ready() != count {
-        assert!(begun.elapsed() < Duration::from_secs(20), "{} ready, expected {count}", starts.ready());
-        std::thread::sleep(Duration::from_millis(1));
-    }
+    wait_until(&format!("{count} are ready"), || starts.ready() >= count);
+    std::thread::sleep(Duration::from_millis(50));
+    assert_eq!(starts.ready(), count);
 }
 
 /// Batches of a rollout in which lanes are held, reset with and without seeds, and end by themselves.
@@ -150,26 +102,66 @@ fn no_more_than_so_many_are_kept() {
 }
 
 #[test]
-fn an_error_of_the_background_is_told_to_whoever_needs_the_start() {
+fn between_what_a_caller_waits_for_nothing_else_is_drawn() {
+    let watch = Watch { delay: Duration::from_millis(2), ..Watch::default() };
+    let mut starts = prefetched(&watch);
+    let asked: Vec<u64> = (0..200).collect();
+    for round in 1..4 {
+        let stale: Vec<u64> = (1000 * round..1000 * round + 100).collect();
+        starts.expect(&stale);
+        watch.drawn.lock().unwrap().clear();
+        starts.starts(&asked, &mut Vec::new()).unwrap();
+        let drawn = watch.drawn.lock().unwrap().clone();
+        let of = |seed| drawn.iter().position(|drawn| *drawn == seed).unwrap();
+        assert_eq!(drawn[of(0)..=of(199)], asked, "round {round}");
+    }
+}
+
+#[test]
+fn an_error_of_the_background_is_nobodys() {
     let watch = Watch::default();
     let mut starts = prefetched(&watch);
-    watch.fails.store(true, Ordering::SeqCst);
+    watch.set_fails(true);
+    starts.expect(&[5, 6]);
+    watch.wait_for_failures(1);
+    watch.set_fails(false);
+    starts.starts(&[5], &mut Vec::new()).unwrap();
+    assert_eq!(*watch.drawn.lock().unwrap(), [5]);
+}
+
+#[test]
+fn who_waits_for_what_fails_ahead_has_it_drawn_again() {
+    let watch = Watch { delay: Duration::from_millis(50), ..Watch::default() };
+    let mut starts = prefetched(&watch);
+    watch.set_fails(true);
     starts.expect(&[5]);
-    let error = starts.starts(&[5], &mut Vec::new()).unwrap_err();
-    assert!(error.to_string().contains("no driver"), "{error}");
-    watch.fails.store(false, Ordering::SeqCst);
+    // It is being drawn, and will fail.
+    std::thread::sleep(Duration::from_millis(20));
+    watch.set_fails(false);
     starts.starts(&[5], &mut Vec::new()).unwrap();
 }
 
 #[test]
-fn a_thread_that_dies_leaves_nobody_waiting() {
+fn an_error_is_told_once_to_whoever_asked() {
+    let watch = Watch::default();
+    let mut starts = prefetched(&watch);
+    watch.set_fails(true);
+    let error = starts.starts(&[5, 6], &mut Vec::new()).unwrap_err();
+    assert!(error.to_string().contains("no driver"), "{error}");
+    assert_eq!(watch.failures.load(Ordering::SeqCst), 1);
+    watch.set_fails(false);
+    starts.starts(&[6, 5], &mut Vec::new()).unwrap();
+}
+
+#[test]
+fn a_panic_of_the_thread_goes_on_in_its_caller() {
     let watch = Watch::default();
     let mut starts = prefetched(&watch);
     watch.panics.store(true, Ordering::SeqCst);
-    for _ in 0..2 {
-        let error = starts.starts(&[5], &mut Vec::new()).unwrap_err();
-        assert!(error.to_string().contains("seed 5"), "{error}");
-    }
+    let panic = catch_unwind(AssertUnwindSafe(|| starts.starts(&[5], &mut Vec::new()))).unwrap_err();
+    assert_eq!(panic.downcast_ref(), Some(&"the driver has gone"));
+    let error = starts.starts(&[5], &mut Vec::new()).unwrap_err();
+    assert!(error.to_string().contains("seed 5"), "{error}");
     starts.expect(&[6]);
 }
 

@@ -122,6 +122,17 @@ impl NeuralVectorEnv {
         DreamMemory::new(&self.model, options.num_envs, options.observation, self.starts.context_frames())
     }
 
+    /// Steps the lanes of `live` and restarts those of `ended`. What can fail comes first: after an error no lane has moved.
+    fn step_or_restart(&mut self, actions: &Buffer, live: &[bool], ended: &[bool]) -> Result<(), EnvError> {
+        self.code_actions(actions)?;
+        let starts = self.draw_starts(ended)?;
+        if live.contains(&true) {
+            self.dream(actions, live);
+        }
+        self.begin(ended, &starts);
+        Ok(())
+    }
+
     /// Steps of an episode at its reset and at its truncation.
     fn clock(&self) -> RangeInclusive<u32> {
         self.starts.context_frames() as u32 - 1..=self.spec.max_episode_steps
@@ -199,7 +210,9 @@ impl VectorEnv for NeuralVectorEnv {
             }
         }
         // Without first frames nothing has happened: the lanes keep their old streams too.
-        self.restart(mask).inspect_err(|_| self.lanes = before)
+        let starts = self.draw_starts(mask).inspect_err(|_| self.lanes = before)?;
+        self.begin(mask, &starts);
+        Ok(())
     }
 
     fn step(&mut self, actions: &Buffer, mask: &[bool]) -> Result<(), EnvError> {
@@ -220,8 +233,7 @@ impl VectorEnv for NeuralVectorEnv {
         for (i, (lane, masked)) in self.lanes.iter().zip(mask).enumerate() {
             (live[i], ended[i]) = (*masked && !lane.done, *masked && lane.done);
         }
-        let dreamt = if live.contains(&true) { self.dream(actions, &live) } else { Ok(()) };
-        let stepped = dreamt.and_then(|()| self.restart(&ended));
+        let stepped = self.step_or_restart(actions, &live, &ended);
         (self.buffers.live, self.buffers.ended) = (live, ended);
         stepped
     }

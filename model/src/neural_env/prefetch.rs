@@ -48,31 +48,36 @@ impl PrefetchedStarts {
         self.desk.lock().drawn.values().filter(|start| start.is_ok()).count()
     }
 
-    fn take(&self, seeds: &[u64], out: &mut Vec<u8>) -> Result<(), EnvError> {
+    fn take(&mut self, seeds: &[u64], out: &mut Vec<u8>) -> Result<(), EnvError> {
         let mut papers = self.desk.lock();
-        papers.ask(seeds);
-        self.desk.turned.notify_all();
-        while !papers.closed && !seeds.iter().all(|seed| papers.drawn.contains_key(seed)) {
+        // Asked again at each turn: what was being drawn ahead may have come to nothing.
+        while papers.ask(seeds) && !papers.closed {
+            self.desk.turned.notify_all();
             papers = self.desk.turned.wait(papers).unwrap_or_else(PoisonError::into_inner);
         }
-        let mut taken = BTreeMap::new();
-        for seed in seeds {
-            if let Some(start) = papers.drawn.remove(seed) {
-                taken.insert(*seed, start);
-            }
-        }
+        let taken: BTreeMap<_, _> = seeds.iter().filter_map(|seed| papers.drawn.remove_entry(seed)).collect();
         drop(papers);
         for seed in seeds {
             match taken.get(seed) {
                 Some(Ok(frames)) => out.extend_from_slice(frames),
                 Some(Err(message)) => return Err(EnvError::Engine { message: message.clone() }),
-                None => {
-                    let message = format!("the thread that draws starts has died before that of seed {seed}");
-                    return Err(EnvError::Engine { message });
-                }
+                None => return Err(self.mourn(*seed)),
             }
         }
         Ok(())
+    }
+
+    /// What a caller is told who needs the start of `seed` from a thread that has ended.
+    ///
+    /// # Panics
+    /// The first time, if the thread did: its panic goes on here, where a caller contains those of an engine.
+    fn mourn(&mut self, seed: u64) -> EnvError {
+        if let Some(Err(panic)) = self.worker.take().map(JoinHandle::join) {
+            std::panic::resume_unwind(panic);
+        }
+        EnvError::Engine {
+            message: format!("the thread that draws starts has died before that of seed {seed}"),
+        }
     }
 }
 
@@ -90,7 +95,11 @@ impl StartSource for PrefetchedStarts {
     }
 
     fn starts(&mut self, seeds: &[u64], out: &mut Vec<u8>) -> Result<(), EnvError> {
-        seeds.chunks(ASKED_TOGETHER).try_for_each(|seeds| self.take(seeds, out))
+        self.desk.lock().caller_waits = true;
+        let taken = seeds.chunks(ASKED_TOGETHER).try_for_each(|seeds| self.take(seeds, out));
+        self.desk.lock().caller_waits = false;
+        self.desk.turned.notify_all();
+        taken
     }
 
     fn expect(&mut self, seeds: &[u64]) {
@@ -103,7 +112,7 @@ impl Drop for PrefetchedStarts {
     fn drop(&mut self) {
         self.desk.close();
         if let Some(worker) = self.worker.take() {
-            // Whatever it died of was told to those who waited for it.
+            // Whatever it died of: nobody waits for it any more.
             let _ = worker.join();
         }
     }
@@ -121,26 +130,31 @@ struct Desk {
 struct Papers {
     /// Seeds that a caller waits for.
     asked: VecDeque<u64>,
+    /// More may be asked for at once, so nothing is drawn ahead.
+    caller_waits: bool,
     /// Seeds that will be asked for, the most urgent first.
     expected: VecDeque<u64>,
     /// Seeds that are being drawn.
     drawing: Vec<u64>,
-    /// What came of the others: frames, or why there are none.
+    /// What came of the others: frames, or, to a caller who waits, why there are none.
     drawn: BTreeMap<u64, Result<Vec<u8>, String>>,
     /// Nobody draws any more, or is to.
     closed: bool,
 }
 
 impl Papers {
-    /// Whether `seed` is or will be drawn anyway.
+    /// Whether `seed` is drawn or is being drawn.
     fn is_under_way(&self, seed: u64) -> bool {
         self.drawn.contains_key(&seed) || self.drawing.contains(&seed)
     }
 
-    fn ask(&mut self, seeds: &[u64]) {
-        let new: BTreeSet<u64> = seeds.iter().copied().filter(|seed| !self.is_under_way(*seed)).collect();
+    /// Sees to it that `seeds` are drawn; whether there are some to wait for.
+    fn ask(&mut self, seeds: &[u64]) -> bool {
+        let is_new = |seed: &u64| !self.is_under_way(*seed) && !self.asked.contains(seed);
+        let new: BTreeSet<u64> = seeds.iter().copied().filter(is_new).collect();
         self.expected.retain(|seed| !new.contains(seed));
         self.asked.extend(new);
+        !seeds.iter().all(|seed| self.drawn.contains_key(seed))
     }
 
     fn expect(&mut self, seeds: &[u64]) {
@@ -151,14 +165,32 @@ impl Papers {
         self.expected = in_order.into_iter().filter(|seed| !self.is_under_way(*seed)).collect();
     }
 
-    /// Seeds to draw next.
-    fn next(&mut self) -> Option<Vec<u64>> {
+    /// Seeds to draw next, and whether a caller waits for them.
+    fn next(&mut self) -> Option<(Vec<u64>, bool)> {
         let asked = !self.asked.is_empty();
-        let (queue, count) =
-            if asked { (&mut self.asked, ASKED_TOGETHER) } else { (&mut self.expected, AHEAD_TOGETHER) };
+        let (queue, count) = match asked {
+            true => (&mut self.asked, ASKED_TOGETHER),
+            false if self.caller_waits => return None,
+            false => (&mut self.expected, AHEAD_TOGETHER),
+        };
         let count = count.min(queue.len());
         self.drawing = queue.drain(..count).collect();
-        (count > 0).then(|| self.drawing.clone())
+        (count > 0).then(|| (self.drawing.clone(), asked))
+    }
+
+    /// Takes note of what came of the seeds that were being drawn: of those that nobody waits for only what succeeded, so
+    /// that they are tried again when somebody does.
+    fn put(&mut self, drawn: Result<Vec<&[u8]>, String>, asked: bool) {
+        let seeds = std::mem::take(&mut self.drawing);
+        match drawn {
+            Ok(starts) => {
+                self.drawn.extend(seeds.into_iter().zip(starts.into_iter().map(|start| Ok(start.to_vec()))))
+            }
+            Err(message) if asked => {
+                self.drawn.extend(seeds.into_iter().map(|seed| (seed, Err(message.clone()))))
+            }
+            Err(_) => {}
+        }
     }
 }
 
@@ -183,33 +215,27 @@ impl Desk {
         }
         let _closed_at_last = ClosedAtLast(self);
         let start_len = source.context_frames() * FRAME_BYTES;
-        while let Some(seeds) = self.wait_for_work() {
+        while let Some((seeds, asked)) = self.wait_for_work() {
             let mut frames = Vec::with_capacity(seeds.len() * start_len);
             let drawn = source.starts(&seeds, &mut frames).map_err(|error| error.to_string());
             let expected = seeds.len() * start_len;
             let drawn = drawn.and_then(|()| match frames.len() {
-                len if len == expected => Ok(()),
+                len if len == expected => Ok(frames.chunks_exact(start_len).collect()),
                 len => Err(format!("{} starts have {len} bytes, expected {expected}", seeds.len())),
             });
-            let mut papers = self.lock();
-            papers.drawing.clear();
-            for (i, seed) in seeds.into_iter().enumerate() {
-                let start = drawn.clone().map(|()| frames[i * start_len..(i + 1) * start_len].to_vec());
-                papers.drawn.insert(seed, start);
-            }
-            drop(papers);
+            self.lock().put(drawn, asked);
             self.turned.notify_all();
         }
     }
 
-    fn wait_for_work(&self) -> Option<Vec<u64>> {
+    fn wait_for_work(&self) -> Option<(Vec<u64>, bool)> {
         let mut papers = self.lock();
         loop {
             if papers.closed {
                 return None;
             }
-            if let Some(seeds) = papers.next() {
-                return Some(seeds);
+            if let Some(work) = papers.next() {
+                return Some(work);
             }
             papers = self.turned.wait(papers).unwrap_or_else(PoisonError::into_inner);
         }

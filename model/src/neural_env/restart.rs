@@ -8,25 +8,50 @@ use super::step::lanes_of;
 use crate::config::FRAME_BYTES;
 use crate::packing::FRAME_CODE_BYTES;
 
+/// What new episodes begin with.
+pub struct Starts {
+    /// Lanes that begin one.
+    lanes: Vec<usize>,
+    /// True frames of each.
+    context: usize,
+    /// These frames, one lane after the other.
+    frames: Vec<u8>,
+}
+
 impl NeuralVectorEnv {
-    /// Starts the next episode in the lanes of `due`: asks for their start frames, feeds all but the last to the cache and
-    /// shows the last. Only these lanes are computed: most steps restart few.
-    pub(super) fn restart(&mut self, due: &[bool]) -> Result<(), EnvError> {
-        let lanes: Vec<usize> = lanes_of(due).collect();
-        if lanes.is_empty() {
-            return Ok(());
+    /// Draws the true frames that the next episodes of the lanes of `due` begin with. Nothing in these lanes changes.
+    pub(super) fn draw_starts(&mut self, due: &[bool]) -> Result<Starts, EnvError> {
+        let (lanes, context): (Vec<usize>, _) = (lanes_of(due).collect(), self.starts.context_frames());
+        let expected = lanes.len() * context * FRAME_BYTES;
+        let mut frames = Vec::with_capacity(expected);
+        if !lanes.is_empty() {
+            let seeds: Vec<u64> = lanes.iter().map(|lane| self.lanes[*lane].next_seed()).collect();
+            self.starts.starts(&seeds, &mut frames)?;
         }
-        let context = self.starts.context_frames();
-        let frames = self.start_frames(&lanes, context)?;
+        if frames.len() == expected {
+            return Ok(Starts { lanes, context, frames });
+        }
+        let got = frames.len();
+        let message = format!("{} starts have {got} bytes, expected {expected}", lanes.len());
+        Err(EnvError::Engine { message })
+    }
+
+    /// Starts the next episode in the lanes of `due`, those of `starts`: feeds all frames but the last to the cache and
+    /// shows the last. Only these lanes are computed: most steps restart few.
+    pub(super) fn begin(&mut self, due: &[bool], starts: &Starts) {
+        let Starts { lanes, context, frames } = starts;
+        if lanes.is_empty() {
+            return;
+        }
         let mut codes = vec![0; lanes.len() * context * FRAME_CODE_BYTES];
-        self.engine.encode(&frames, &mut codes);
-        self.warm_up(&lanes, &codes, context);
+        self.engine.encode(frames, &mut codes);
+        self.warm_up(lanes, &codes, *context);
         if let Some(audit) = &mut self.audit {
             let seed_of = |lane: usize| due[lane].then(|| self.lanes[lane].next_seed());
             audit.begin(seed_of);
         }
         let first_step = *self.clock().start();
-        for (i, lane) in lanes.into_iter().enumerate() {
+        for (i, lane) in lanes.iter().copied().enumerate() {
             let last = (i + 1) * context - 1;
             self.codes[lane * FRAME_CODE_BYTES..(lane + 1) * FRAME_CODE_BYTES]
                 .copy_from_slice(&codes[last * FRAME_CODE_BYTES..(last + 1) * FRAME_CODE_BYTES]);
@@ -39,21 +64,6 @@ impl NeuralVectorEnv {
         }
         self.audit_lanes(due);
         self.tell_expected();
-        Ok(())
-    }
-
-    /// `context` true frames of each of `lanes`.
-    fn start_frames(&mut self, lanes: &[usize], context: usize) -> Result<Vec<u8>, EnvError> {
-        let expected = lanes.len() * context * FRAME_BYTES;
-        let mut frames = Vec::with_capacity(expected);
-        let seeds: Vec<u64> = lanes.iter().map(|lane| self.lanes[*lane].next_seed()).collect();
-        self.starts.starts(&seeds, &mut frames)?;
-        if frames.len() == expected {
-            return Ok(frames);
-        }
-        let got = frames.len();
-        let message = format!("{} starts have {got} bytes, expected {expected}", lanes.len());
-        Err(EnvError::Engine { message })
     }
 
     /// Shows the engine all start frames but the last, under the neutral action.

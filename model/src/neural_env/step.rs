@@ -47,13 +47,18 @@ impl StepBuffers {
 }
 
 impl NeuralVectorEnv {
-    /// Dreams one frame on in the lanes of `live`.
-    pub(super) fn dream(&mut self, actions: &Buffer, live: &[bool]) -> Result<(), EnvError> {
+    /// Codes the actions of all lanes for the step that is to come.
+    pub(super) fn code_actions(&mut self, actions: &Buffer) -> Result<(), EnvError> {
         self.buffers.actions.clear();
         for lane in 0..self.options.num_envs {
             let card = &self.model.card;
             card.encode_lane(self.task, (actions, lane), &mut self.buffers.actions).map_err(action_error)?;
         }
+        Ok(())
+    }
+
+    /// Dreams one frame on in the lanes of `live`, under the coded actions; `actions` are the same for truth.
+    pub(super) fn dream(&mut self, actions: &Buffer, live: &[bool]) {
         self.note_levels_and_draws();
         let StepBuffers { actions: coded, levels, draws, .. } = &self.buffers;
         let sampling = Sampling { draws, temperature: self.options.temperature };
@@ -69,7 +74,6 @@ impl NeuralVectorEnv {
             audit.step(actions, live);
             self.audit_lanes(live);
         }
-        Ok(())
     }
 
     /// What the model is told of each lane's present frame, and what its randomness is named.
