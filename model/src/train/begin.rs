@@ -29,7 +29,7 @@ pub fn begin(corpus: &Corpus<'_>, options: &TrainOptions, device: &Device) -> Re
     let mut card = old.card.with_tasks(task_cards(corpus, &known)?);
     card.config.presence |= presence;
     let mut model = old.extended(card);
-    let forgetting = forgetting::before(&model, corpus, &known, options);
+    let forgetting = forgetting::before(&model, corpus, &known, options)?;
     model.card.training = TrainingRecord { from, forgetting, ..record };
     Ok(model)
 }

@@ -2,7 +2,7 @@ use burn::tensor::activation::log_softmax;
 use burn::tensor::{Device, Tensor, TensorData};
 
 use super::dynamics_batch::Windows;
-use super::loss::Loss;
+use super::loss::{LOGIT_MAX, Loss, binary_cross_entropy};
 use crate::config::{CODE_LOGITS, CODES_PER_TOKEN, NOISE_LEVELS, SPATIAL_TOKENS};
 use crate::dynamics::{FrameInput, FrameOutput, TOKEN_LOGITS};
 use crate::fsq::{CODE_VALUES, LOGIT_OFFSETS};
@@ -16,8 +16,6 @@ const OBJECTS: f32 = 0.3;
 const NOTHING: f32 = 1e-6;
 /// Softmaxes of one token.
 const TOKEN_SOFTMAXES: usize = CODES_PER_TOKEN * CODE_VALUES;
-/// Beyond this a logit is as good as certain; the bound keeps `exp` finite without a maximum to subtract.
-const LOGIT_MAX: f32 = 30.0;
 
 /// The network's input for a batch of windows.
 pub fn input(windows: &mut Windows, device: &Device) -> FrameInput {
@@ -39,8 +37,7 @@ pub fn loss(output: FrameOutput, mut windows: Windows, device: &Device) -> Loss 
     let reward = (log_softmax(output.reward, 1) * rewards).sum().neg() / (reward_weights.sum() + NOTHING);
     let weights = take(&mut windows.terminated_weights, [frames, 1], device) * real.clone();
     let terminated = take(&mut windows.terminated, [frames, 1], device);
-    let logit = output.terminated.clamp(-LOGIT_MAX, LOGIT_MAX);
-    let surprise = logit.clone().exp().log1p() - logit * terminated;
+    let surprise = binary_cross_entropy(output.terminated, terminated);
     let terminated = (surprise * weights.clone()).sum() / (weights.sum() + NOTHING);
     let values = output.objects.dims()[1];
     let objects = take(&mut windows.objects, [frames, values], device);

@@ -66,16 +66,19 @@ impl Objective<Dynamics> for DynamicsObjective<'_> {
         2e-3
     }
 
+    fn batch(&self) -> usize {
+        self.batch
+    }
+
     fn frames(&self) -> usize {
         self.batch * self.window
     }
 
     fn loss(&self, dynamics: &Dynamics, draw: &mut Draw) -> Loss {
-        let count = ((self.batch as f32 * draw.share).round() as usize).max(1);
         let device = dynamics.device();
         let horizon = self.options.self_forcing.horizon_at(draw.progress);
         let sizes = WindowSizes { length: self.window, horizon };
-        let mut windows = self.corpus.windows(count, sizes, &mut draw.rng);
+        let mut windows = self.corpus.windows(draw.count, sizes, &mut draw.rng);
         self.roll_out(dynamics, &mut windows);
         let masked = self.refiner.as_ref().map(|_| MaskedNext::draw(&windows, &mut draw.rng));
         let input = dynamics_loss::input(&mut windows, &device);

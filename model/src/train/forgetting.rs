@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use burn::module::Module;
-use rand::SeedableRng;
-use worldstep_env::Rng;
 
 use super::dynamics_stage::DynamicsObjective;
-use super::gradients::{Draw, Objective};
+use super::error::TrainError;
+use super::gradients::{Objective, Shards};
+use super::loss::TOTAL;
 use super::options::TrainOptions;
 use super::tokenizer_stage::TokenizerObjective;
 use crate::codec::encode_frames;
@@ -19,58 +19,67 @@ use crate::tokenizer::Tokenizer;
 
 /// Batches that a loss is the mean of.
 const BATCHES: u64 = 4;
+/// What they are drawn from.
+const SEED: u64 = 0;
 
 /// Losses of `model` before it is fine-tuned, of each part that has clips for validation. `known` are the tasks that it
 /// has learned.
+///
+/// # Errors
+/// [`TrainError::Threads`].
 pub fn before(
     model: &Model,
     corpus: &Corpus<'_>,
     known: &[TaskCard],
     options: &TrainOptions,
-) -> Vec<TaskLosses> {
+) -> Result<Vec<TaskLosses>, TrainError> {
+    let shards = Shards::new(options.device, options.precision).map_err(TrainError::Threads)?;
     let parts = corpus.parts().iter();
-    parts
+    let rows = parts
         .filter_map(|part| {
             let task = part.clips.scenario.id.clone();
             Some(TaskLosses {
                 known: known.iter().any(|card| card.id == task),
                 task,
                 dataset: part.clips.path.clone(),
-                before: losses(model, part.clips, options)?,
+                before: losses(model, part.clips, options, &shards)?,
                 after: None,
             })
         })
-        .collect()
+        .collect();
+    Ok(rows)
 }
 
 /// Measures again what was measured [`before`].
-pub fn after(model: &mut Model, corpus: &Corpus<'_>, options: &TrainOptions) {
+///
+/// # Errors
+/// [`TrainError::Threads`].
+pub fn after(model: &mut Model, corpus: &Corpus<'_>, options: &TrainOptions) -> Result<(), TrainError> {
+    let shards = Shards::new(options.device, options.precision).map_err(TrainError::Threads)?;
     let mut measured = std::mem::take(&mut model.card.training.forgetting);
     for row in &mut measured {
         let part = corpus.of_task(&row.task).find(|clips| clips.path == row.dataset);
-        row.after = part.and_then(|clips| losses(model, clips, options));
+        row.after = part.and_then(|clips| losses(model, clips, options, &shards));
     }
     model.card.training.forgetting = measured;
+    Ok(())
 }
 
 /// Mean losses over batches that are the same whenever they are drawn; `None` without validation clips.
-fn losses(model: &Model, clips: &Clips, options: &TrainOptions) -> Option<Losses> {
+fn losses(model: &Model, clips: &Clips, options: &TrainOptions, shards: &Shards) -> Option<Losses> {
     let corpus = Corpus::from(clips);
     let tokenizer = model.tokenizer.valid();
     let codes = [val_codes(clips, &tokenizer)];
     let dynamics = DynamicsObjective::new(&corpus, Split::Val, &codes, &model.card, options)?;
     Some(Losses {
-        tokenizer: mean(&TokenizerObjective::new(&corpus, Split::Val)?, &tokenizer),
-        dynamics: mean(&dynamics, &model.dynamics.valid()),
+        tokenizer: mean(shards, &tokenizer, &TokenizerObjective::new(&corpus, Split::Val)?),
+        dynamics: mean(shards, &model.dynamics.valid(), &dynamics),
     })
 }
 
-fn mean<M>(objective: &impl Objective<M>, module: &M) -> f64 {
-    let loss = |seed| {
-        let mut draw = Draw { rng: Rng::seed_from_u64(seed), share: 1.0, progress: 1.0 };
-        f64::from(objective.loss(module, &mut draw).total.into_scalar::<f32>())
-    };
-    (0..BATCHES).map(loss).sum::<f64>() / BATCHES as f64
+fn mean<M: Module + Sync>(shards: &Shards, module: &M, objective: &impl Objective<M>) -> f64 {
+    let means = shards.means(module, objective, BATCHES, SEED);
+    means.iter().find(|(name, _)| *name == TOTAL).map_or(f64::NAN, |(_, mean)| f64::from(*mean))
 }
 
 /// Codes of the rows of validation clips; zeros elsewhere.

@@ -1,14 +1,13 @@
 use super::curves::StepRow;
 use super::gradients::GRADIENT_NORM;
-use super::loss::{Reading, TOTAL};
+use super::loss::{Means, Reading, TOTAL};
 use super::options::Stage;
 
 /// What the steps between two rows of the curves measured: means by name, and the pace.
 pub struct Measures {
     /// The shares of each step, not read yet.
     pending: Vec<Vec<Reading>>,
-    /// Sum and count of each name; not every share has every term.
-    sums: Vec<(&'static str, f64, u64)>,
+    means: Means,
     latest: f32,
     rate: f64,
     /// Frames of one step.
@@ -23,7 +22,7 @@ impl Measures {
     pub fn new(frames: usize) -> Self {
         Self {
             pending: Vec::new(),
-            sums: Vec::new(),
+            means: Means::default(),
             latest: f32::NAN,
             rate: 0.0,
             frames,
@@ -33,7 +32,7 @@ impl Measures {
         }
     }
 
-    /// Takes the values of one step, equal shares of it, at this learning rate, without reading them.
+    /// Takes the values of one step, the shares of it, at this learning rate, without reading them.
     pub fn take(&mut self, shares: Vec<Reading>, rate: f64) {
         self.pending.push(shares);
         self.rate = rate;
@@ -43,15 +42,15 @@ impl Measures {
     pub fn read(&mut self) -> Result<(), f32> {
         let mut wrong = None;
         for shares in std::mem::take(&mut self.pending) {
-            let count = shares.len() as f32;
+            let all: f32 = shares.iter().map(|share| share.weight).sum();
             self.latest = 0.0;
-            for (name, value) in shares.into_iter().flat_map(Reading::read) {
-                if name == TOTAL {
-                    self.latest += value / count;
-                }
-                match self.sums.iter_mut().find(|(other, ..)| *other == name) {
-                    Some((_, sum, count)) => (*sum, *count) = (*sum + f64::from(value), *count + 1),
-                    None => self.sums.push((name, f64::from(value), 1)),
+            for share in shares {
+                let weight = share.weight / all;
+                for (name, value) in share.read() {
+                    if name == TOTAL {
+                        self.latest += value * weight;
+                    }
+                    self.means.add(name, value, weight);
                 }
             }
             wrong = wrong.or((!self.latest.is_finite()).then_some(self.latest));
@@ -72,8 +71,6 @@ impl Measures {
     pub fn row(&mut self, stage: Stage, step: u64, seconds: f64) -> StepRow {
         self.step_s = self.seconds / self.steps.max(1) as f64;
         (self.steps, self.seconds) = (0, 0.0);
-        let sums = std::mem::take(&mut self.sums);
-        let means = sums.into_iter().map(|(name, sum, count)| (name, (sum / count as f64) as f32));
         let mut row = StepRow {
             stage,
             step,
@@ -84,7 +81,7 @@ impl Measures {
             frames_per_s: self.frames_per_s(),
             seconds,
         };
-        for (name, mean) in means {
+        for (name, mean) in self.means.take() {
             match name {
                 TOTAL => row.loss = mean,
                 GRADIENT_NORM => row.gradient_norm = mean.is_finite().then_some(mean),

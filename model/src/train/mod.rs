@@ -185,7 +185,7 @@ impl Training<'_> {
         if self.options.stopped() || self.state.record.forgetting.is_empty() {
             return Ok(());
         }
-        forgetting::after(&mut self.model, &self.corpus, self.options);
+        forgetting::after(&mut self.model, &self.corpus, self.options)?;
         self.state.record.forgetting = self.model.card.training.forgetting.clone();
         Ok(self.model.save(&self.options.out)?)
     }

@@ -41,12 +41,16 @@ impl Objective<Tokenizer> for TokenizerObjective<'_> {
         3e-3
     }
 
+    fn batch(&self) -> usize {
+        BATCH
+    }
+
     fn frames(&self) -> usize {
         BATCH
     }
 
     fn loss(&self, tokenizer: &Tokenizer, draw: &mut Draw) -> Loss {
-        let count = ((BATCH as f32 * draw.share).round() as usize).max(1);
+        let count = draw.count;
         let mut frames = Vec::with_capacity(count * FRAME_BYTES);
         let mut weights = Vec::with_capacity(count * FRAME_BYTES);
         for _ in 0..count {

@@ -18,11 +18,10 @@ use super::seen::Seen;
 use super::tensor;
 use super::told::Told;
 use crate::data::physics::HIDDEN_SHARE_MAX;
+use crate::train::loss::{LOGIT_MAX, binary_cross_entropy};
 
 /// What a hidden object weighs more than a seen one.
 const HIDDEN_WEIGHT: f32 = 4.0;
-/// Beyond this a logit is as good as certain; the bound keeps `exp` finite.
-const LOGIT_MAX: f32 = 30.0;
 
 /// Which objects there are, and what is seen of them.
 #[derive(Default)]
@@ -63,14 +62,14 @@ pub fn loss(told: &Told, target: &Target) -> Option<Tensor<1>> {
         return None;
     }
     let ([windows, frames, slots], device) = (told.sizes(), told.device());
-    let logits = told.presence.clone()?.clamp(-LOGIT_MAX, LOGIT_MAX);
+    let logits = told.presence.clone()?;
     let presence = tensor(&target.presence, [windows, frames, slots, 2], &device);
     let weight = tensor(&target.weight, [windows, frames, slots, 1], &device);
-    let surprise = logits.clone().exp().log1p() - logits.clone() * presence;
+    let surprise = binary_cross_entropy(logits.clone(), presence);
     let told_apart = (surprise * weight).sum() / (weights * 2.0);
     let number = tensor(&target.number, [windows, frames, 1, 1], &device);
     let hides = tensor(&target.hides, [windows, frames, 1, 1], &device);
-    let missing = sigmoid(logits.narrow(3, 0, 1)).sum_dim(2) - number;
+    let missing = sigmoid(logits.clamp(-LOGIT_MAX, LOGIT_MAX).narrow(3, 0, 1)).sum_dim(2) - number;
     Some(told_apart + (missing.square() * hides).sum() / hiding.max(1.0))
 }
 

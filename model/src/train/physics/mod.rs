@@ -27,6 +27,7 @@ pub use told::Readout;
 
 use burn::tensor::{Device, Tensor, TensorData};
 
+use super::loss::Means;
 use crate::data::{ClipRange, Clips};
 use crate::dynamics::OBJECT_VALUES;
 use seen::Seen;
@@ -116,7 +117,7 @@ impl Part {
 /// (`rows × tracked × 6`, as [`Clips::objects`]): of truth itself, if it says those. A mean over the clips that
 /// have what the loss weighs.
 pub fn losses_of_states(clips: &Clips, states: &[f32], options: &PhysicsOptions) -> Vec<(&'static str, f32)> {
-    let mut sums: Vec<(&'static str, f32, f32)> = Vec::new();
+    let mut means = Means::default();
     let values = clips.tracked_objects() * OBJECT_VALUES;
     let slots = clips.tracked_objects().max(1);
     let normalisation = Normalisation { mean: vec![0.0; values], scale: vec![1.0; values], slots };
@@ -126,15 +127,12 @@ pub fn losses_of_states(clips: &Clips, states: &[f32], options: &PhysicsOptions)
         let said = &states[range.start * values..(range.start + range.len) * values];
         let readout = Readout { objects: tensor(said, [range.len, values], &Device::flex()), presence: None };
         for part in targets.losses(&readout, options) {
-            let (name, Some(loss)) = (part.name, part.loss) else { continue };
-            let loss: f32 = loss.into_scalar();
-            match sums.iter_mut().find(|(other, ..)| *other == name) {
-                Some((_, sum, count)) => (*sum, *count) = (*sum + loss, *count + 1.0),
-                None => sums.push((name, loss, 1.0)),
+            if let Some(loss) = part.loss {
+                means.add(part.name, loss.into_scalar(), 1.0);
             }
         }
     }
-    sums.into_iter().map(|(name, sum, count)| (name, sum / count)).collect()
+    means.take()
 }
 
 /// `values` on the device.
