@@ -7,11 +7,13 @@
 use burn::module::{Module, ModuleMapper, Param};
 use burn::nn::Linear;
 use burn::tensor::{FloatDType, Tensor};
+use serde::{Deserialize, Serialize};
 
 use crate::device::ComputeDevice;
 
 /// The numbers that large products are computed in.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Precision {
     /// 32 bits throughout.
     #[default]

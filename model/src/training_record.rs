@@ -2,7 +2,8 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::train::{ObjectiveOptions, PhysicsOptions, Stage};
+use crate::precision::Precision;
+use crate::train::{ObjectiveOptions, PhysicsOptions, Schedule, Stage};
 
 /// How the weights came to be.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -40,6 +41,15 @@ pub struct TrainingRecord {
     /// What fine-tuning cost and brought.
     #[serde(default)]
     pub forgetting: Vec<TaskLosses>,
+    /// Learning rate relative to the usual one; none where it was not recorded yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rate: Option<f64>,
+    /// Learning rate over each stage; none where it was not recorded yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub schedule: Option<Schedule>,
+    /// Numbers that large products were computed in.
+    #[serde(default)]
+    pub precision: Precision,
     /// Windows of frames in one dynamics step; 0 if it is not known.
     #[serde(default)]
     pub batch: usize,

@@ -6,10 +6,10 @@ mod toy;
 use std::path::Path;
 
 use burn::tensor::Device;
-use worldstep_model::config::Preset;
+use worldstep_model::config::{Preset, RefinerConfig};
 use worldstep_model::data::{Clips, Corpus, MixWeight};
 use worldstep_model::model::{Model, TaskLosses};
-use worldstep_model::train::{Budget, TrainOptions, TrainSummary, train_on};
+use worldstep_model::train::{Budget, Stage, Stages, TrainOptions, TrainSummary, train_on};
 
 fn clips(id: &str, seed: u64) -> Clips {
     let mut clips = toy::clips(8, 20, seed);
@@ -91,4 +91,39 @@ fn a_stopped_fine_tuning_is_resumed() {
     let summary = train_on(Corpus::new(&all, &[]).unwrap(), &resumed, &mut |_| ()).unwrap();
     assert_eq!((summary.record.tokenizer_steps, summary.record.dynamics_steps), (1, 2));
     assert!(!summary.record.from.is_empty() && summary.record.forgetting.len() == 2);
+}
+
+#[test]
+fn the_dynamics_alone_can_be_fine_tuned() {
+    let dir = tempfile::tempdir().unwrap();
+    let old = learned(dir.path());
+    let mut tuning = options(&dir.path().join("new"), 3);
+    (tuning.from, tuning.stages) = (Some(dir.path().join("old")), Stages::Only(Stage::Dynamics));
+    let record = train_on(&clips("A", 2), &tuning, &mut |_| ()).unwrap().record;
+    assert_eq!((record.tokenizer_steps, record.dynamics_steps), (0, 3));
+    let new = Model::load(&dir.path().join("new"), &Device::flex()).unwrap();
+    let bits =
+        |model: &Model| worldstep_model::codec::encode_frames(&model.tokenizer, clips("A", 2).frame(3));
+    assert!(bits(&new) == bits(&old), "the tokenizer has changed");
+    assert_ne!(new.weights_hash(), old.weights_hash());
+}
+
+/// What a record says was learned must have been.
+#[test]
+fn a_refiner_of_another_kind_is_refused_and_the_models_own_is_recorded() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut begun = options(&dir.path().join("old"), 2);
+    begun.objective.refiner = Some(RefinerConfig::default());
+    train_on(&clips("A", 1), &begun, &mut |_| ()).unwrap();
+    let tuned = |name: &str, refiner: Option<RefinerConfig>| {
+        let mut tuning = options(&dir.path().join(name), 2);
+        (tuning.from, tuning.objective.refiner) = (Some(dir.path().join("old")), refiner);
+        train_on(&clips("A", 2), &tuning, &mut |_| ())
+    };
+    let record = tuned("new", None).unwrap().record;
+    assert_eq!(record.objective.unwrap().refiner, Some(RefinerConfig::default()));
+    let other = RefinerConfig { layers: 2, ..RefinerConfig::default() };
+    let message = tuned("other", Some(other)).unwrap_err().to_string();
+    assert!(message.contains("one of 1 layers") && message.contains("leave it out"), "{message}");
+    assert!(!dir.path().join("other").exists());
 }

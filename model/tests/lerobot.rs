@@ -8,6 +8,7 @@ mod toy;
 use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
+use serde_json::json;
 use worldstep_model::config::{FRAME_BYTES, FRAME_SIDE};
 use worldstep_model::data::lerobot::{self, LerobotConfig};
 use worldstep_model::data::{Clips, Corpus, PIXEL_MOVING, Split, load_all};
@@ -193,15 +194,15 @@ fn what_does_not_fit_is_named() {
     assert!(refusal(dir.path(), "").contains("v2.1"));
 }
 
-#[test]
-fn video_shows_what_pictures_show() {
+/// Mean difference of a frame that is a video's is below 3 levels; another frame's square is elsewhere, which is 6 and more.
+fn expect_pictures_in_video(repeats: usize, configs: &[&str]) {
     let (video, images) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    if !disk::with_video(video.path()) {
+    if !disk::with_video_of(video.path(), repeats) {
         println!("skipped: there is no ffmpeg to encode a video with");
         return;
     }
     disk::with_images(images.path());
-    for more in ["", "fps = 10", "crop = [8, 8, 64, 64]"] {
+    for more in configs {
         let read = |dir: &Path| -> Clips { lerobot::load(dir, &config(more)).unwrap() };
         let (video, images) = (read(video.path()), read(images.path()));
         assert_eq!(video.actions, images.actions);
@@ -209,9 +210,78 @@ fn video_shows_what_pictures_show() {
         for row in 0..video.rows() {
             let pairs = video.frame(row).iter().zip(images.frame(row));
             let error: f64 = pairs.map(|(a, b)| f64::from(a.abs_diff(*b))).sum::<f64>() / FRAME_BYTES as f64;
-            // Another frame's square is elsewhere, which is 6 levels and more.
             assert!(error < 3.0, "{more:?} row {row}: {error}");
         }
+    }
+}
+
+#[test]
+fn video_shows_what_pictures_show() {
+    expect_pictures_in_video(1, &["", "fps = 10", "crop = [8, 8, 64, 64]"]);
+}
+
+/// Cameras write as fast as they like: what belongs to a row is what is seen at its time.
+#[test]
+fn a_video_of_another_rate_is_read_by_its_time() {
+    expect_pictures_in_video(2, &["", "fps = 10"]);
+}
+
+/// Axes have names, or channels are the short one.
+#[test]
+fn pictures_may_be_channels_first() {
+    let dir = tempfile::tempdir().unwrap();
+    if !disk::with_video(dir.path()) {
+        println!("skipped: there is no ffmpeg to encode a video with");
+        return;
+    }
+    let last = lerobot::load(dir.path(), &config("")).unwrap();
+    let info = dir.path().join("meta/info.json");
+    let json: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(&info).unwrap()).unwrap();
+    let with = |shape: serde_json::Value, names: serde_json::Value| {
+        let mut json = json.clone();
+        let camera = &mut json["features"][disk::CAMERA];
+        (camera["shape"], camera["names"]) = (shape, names);
+        std::fs::write(&info, json.to_string()).unwrap();
+    };
+    let (w, h) = (disk::WIDTH, disk::HEIGHT);
+    for (shape, names) in [
+        (json!([3, h, w]), json!(null)),
+        (json!([3, h, w]), json!(["channels", "height", "width"])),
+        (json!([w, h, 3]), json!(["width", "height", "channel"])),
+    ] {
+        with(shape, names);
+        assert!(lerobot::load(dir.path(), &config("")).unwrap().frames == last.frames);
+    }
+    with(json!([5, h, w, 3]), json!(null));
+    assert!(refusal(dir.path(), "").contains("expected height, width and channels"));
+}
+
+#[test]
+fn bounds_that_are_no_range_are_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    disk::with_images(dir.path());
+    for (low, high, expected) in [
+        ("[0.0, 9.0]", "[1.0, 8.0]", "element 1 of \"action\" goes from 9 to 8"),
+        ("[nan, 0.0]", "[1.0, 8.0]", "element 0 of \"action\" goes from NaN to 1"),
+        ("[0.0, 0.0]", "[inf, 8.0]", "element 0 of \"action\" goes from 0 to inf"),
+    ] {
+        let message = refusal(dir.path(), &format!("action_low = {low}\naction_high = {high}"));
+        assert!(message.contains(expected), "{message}");
+    }
+}
+
+/// A training that is resumed must notice that it would learn something else.
+#[test]
+fn the_hash_tells_whatever_is_learned() {
+    let dir = tempfile::tempdir().unwrap();
+    disk::with_images(dir.path());
+    let hash = |more: &str| lerobot::load(dir.path(), &config(more)).unwrap().hash;
+    let plain = hash("");
+    assert_eq!(plain, hash("moving_levels = 12"));
+    for more in
+        ["moving_levels = 200", "val_every = 2", "reward = \"timestamp\"", "terminated = \"frame_index\""]
+    {
+        assert_ne!(hash(more), plain, "{more}");
     }
 }
 

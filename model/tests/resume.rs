@@ -110,7 +110,7 @@ fn a_resumed_training_ends_with_the_same_bits() {
         "{:?}",
         expected.keys()
     );
-    assert_eq!(expected.len(), 6, "{:?}", expected.keys());
+    assert_eq!(expected.len(), 7, "{:?}", expected.keys());
     for (name, bytes) in &expected {
         assert!(found[name] == *bytes, "{name} differs");
     }
@@ -252,4 +252,51 @@ fn a_checkpoint_that_was_cut_short_leaves_the_one_before() {
     train_until(&clips, &options(straight.path()), Some((Stage::Tokenizer, 12)));
     assert!(learned(dir.path()) == learned(straight.path()));
     assert!(!next.exists(), "rubbish stays for ever");
+}
+
+/// The model's own files are written before `training.json`: a death between the two leaves a best network that the
+/// record does not know of, and that one must not pass for the record's.
+#[test]
+fn the_best_weights_are_those_of_the_record() {
+    let _device = device();
+    let clips = toy::clips(4, 20, 1);
+    let (dir, straight) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let stop = Some((Stage::Tokenizer, 25));
+    train_until(&clips, &options(dir.path()), stop);
+    let kept = dir.path().join("tokenizer.safetensors");
+    let best = std::fs::read(&kept).unwrap();
+    let average = std::fs::read_dir(dir.path().join("checkpoint")).unwrap().next().unwrap().unwrap().path();
+    let later = std::fs::read(average.join("average.safetensors")).unwrap();
+    assert!(without_notes(&best) != without_notes(&later));
+    std::fs::write(&kept, later).unwrap();
+    // One more step: no validation that could bring better ones.
+    train_until(&clips, &options(dir.path()), Some((Stage::Tokenizer, 26)));
+    train_until(&clips, &options(straight.path()), Some((Stage::Tokenizer, 26)));
+    assert!(learned(dir.path()) == learned(straight.path()));
+}
+
+#[test]
+fn it_goes_on_only_as_it_began() {
+    let _device = device();
+    let clips = toy::clips(4, 20, 1);
+    let dir = tempfile::tempdir().unwrap();
+    let begun = |name: &str| {
+        let mut options = options(&dir.path().join(name));
+        options.budget = Budget::Steps { tokenizer: 2, dynamics: 2 };
+        options
+    };
+    train_until(&clips, &begun("model"), None);
+    let refusal = |change: &dyn Fn(&mut TrainOptions)| {
+        let mut options = begun("model");
+        change(&mut options);
+        let error = train_on(&clips, &options, &mut |_| ()).unwrap_err();
+        assert!(matches!(error, TrainError::OtherRun { .. }), "{error}");
+        error.to_string()
+    };
+    assert!(refusal(&|options| options.rate = 0.5).contains("with rate 1, not 0.5"));
+    assert!(refusal(&|options| options.schedule.decay = 0.5).contains("decay 0.2"));
+    assert!(refusal(&|options| options.ema_decay = 0.5).contains("ema-decay 0.999, not 0.5"));
+    train_until(&clips, &begun("other"), None);
+    let message = refusal(&|options| options.from = Some(dir.path().join("other")));
+    assert!(message.contains("from random weights, not "), "{message}");
 }

@@ -2,6 +2,7 @@ use burn::tensor::Device;
 
 use super::error::TrainError;
 use super::forgetting;
+use super::objective::ObjectiveOptions;
 use super::options::TrainOptions;
 use super::tasks::task_cards;
 use crate::data::{Corpus, Split};
@@ -11,7 +12,8 @@ use crate::model::{Model, ModelCard, TrainingRecord};
 /// what is new to it.
 ///
 /// # Errors
-/// [`TrainError`] if that model cannot be read, or reads actions of a task otherwise than `corpus`.
+/// [`TrainError`] if that model cannot be read, has another refiner than the objective asks for, or reads actions of a
+/// task otherwise than `corpus`.
 pub fn begin(corpus: &Corpus<'_>, options: &TrainOptions, device: &Device) -> Result<Model, TrainError> {
     let record = record(corpus, options);
     let presence =
@@ -24,13 +26,25 @@ pub fn begin(corpus: &Corpus<'_>, options: &TrainOptions, device: &Device) -> Re
         return Ok(Model::random(card, device));
     };
     let old = Model::load(from, device)?;
+    let (refiner, asked) = (&old.card.config.refiner, &options.objective.refiner);
+    if asked.is_some() && asked != refiner {
+        let has =
+            refiner.as_ref().map_or("none".to_owned(), |refiner| format!("one of {} layers", refiner.layers));
+        let message = format!(
+            "the objective has a refiner of its own, and a model keeps that which it was begun with: {} has {has}; leave \
+             it out",
+            from.display()
+        );
+        return Err(TrainError::Option { message });
+    }
+    let objective = ObjectiveOptions { refiner: refiner.clone(), ..options.objective.clone() };
     let known = old.card.tasks.clone();
     let from = format!("{:016x}", old.weights_hash());
     let mut card = old.card.with_tasks(task_cards(corpus, &known)?);
     card.config.presence |= presence;
     let mut model = old.extended(card);
     let forgetting = forgetting::before(&model, corpus, &known, options)?;
-    model.card.training = TrainingRecord { from, forgetting, ..record };
+    model.card.training = TrainingRecord { from, forgetting, objective: Some(objective), ..record };
     Ok(model)
 }
 
@@ -46,6 +60,9 @@ fn record(corpus: &Corpus<'_>, options: &TrainOptions) -> TrainingRecord {
         seed: options.seed,
         objective: Some(options.objective.clone()),
         physics: options.physics,
+        rate: Some(options.rate),
+        schedule: Some(options.schedule),
+        precision: options.precision,
         batch: options.batch,
         ema_decay: options.ema_decay,
         ..TrainingRecord::default()

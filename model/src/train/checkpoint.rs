@@ -10,12 +10,13 @@ use crate::data::Corpus;
 use crate::model::{Model, ModelCard, ModelError, TrainingRecord, load_weights, save_weights, write_json};
 
 /// Version of [`StateFile`]; others are refused.
-const FORMAT: u32 = 2;
+const FORMAT: u32 = 3;
 const STATE_FILE: &str = "training.json";
 /// Folder of the folders that hold what the model's own files do not.
 const FOLDER: &str = "checkpoint";
 const WEIGHTS_FILE: &str = "weights.safetensors";
 const AVERAGE_FILE: &str = "average.safetensors";
+const BEST_FILE: &str = "best.safetensors";
 const MOMENTS_FILE: &str = "moments.bpk";
 
 /// Where training stands.
@@ -31,8 +32,8 @@ pub struct TrainState {
 
 impl TrainState {
     /// Nothing has begun.
-    pub fn new(record: TrainingRecord) -> Self {
-        Self { stage: Stage::default(), record, folder: None }
+    pub fn new(record: TrainingRecord, stage: Stage) -> Self {
+        Self { stage, record, folder: None }
     }
 }
 
@@ -48,9 +49,9 @@ struct StateFile {
 /// A folder that holds a model in training: the model's own files, which can be used at any time, and what it takes to go
 /// on.
 ///
-/// Weights, average and moments of a checkpoint lie in a folder of their own, which `training.json` names. Since that file
-/// is replaced in one step and last, a process that dies at any moment leaves the checkpoint before or the one after, and
-/// never parts of both.
+/// Weights, average, the best average and moments of a checkpoint lie in a folder of their own, which `training.json`
+/// names. Since that file is replaced in one step and last, a process that dies at any moment leaves the checkpoint before
+/// or the one after, and never parts of both.
 pub struct Checkpoint {
     dir: PathBuf,
 }
@@ -79,6 +80,9 @@ impl Checkpoint {
         std::fs::create_dir_all(&folder).map_err(|error| write(&folder, error.to_string()))?;
         save_weights(&learner.weights, &folder.join(WEIGHTS_FILE))?;
         save_weights(&learner.average, &folder.join(AVERAGE_FILE))?;
+        if let Some(best) = &learner.best {
+            save_weights(best, &folder.join(BEST_FILE))?;
+        }
         let moments = folder.join(MOMENTS_FILE);
         learner.optimizer.save(&moments).map_err(|error| write(&moments, error.to_string()))?;
         *M::of(model) = learner.shipped().clone();
@@ -116,6 +120,7 @@ impl Checkpoint {
     ) -> Result<(Model, TrainState), TrainError> {
         let mut model = Model::load(&self.dir, device)?;
         check_same_run(&model.card, options, corpus)?;
+        check_same_origin(&model.card, options, device)?;
         let path = self.dir.join(STATE_FILE);
         let damaged = |message: String| ModelError::Damaged { path: path.clone(), message };
         let text = std::fs::read_to_string(&path)
@@ -142,11 +147,14 @@ impl Checkpoint {
         let network = M::of(model).clone();
         let Some(folder) = &state.folder else { return Ok(Learner::new(network)) };
         let folder = self.dir.join(FOLDER).join(folder);
-        let best = state.record.best(M::STAGE).map(|_| network.valid());
         let mut weights = network;
         load_weights(&mut weights, &folder.join(WEIGHTS_FILE))?;
         let mut average = weights.valid();
         load_weights(&mut average, &folder.join(AVERAGE_FILE))?;
+        let mut best = state.record.best(M::STAGE).map(|_| weights.valid());
+        if let Some(best) = &mut best {
+            load_weights(best, &folder.join(BEST_FILE))?;
+        }
         let moments = folder.join(MOMENTS_FILE);
         let optimizer = optimizer()
             .load(&moments)
@@ -167,18 +175,37 @@ fn check_same_run(card: &ModelCard, options: &TrainOptions, corpus: &Corpus<'_>)
     let begun = &card.training;
     // Before there was such a record, nothing is known of it.
     let objective = begun.objective.as_ref().unwrap_or(&options.objective).to_string();
+    let mut asked_objective = options.objective.clone();
+    if options.from.is_some() {
+        asked_objective.refiner.clone_from(&card.config.refiner);
+    }
     let facts = [
         ("dataset", begun.dataset_hash.clone(), corpus.hash()),
         ("mix", begun.mix.clone(), corpus.mix().to_owned()),
         ("preset", card.config.preset.name().to_owned(), preset.name().to_owned()),
         ("seed", begun.seed.to_string(), options.seed.to_string()),
+        ("rate", begun.rate.unwrap_or(options.rate).to_string(), options.rate.to_string()),
+        ("schedule", begun.schedule.unwrap_or(options.schedule).to_string(), options.schedule.to_string()),
+        ("precision", begun.precision.name().to_owned(), options.precision.name().to_owned()),
         ("batch", begun.batch.to_string(), options.batch.to_string()),
         ("ema-decay", begun.ema_decay.to_string(), options.ema_decay.to_string()),
-        ("objective", objective, options.objective.to_string()),
+        ("objective", objective, asked_objective.to_string()),
         ("physics losses", begun.physics.to_string(), options.physics.to_string()),
     ];
     match facts.into_iter().find(|(_, found, asked)| found != asked) {
         Some((what, found, asked)) => Err(TrainError::OtherRun { path, what, found, asked }),
         None => Ok(()),
     }
+}
+
+/// Refuses to go on from another model's weights than those that it was begun with. Without `from` they are not asked for.
+fn check_same_origin(card: &ModelCard, options: &TrainOptions, device: &Device) -> Result<(), TrainError> {
+    let Some(from) = &options.from else { return Ok(()) };
+    let asked = format!("{:016x}", Model::load(from, device)?.weights_hash());
+    let found = card.training.from.clone();
+    if found == asked {
+        return Ok(());
+    }
+    let found = if found.is_empty() { "random weights".to_owned() } else { found };
+    Err(TrainError::OtherRun { path: options.out.clone(), what: "from", found, asked })
 }

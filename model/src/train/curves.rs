@@ -1,5 +1,5 @@
 use std::fs::File;
-use std::io::Write as _;
+use std::io::{ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -35,7 +35,7 @@ pub struct StepRow {
     pub parts: Vec<(String, f32)>,
     /// Of the last step.
     pub learning_rate: f64,
-    /// Norm of all gradients before clipping, if it was a number.
+    /// Norm of all gradients before clipping, if it was measured.
     pub gradient_norm: Option<f32>,
     /// Frames learned from in a second, validation and checkpoints not counted.
     pub frames_per_s: f64,
@@ -117,7 +117,11 @@ impl Curves {
     /// Goes on in `dir` from where `record` is: rows of later steps, which are going to be trained again, and a last row that
     /// was cut off are dropped.
     pub fn resume(dir: &Path, record: &TrainingRecord) -> Result<Self, ModelError> {
-        let text = std::fs::read_to_string(dir.join(FILE)).unwrap_or_default();
+        let path = dir.join(FILE);
+        let text = match std::fs::read_to_string(&path) {
+            Err(error) if error.kind() == ErrorKind::NotFound => String::new(),
+            text => text.map_err(|source| ModelError::Read { path, source })?,
+        };
         let rows = text.lines().filter_map(|line| serde_json::from_str(line).ok());
         let trained = |row: &Row| row.of().1 <= record.spent(row.of().0).0;
         Self::with(dir, rows.filter(trained).collect())
@@ -210,6 +214,17 @@ mod tests {
         curves.push(step(3)).unwrap();
         let all = TrainingRecord { tokenizer_steps: 4, dynamics_steps: 9, ..TrainingRecord::default() };
         assert_eq!(Curves::resume(dir.path(), &all).unwrap().rows(), rows);
+    }
+
+    #[test]
+    fn rows_that_cannot_be_read_are_not_written_over() {
+        let dir = tempfile::tempdir().unwrap();
+        assert!(Curves::resume(dir.path(), &TrainingRecord::default()).unwrap().rows().is_empty());
+        let path = dir.path().join(FILE);
+        std::fs::write(&path, b"\xff\xfe").unwrap();
+        let error = Curves::resume(dir.path(), &TrainingRecord::default()).unwrap_err();
+        assert!(matches!(error, ModelError::Read { .. }), "{error}");
+        assert_eq!(std::fs::read(&path).unwrap(), b"\xff\xfe");
     }
 
     #[test]

@@ -72,15 +72,17 @@ pub enum TrainError {
         /// Folder of the model.
         path: PathBuf,
     },
-    /// The loss is no number any more, and no later one will be.
-    #[error("the loss of {stage} is {loss} at step {step}: its weights have diverged; --resume goes on from the last \
+    /// The loss, or its gradient, is no number any more, and no later one will be.
+    #[error("the {what} of {stage} is {value} at step {step}: its weights have diverged; --resume goes on from the last \
         checkpoint, a longer warm-up or a larger batch may keep it steady", stage = stage.name())]
     Diverged {
         /// The network.
         stage: Stage,
         /// Its step.
         step: u64,
-        /// Its loss.
-        loss: f32,
+        /// `loss`, or `gradient_norm`.
+        what: &'static str,
+        /// Its value.
+        value: f32,
     },
 }

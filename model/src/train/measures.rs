@@ -38,8 +38,12 @@ impl Measures {
         self.rate = rate;
     }
 
-    /// Waits for the device and reads what it has; the error is a total that is no number.
-    pub fn read(&mut self) -> Result<(), f32> {
+    /// Waits for the device and reads what it has.
+    ///
+    /// # Errors
+    /// The first total, or norm of a gradient, that is no number: its name and value. Nothing is to be made of weights that
+    /// have had such a step.
+    pub fn read(&mut self) -> Result<(), (&'static str, f32)> {
         let mut wrong = None;
         for shares in std::mem::take(&mut self.pending) {
             let all: f32 = shares.iter().map(|share| share.weight).sum();
@@ -49,11 +53,13 @@ impl Measures {
                 for (name, value) in share.read() {
                     if name == TOTAL {
                         self.latest += value * weight;
+                    } else if name == GRADIENT_NORM && !value.is_finite() {
+                        wrong = wrong.or(Some((GRADIENT_NORM, value)));
                     }
                     self.means.add(name, value, weight);
                 }
             }
-            wrong = wrong.or((!self.latest.is_finite()).then_some(self.latest));
+            wrong = wrong.or((!self.latest.is_finite()).then_some((TOTAL, self.latest)));
         }
         wrong.map_or(Ok(()), Err)
     }
@@ -65,6 +71,11 @@ impl Measures {
         if self.step_s == 0.0 {
             self.step_s = seconds;
         }
+    }
+
+    /// Steps since the row before.
+    pub fn steps(&self) -> u64 {
+        self.steps
     }
 
     /// A row of what was read since the row before; the next one begins anew.
@@ -84,7 +95,7 @@ impl Measures {
         for (name, mean) in self.means.take() {
             match name {
                 TOTAL => row.loss = mean,
-                GRADIENT_NORM => row.gradient_norm = mean.is_finite().then_some(mean),
+                GRADIENT_NORM => row.gradient_norm = Some(mean),
                 name => row.parts.push((name.to_owned(), mean)),
             }
         }
@@ -166,6 +177,15 @@ mod tests {
         measures.take(shares([1.0, 1.0]), 1e-3);
         measures.take(shares([1.0, f32::INFINITY]), 1e-3);
         measures.take(shares([1.0, 1.0]), 1e-3);
-        assert_eq!(measures.read(), Err(f32::INFINITY));
+        assert_eq!(measures.read(), Err((TOTAL, f32::INFINITY)));
+    }
+
+    /// The loss of such a step is one still; that of the next one is not.
+    #[test]
+    fn a_gradient_that_is_no_number_is_told() {
+        let mut measures = Measures::new(32);
+        let reading = Reading::of(&Loss::of("codes", 1.0, value(1.0)));
+        measures.take(vec![reading.and(GRADIENT_NORM, value(f32::INFINITY))], 1e-3);
+        assert_eq!(measures.read(), Err((GRADIENT_NORM, f32::INFINITY)));
     }
 }

@@ -95,7 +95,12 @@ pub fn train_on<'a>(
         model.tokenizer = learner::numbered(model.tokenizer);
         model.dynamics = learner::numbered(model.dynamics);
         let record = model.card.training.clone();
-        (model, TrainState::new(record))
+        // Another model's tokenizer is a finished one.
+        let stage = match options.stages {
+            Stages::Only(Stage::Dynamics) if options.from.is_some() => Stage::Dynamics,
+            _ => Stage::Tokenizer,
+        };
+        (model, TrainState::new(record, stage))
     };
     if state.stage == Stage::Tokenizer && !options.stages.include(Stage::Tokenizer) {
         return Err(TrainError::NoTokenizer { path: options.out.clone() });

@@ -1,6 +1,8 @@
 use std::fmt::Write as _;
 
+use super::objective::ObjectiveOptions;
 use super::options::{Budget, Stage, TrainOptions};
+use super::physics::PhysicsOptions;
 use crate::model::{ModelCard, Validation};
 
 /// The model card of a trained model: what it is, what it learned from, how well, and how to make it again.
@@ -120,13 +122,26 @@ fn reproduction(options: &TrainOptions) -> String {
         .from
         .iter()
         .try_for_each(|from| write!(flags, " --from {} --rate {}", from.display(), options.rate));
+    if options.rate != 1.0 && options.from.is_none() {
+        let _ = write!(flags, " --rate {}", options.rate);
+    }
+    let mut note = "";
+    if options.objective != ObjectiveOptions::default() {
+        flags += " --objective objective.json";
+        note = "`objective.json` holds what [config.json](config.json) has under `objective`. ";
+    }
+    if options.physics.is_off() {
+        flags += " --physics off";
+    } else if options.physics != PhysicsOptions::default() {
+        let _ = write!(flags, " --physics {}", options.physics);
+    }
     let first = data(options).next().unwrap_or_default();
     let schedule = options.schedule;
     format!(
         "\n## Again\n\n```\nworldstep train{flags} --out {out} --preset {} --stage {} {budget} \\\n    \
-         --seed {} --batch {} --ema-decay {} --warmup {} --decay {} --device {} --precision {}\n\
+         --seed {} --batch {} --ema-decay {} --warmup {} --decay {} --device {} --precision {} \\\n    --validations {}\n\
          worldstep eval --model {out} --data {first}\n```\n\n\
-         A budget of steps on a processor with as many cores gives the same weights to the bit; one of minutes, or a GPU, \
+         {note}A budget of steps on a processor with as many cores gives the same weights to the bit; one of minutes, or a GPU, \
          does not.\n",
         options.preset.name(),
         options.stages.name(),
@@ -137,6 +152,7 @@ fn reproduction(options: &TrainOptions) -> String {
         schedule.decay,
         options.device.name(),
         options.precision.name(),
+        options.validations,
     )
 }
 
@@ -183,6 +199,19 @@ pub(super) mod tests {
         ] {
             assert!(text.contains(wanted), "no {wanted:?} in\n{text}");
         }
+        for silent in ["--objective", "--physics", "--rate"] {
+            assert!(!text.contains(silent), "{silent} is as by default:\n{text}");
+        }
+        options.objective.reward_weight = 2.0;
+        options.physics.momentum = 0.5;
+        options.rate = 0.5;
+        let text = markdown(&card, 123, &options);
+        let changed = options.physics.to_string();
+        for wanted in ["--objective objective.json", "under `objective`", &changed, "--rate 0.5"] {
+            assert!(text.contains(wanted), "no {wanted:?} in\n{text}");
+        }
+        options.physics = PhysicsOptions::OFF;
+        assert!(markdown(&card, 123, &options).contains("--physics off"));
         card.training.validation.clear();
         assert!(markdown(&card, 123, &options).contains("nothing was validated"));
     }

@@ -1,3 +1,5 @@
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 /// The first steps' rate as a share of the peak: not nothing, so that they are steps.
@@ -19,6 +21,13 @@ pub struct Schedule {
 impl Default for Schedule {
     fn default() -> Self {
         Self { warmup: 0.03, decay: 0.2, floor: 0.01 }
+    }
+}
+
+impl fmt::Display for Schedule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { warmup, decay, floor } = self;
+        write!(f, "warmup {warmup}, decay {decay}, floor {floor}")
     }
 }
 

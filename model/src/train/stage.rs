@@ -53,6 +53,11 @@ impl Run<'_> {
             let stopped = self.options.stopped();
             if done >= 1.0 || stopped || self.clock.session_s() - saved_s > self.options.checkpoint_s {
                 self.count::<M>(step);
+                // Weights that have diverged do not take the place of the last sound ones.
+                self.read::<M>(&mut measures)?;
+                if (done >= 1.0 || stopped) && measures.steps() > 0 {
+                    self.push_row::<M>(&mut measures)?;
+                }
                 checkpoint.save(self.model, self.state, &learner)?;
                 self.folder.publish(self.model, self.options)?;
                 saved_s = self.clock.session_s();
@@ -67,7 +72,7 @@ impl Run<'_> {
             learner = learner.step(rate, gradients, self.options.ema_decay, step + 1);
             self.count::<M>(step + 1);
             measures.take(readings, rate);
-            self.read::<M>(&mut measures, begun)?;
+            self.note::<M>(&mut measures, begun)?;
             progress(&self.progress::<M>(&measures));
         }
     }
@@ -90,7 +95,7 @@ impl Run<'_> {
         let loss = parts.iter().find(|(name, _)| *name == TOTAL).map_or(f32::NAN, |(_, loss)| *loss);
         // A loss that is no number is none to keep, and JSON has no word for it.
         if !loss.is_finite() {
-            return Err(TrainError::Diverged { stage: M::STAGE, step, loss });
+            return Err(TrainError::Diverged { stage: M::STAGE, step, what: TOTAL, value: loss });
         }
         let best = record.best(M::STAGE).is_none_or(|best| loss < best.loss);
         let seconds = self.clock.stage_s();
@@ -111,19 +116,25 @@ impl Run<'_> {
     }
 
     /// Reads what the device has measured, where that does not hold it up, and writes a row of the curves when it is time.
-    fn read<M: Network>(&mut self, measures: &mut Measures, begun: Instant) -> Result<(), TrainError> {
-        let (step, _) = self.state.record.spent(M::STAGE);
-        let row_due = step.is_multiple_of(self.options.log_every);
+    fn note<M: Network>(&mut self, measures: &mut Measures, begun: Instant) -> Result<(), TrainError> {
+        let row_due = self.state.record.spent(M::STAGE).0.is_multiple_of(self.options.log_every);
         // To read a value of a GPU is to wait for it.
         if row_due || self.options.device == ComputeDevice::Cpu {
-            measures.read().map_err(|loss| TrainError::Diverged { stage: M::STAGE, step, loss })?;
+            self.read::<M>(measures)?;
         }
         measures.took(begun.elapsed().as_secs_f64());
-        if row_due {
-            let row = measures.row(M::STAGE, step, self.clock.total_s());
-            self.folder.curves.push(Row::Step(row))?;
-        }
-        Ok(())
+        if row_due { self.push_row::<M>(measures) } else { Ok(()) }
+    }
+
+    fn read<M: Network>(&self, measures: &mut Measures) -> Result<(), TrainError> {
+        let (stage, (step, _)) = (M::STAGE, self.state.record.spent(M::STAGE));
+        measures.read().map_err(|(what, value)| TrainError::Diverged { stage, step, what, value })
+    }
+
+    fn push_row<M: Network>(&mut self, measures: &mut Measures) -> Result<(), TrainError> {
+        let (step, _) = self.state.record.spent(M::STAGE);
+        let row = measures.row(M::STAGE, step, self.clock.total_s());
+        Ok(self.folder.curves.push(Row::Step(row))?)
     }
 
     fn progress<M: Network>(&mut self, measures: &Measures) -> Progress {

@@ -57,18 +57,24 @@ pub fn with_images(dir: &Path) {
 
 /// Writes it with one video of all episodes; `false`, and nothing usable is written, where there is no ffmpeg.
 pub fn with_video(dir: &Path) -> bool {
+    with_video_of(dir, 1)
+}
+
+/// As [`with_video`], of a file that has each picture `repeats` times, in the same time.
+pub fn with_video_of(dir: &Path, repeats: usize) -> bool {
     write(dir, "video", json!("videos/{video_key}/chunk-{chunk_index:03d}/file-{file_index:03d}.mp4"));
     let folder = dir.join(format!("videos/{CAMERA}/chunk-000"));
     std::fs::create_dir_all(&folder).unwrap();
     let size = format!("{WIDTH}x{HEIGHT}");
-    let rate = FPS.to_string();
+    let rate = (FPS as usize * repeats).to_string();
     let mut encode = Command::new("ffmpeg");
     encode.args(["-v", "error", "-y", "-f", "rawvideo", "-pix_fmt", "rgb24", "-s", &size, "-r", &rate]);
     encode.args(["-i", "-", "-c:v", "mpeg4", "-q:v", "2"]).arg(folder.join("file-000.mp4"));
     let Ok(mut process) = encode.stdin(Stdio::piped()).spawn() else { return false };
     let mut pipe = process.stdin.take().unwrap();
     for (episode, length) in LENGTHS.iter().enumerate() {
-        (0..*length).for_each(|row| pipe.write_all(&picture(episode, row)).unwrap());
+        let rows = (0..*length).flat_map(|row| std::iter::repeat_n(row, repeats));
+        rows.for_each(|row| pipe.write_all(&picture(episode, row)).unwrap());
     }
     drop(pipe);
     assert!(process.wait().unwrap().success());

@@ -1,9 +1,10 @@
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use arrow_array::Array as _;
 use arrow_array::cast::AsArray as _;
-use arrow_array::{RecordBatch, StructArray};
+use arrow_array::{ArrayRef, RecordBatch, StringArray, StructArray};
 use rayon::prelude::*;
 use worldstep_env::Space;
 use worldstep_env::dataset::{DatasetInfo, FORMAT_VERSION, ScenarioInfo};
@@ -20,14 +21,14 @@ use crate::data::error::DataError;
 use crate::data::meta;
 use crate::fnv;
 
-/// Actions, rewards and terminations of one episode, row by row of the dataset, and its encoded pictures where they
-/// stand beside them.
+const EPISODE: &str = "episode_index";
+
+/// Actions, rewards and terminations of one episode, row by row of the dataset.
 #[derive(Default)]
 struct Rows {
     actions: Vec<Vec<f32>>,
     rewards: Vec<f32>,
     terminated: Vec<bool>,
-    pictures: Vec<Vec<u8>>,
 }
 
 /// Reads the episodes of the dataset in `dir` as `config` says.
@@ -45,7 +46,7 @@ pub fn load(dir: &Path, config: &LerobotConfig) -> Result<Clips, DataError> {
         let split = if val { Split::Val } else { Split::Train };
         reader.append(&mut clips, rows, (*index, split))?;
     }
-    reader.append_frames(&mut clips, episodes)?;
+    reader.append_frames(&mut clips, &episodes)?;
     Ok(clips)
 }
 
@@ -56,13 +57,13 @@ struct Reader<'a> {
     fps: f64,
     video: bool,
     /// Height, width.
-    size: (u32, u32),
+    size: [u32; 2],
 }
 
 impl<'a> Reader<'a> {
     fn new(dir: &'a Path, config: &'a LerobotConfig) -> Result<Self, DataError> {
         let info = Info::load(dir)?;
-        let (kind, shape) = info.feature(&config.camera)?;
+        let (kind, _) = info.feature(&config.camera)?;
         let video = kind == "video";
         let wrong = |message: String| DataError::Config { path: dir.join("meta/info.json"), message };
         if !matches!(kind, "video" | "image") {
@@ -73,33 +74,44 @@ impl<'a> Reader<'a> {
         if fps > info.fps {
             return Err(wrong(format!("fps is {}, below the {fps} of the configuration", info.fps)));
         }
-        let [Some(height), Some(width)] = [0, 1].map(|i| shape.get(i).map(|len| *len as u32)) else {
-            return Err(wrong(format!(
-                "the shape of {:?} is {shape:?}, expected height, width, channels",
-                config.camera
-            )));
-        };
-        Ok(Self { dir, config, fps, video, size: (height, width), info })
+        let size = info.picture_size(&config.camera)?;
+        Ok(Self { dir, config, fps, video, size, info })
     }
 
     /// All episodes in order of their index.
     fn rows(&self) -> Result<BTreeMap<i64, Rows>, DataError> {
+        let config = self.config;
+        let told = [&config.reward, &config.terminated].into_iter().flatten();
+        let columns: Vec<&str> =
+            [EPISODE, &config.action].into_iter().chain(told.map(String::as_str)).collect();
         let mut episodes = BTreeMap::new();
-        for path in meta::files(self.dir, "data")? {
-            for batch in meta::open(&path)? {
-                let batch = batch
-                    .map_err(|error| DataError::Damaged { path: path.clone(), message: error.to_string() })?;
-                self.append_batch(&batch, &mut episodes).map_err(|(column, message)| DataError::Column {
-                    path: path.clone(),
-                    column,
-                    message,
-                })?;
-            }
-        }
+        self.each_batch(&columns, &mut |batch| {
+            self.append_batch(batch, &mut episodes).map_err(|error| self.wrong_column(error))
+        })?;
         if episodes.is_empty() {
             return Err(DataError::Task { path: self.dir.to_owned(), message: "no episodes".to_owned() });
         }
         Ok(episodes)
+    }
+
+    /// Reads these columns of all data files, in order.
+    fn each_batch(
+        &self,
+        columns: &[&str],
+        take: &mut dyn FnMut(&RecordBatch) -> Result<(), DataError>,
+    ) -> Result<(), DataError> {
+        for path in meta::files(self.dir, "data")? {
+            for batch in meta::open_columns(&path, columns)? {
+                let batch = batch
+                    .map_err(|error| DataError::Damaged { path: path.clone(), message: error.to_string() })?;
+                take(&batch)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn wrong_column(&self, (column, message): ColumnError) -> DataError {
+        DataError::Column { path: self.dir.join("data"), column, message }
     }
 
     fn append_batch(
@@ -108,50 +120,20 @@ impl<'a> Reader<'a> {
         episodes: &mut BTreeMap<i64, Rows>,
     ) -> Result<(), ColumnError> {
         let columns = Columns::new(batch);
-        let index = columns.integers("episode_index")?;
+        let index = columns.integers(EPISODE)?;
         let actions = columns.floats(&self.config.action)?;
         let told = |name: &Option<String>| match name {
             Some(name) => columns.scalars(name),
             None => Ok(vec![0.0; index.len()]),
         };
         let (rewards, terminated) = (told(&self.config.reward)?, told(&self.config.terminated)?);
-        let pictures = if self.video { Vec::new() } else { self.pictures(batch)? };
-        let mut pictures = pictures.into_iter();
         for (row, action) in actions.into_iter().enumerate() {
             let rows = episodes.entry(index[row]).or_default();
             rows.actions.push(action);
             rows.rewards.push(rewards[row]);
             rows.terminated.push(terminated[row] != 0.0);
-            rows.pictures.extend(pictures.next());
         }
         Ok(())
-    }
-
-    /// The encoded pictures of a batch: bytes in the column, or a file beside it.
-    fn pictures(&self, batch: &RecordBatch) -> Result<Vec<Vec<u8>>, ColumnError> {
-        let name = &self.config.camera;
-        let wrong = |message: &str| (name.clone(), message.to_owned());
-        let column = batch.column_by_name(name).ok_or_else(|| wrong("is missing"))?;
-        let column: &StructArray = column
-            .as_struct_opt()
-            .ok_or_else(|| wrong("is not an image column (struct of bytes and path)"))?;
-        let bytes = column.column_by_name("bytes");
-        let paths = column.column_by_name("path").and_then(|paths| paths.as_string_opt::<i32>());
-        let held = |row: usize| {
-            let bytes = bytes.filter(|bytes| bytes.is_valid(row))?;
-            let short = bytes.as_binary_opt::<i32>().map(|bytes| bytes.value(row));
-            short.or_else(|| bytes.as_binary_opt::<i64>().map(|bytes| bytes.value(row)))
-        };
-        (0..column.len())
-            .map(|row| match (held(row), paths.filter(|paths| paths.is_valid(row))) {
-                (Some(bytes), _) => Ok(bytes.to_vec()),
-                (None, Some(paths)) => {
-                    let path = self.dir.join(paths.value(row));
-                    std::fs::read(&path).map_err(|error| wrong(&format!("names {}: {error}", path.display())))
-                }
-                (None, None) => Err(wrong(&format!("has neither bytes nor path in row {row}"))),
-            })
-            .collect()
     }
 
     /// Clips without rows.
@@ -190,14 +172,19 @@ impl<'a> Reader<'a> {
                 [low.clone().unwrap_or(least), high.clone().unwrap_or(greatest)]
             }
         };
+        let wrong = |message| DataError::Config { path: self.dir.to_owned(), message };
         if low.len() != elements || high.len() != elements {
-            let message = format!(
-                "{:?} has {elements} elements, its bounds have {} and {}",
-                config.action,
-                low.len(),
-                high.len()
-            );
-            return Err(DataError::Config { path: self.dir.to_owned(), message });
+            let (name, lows, highs) = (&config.action, low.len(), high.len());
+            return Err(wrong(format!(
+                "{name:?} has {elements} elements, its bounds have {lows} and {highs}"
+            )));
+        }
+        let is_range = |(low, high): &(&f32, &f32)| low.is_finite() && high.is_finite() && low <= high;
+        if let Some((i, (low, high))) = low.iter().zip(&high).enumerate().find(|(_, pair)| !is_range(pair)) {
+            let name = &config.action;
+            return Err(wrong(format!(
+                "element {i} of {name:?} goes from {low} to {high}, expected a range"
+            )));
         }
         let bounds: Vec<_> = low
             .iter()
@@ -231,38 +218,55 @@ impl<'a> Reader<'a> {
     }
 
     /// Appends the frames of all episodes, their pixel classes, and the hash of it all.
-    fn append_frames(&self, clips: &mut Clips, episodes: BTreeMap<i64, Rows>) -> Result<(), DataError> {
+    fn append_frames(&self, clips: &mut Clips, episodes: &BTreeMap<i64, Rows>) -> Result<(), DataError> {
         if self.video {
-            self.decode_videos(clips, &episodes)?;
+            self.decode_videos(clips, episodes)?;
         } else {
-            self.decode_pictures(clips, &episodes)?;
+            self.decode_pictures(clips, episodes)?;
         }
         for range in &clips.ranges {
             let frames = &clips.frames[range.start * FRAME_BYTES..(range.start + range.len) * FRAME_BYTES];
             moving_pixels(frames, self.config.moving_levels, &mut clips.pixel_class);
         }
-        let hash = fnv::extend(fnv::EMPTY, &clips.frames);
-        let actions: Vec<u8> = clips.actions.iter().flat_map(|value| value.to_le_bytes()).collect();
-        clips.hash = format!("{:016x}", fnv::extend(hash, &actions));
+        clips.hash = format!("{:016x}", hash(clips));
         Ok(())
     }
 
+    /// Pictures of rows that stay, batch by batch: no encoded one is held for longer than that.
     fn decode_pictures(&self, clips: &mut Clips, episodes: &BTreeMap<i64, Rows>) -> Result<(), DataError> {
-        let files: Vec<&[u8]> = episodes
-            .values()
-            .flat_map(|rows| self.kept(rows).into_iter().map(|row| rows.pictures[row].as_slice()))
-            .collect();
-        clips.frames.resize(files.len() * FRAME_BYTES, 0);
-        clips
-            .frames
-            .par_chunks_exact_mut(FRAME_BYTES)
-            .zip(files)
-            .try_for_each(|(frame, file)| decode(file, self.config.crop, frame))
-            .map_err(|message| DataError::Column {
-                path: self.dir.join("data"),
-                column: self.config.camera.clone(),
-                message: format!("cannot be read: {message}"),
-            })
+        let camera = &self.config.camera;
+        clips.frames.resize(clips.rows() * FRAME_BYTES, 0);
+        // For each row of an episode the row of the clips that it becomes.
+        let mut clip_rows = 0..clips.rows();
+        let mut places: BTreeMap<i64, _> = BTreeMap::new();
+        for (index, rows) in episodes {
+            let mut row_of = vec![None; rows.actions.len()];
+            self.kept(rows)
+                .into_iter()
+                .zip(&mut clip_rows)
+                .for_each(|(row, place)| row_of[row] = Some(place));
+            places.insert(*index, row_of.into_iter());
+        }
+        self.each_batch(&[EPISODE, camera], &mut |batch| {
+            let index = Columns::new(batch).integers(EPISODE).map_err(|error| self.wrong_column(error))?;
+            let next = |index: &i64| places.get_mut(index).and_then(Iterator::next).flatten();
+            let kept: Vec<_> =
+                index.iter().map(next).enumerate().filter_map(|(i, to)| Some((i, to?))).collect();
+            let pictures = Pictures::of(batch, camera, self.dir).map_err(|error| self.wrong_column(error))?;
+            let frames: Result<Vec<_>, ColumnError> = kept
+                .par_iter()
+                .map(|(i, to)| {
+                    let mut frame = vec![0; FRAME_BYTES];
+                    decode(&pictures.file(*i)?, self.config.crop, &mut frame)
+                        .map_err(|message| (camera.clone(), format!("cannot be read: {message}")))?;
+                    Ok((*to, frame))
+                })
+                .collect();
+            for (to, frame) in frames.map_err(|error| self.wrong_column(error))? {
+                clips.frames[to * FRAME_BYTES..(to + 1) * FRAME_BYTES].copy_from_slice(&frame);
+            }
+            Ok(())
+        })
     }
 
     /// Each file is decoded once, whichever episodes it holds.
@@ -285,16 +289,71 @@ impl<'a> Reader<'a> {
             }
         }
         let wrong = |message| DataError::Config { path: self.dir.to_owned(), message };
-        let seen = seen(self.size.1, self.size.0, self.config.crop).map_err(wrong)?;
+        let [height, width] = self.size;
+        let seen = seen(width, height, self.config.crop).map_err(wrong)?;
         clips.frames.resize(clip_row * FRAME_BYTES, 0);
         for (path, mut wanted) in files {
             wanted.sort_unstable();
             let numbers: Vec<usize> = wanted.iter().map(|(number, _)| *number).collect();
-            let frames = video::decode(&self.config.ffmpeg, &path, seen, &numbers)?;
+            let frames = video::decode(&self.config.ffmpeg, &path, (seen, self.info.fps), &numbers)?;
             for ((_, row), frame) in wanted.iter().zip(frames.chunks_exact(FRAME_BYTES)) {
                 clips.frames[row * FRAME_BYTES..(row + 1) * FRAME_BYTES].copy_from_slice(frame);
             }
         }
         Ok(())
     }
+}
+
+/// The encoded pictures of a batch: bytes in the column, or files that it names.
+struct Pictures<'a> {
+    dir: &'a Path,
+    camera: &'a str,
+    bytes: Option<&'a ArrayRef>,
+    paths: Option<&'a StringArray>,
+}
+
+impl<'a> Pictures<'a> {
+    fn of(batch: &'a RecordBatch, camera: &'a str, dir: &'a Path) -> Result<Self, ColumnError> {
+        let wrong = |message: &str| (camera.to_owned(), message.to_owned());
+        let column = batch.column_by_name(camera).ok_or_else(|| wrong("is missing"))?;
+        let column: &StructArray = column
+            .as_struct_opt()
+            .ok_or_else(|| wrong("is not an image column (struct of bytes and path)"))?;
+        let paths = column.column_by_name("path").and_then(|paths| paths.as_string_opt::<i32>());
+        Ok(Self { dir, camera, bytes: column.column_by_name("bytes"), paths })
+    }
+
+    fn file(&self, row: usize) -> Result<Cow<'a, [u8]>, ColumnError> {
+        let bytes = self.bytes.filter(|bytes| bytes.is_valid(row));
+        let short = || bytes?.as_binary_opt::<i32>().map(|bytes| bytes.value(row));
+        let long = || bytes?.as_binary_opt::<i64>().map(|bytes| bytes.value(row));
+        if let Some(bytes) = short().or_else(long) {
+            return Ok(Cow::Borrowed(bytes));
+        }
+        let wrong = |message: String| (self.camera.to_owned(), message);
+        let Some(paths) = self.paths.filter(|paths| paths.is_valid(row)) else {
+            return Err(wrong(format!("has neither bytes nor path in row {row} of a batch")));
+        };
+        let path = self.dir.join(paths.value(row));
+        std::fs::read(&path)
+            .map(Cow::Owned)
+            .map_err(|error| wrong(format!("names {}: {error}", path.display())))
+    }
+}
+
+/// Hash of everything in `clips` that is learned from.
+fn hash(clips: &Clips) -> u64 {
+    let floats = |values: &[f32]| values.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<_>>();
+    let terminated: Vec<u8> = clips.terminated.iter().map(|terminated| u8::from(*terminated)).collect();
+    let range = |clip: &ClipRange| [clip.len as u64, u64::from(clip.split == Split::Val)];
+    let ranges: Vec<u8> = clips.ranges.iter().flat_map(range).flat_map(u64::to_le_bytes).collect();
+    let parts = [
+        &clips.frames,
+        &clips.pixel_class,
+        &floats(&clips.actions),
+        &floats(&clips.rewards),
+        &terminated,
+        &ranges,
+    ];
+    parts.into_iter().fold(fnv::EMPTY, |hash, part| fnv::extend(hash, part))
 }

@@ -53,6 +53,33 @@ impl Info {
         Ok((kind, shape.filter_map(Value::as_u64).map(|len| len as usize).collect()))
     }
 
+    /// Height and width of a camera's pictures, pixels. The axes have the names that the feature gives them; without any,
+    /// the axis of at most four values, first or last, is the channels'.
+    ///
+    /// # Errors
+    /// [`DataError::Config`] if there is no such feature, or its shape is no picture's.
+    pub fn picture_size(&self, camera: &str) -> Result<[u32; 2], DataError> {
+        let (_, shape) = self.feature(camera)?;
+        let names = &self.json["features"][camera]["names"];
+        let named = |name: &str| names.as_array()?.iter().position(|found| found == name);
+        let axes = match (named("height"), named("width")) {
+            (Some(height), Some(width)) => Some([height, width]),
+            _ => match shape[..] {
+                [_, _, 1..=4] | [_, _] => Some([0, 1]),
+                [1..=4, _, _] => Some([1, 2]),
+                _ => None,
+            },
+        };
+        let len = |axis: usize| shape.get(axis).and_then(|len| u32::try_from(*len).ok());
+        match axes.map(|axes| axes.map(len)) {
+            Some([Some(height), Some(width)]) => Ok([height, width]),
+            _ => Err(DataError::Config {
+                path: self.path.clone(),
+                message: format!("the shape of {camera:?} is {shape:?}, expected height, width and channels"),
+            }),
+        }
+    }
+
     /// Names of the features whose kind is asked for, with commas between.
     pub fn names(&self, of_kind: impl Fn(&str) -> bool) -> String {
         let features = self.json["features"].as_object().into_iter().flatten();

@@ -1,4 +1,4 @@
-use std::io::ErrorKind;
+use std::io::{BufRead as _, BufReader, ErrorKind, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -6,15 +6,21 @@ use crate::config::{FRAME_BYTES, FRAME_SIDE};
 use crate::data::error::DataError;
 
 /// Decodes the frames of `video` whose numbers are in `wanted` (rising), as 64 × 64 of what `seen` (left, top, width,
-/// height) shows, one after the other.
+/// height) shows, one after the other. They are counted by time, `fps` a second, however many the file itself has.
 ///
 /// # Errors
 /// [`DataError::NoVideoDecoder`] if there is no such program, [`DataError::Damaged`] with its last words, or if the video
 /// ends early.
-pub fn decode(ffmpeg: &Path, video: &Path, seen: [u32; 4], wanted: &[usize]) -> Result<Vec<u8>, DataError> {
+pub fn decode(
+    ffmpeg: &Path,
+    video: &Path,
+    (seen, fps): ([u32; 4], f64),
+    wanted: &[usize],
+) -> Result<Vec<u8>, DataError> {
     let damaged = |message: String| DataError::Damaged { path: video.to_owned(), message };
     let [left, top, width, height] = seen;
-    let filter = format!("crop={width}:{height}:{left}:{top},scale={FRAME_SIDE}:{FRAME_SIDE}:flags=area");
+    let filter =
+        format!("fps={fps},crop={width}:{height}:{left}:{top},scale={FRAME_SIDE}:{FRAME_SIDE}:flags=area");
     std::fs::metadata(video).map_err(|source| DataError::Read { path: video.to_owned(), source })?;
     let mut process = Command::new(ffmpeg)
         .args(["-nostdin", "-v", "error", "-i"])
@@ -25,10 +31,14 @@ pub fn decode(ffmpeg: &Path, video: &Path, seen: [u32; 4], wanted: &[usize]) -> 
         .stderr(Stdio::piped())
         .spawn()
         .map_err(|source| missing(ffmpeg, video, source))?;
-    let frames = process.stdout.take().map(|mut stdout| pick(&mut stdout, wanted));
-    let output = process.wait_with_output().map_err(|error| damaged(error.to_string()))?;
-    let said = String::from_utf8_lossy(&output.stderr).lines().last().unwrap_or_default().to_owned();
-    let frames = frames.unwrap_or_default();
+    let (stdout, stderr) = (process.stdout.take(), process.stderr.take());
+    let (frames, said) = std::thread::scope(|scope| {
+        // Read while the frames are: a program with much to say would wait for its reader.
+        let said = scope.spawn(|| stderr.map(last_line).unwrap_or_default());
+        let frames = stdout.map(|mut stdout| pick(&mut stdout, wanted)).unwrap_or_default();
+        (frames, said.join().unwrap_or_default())
+    });
+    process.wait().map_err(|error| damaged(error.to_string()))?;
     let found = frames.len() / FRAME_BYTES;
     // Closing the pipe after the last frame wanted makes the program fail, which is no fault.
     if found < wanted.len() {
@@ -39,8 +49,14 @@ pub fn decode(ffmpeg: &Path, video: &Path, seen: [u32; 4], wanted: &[usize]) -> 
     Ok(frames)
 }
 
+/// The last line of a stream that is read to its end.
+fn last_line(stream: impl Read) -> String {
+    let lines = BufReader::new(stream).split(b'\n').map_while(Result::ok);
+    lines.last().map(|line| String::from_utf8_lossy(&line).trim_end().to_owned()).unwrap_or_default()
+}
+
 /// The frames of `wanted` from a stream of frames, as far as it goes.
-fn pick(stream: &mut impl std::io::Read, wanted: &[usize]) -> Vec<u8> {
+fn pick(stream: &mut impl Read, wanted: &[usize]) -> Vec<u8> {
     let mut frames = Vec::with_capacity(wanted.len() * FRAME_BYTES);
     let mut frame = vec![0; FRAME_BYTES];
     let mut next = 0;
@@ -61,5 +77,37 @@ fn missing(ffmpeg: &Path, video: &Path, source: std::io::Error) -> DataError {
         DataError::NoVideoDecoder { path: video.to_owned(), program: ffmpeg.to_owned() }
     } else {
         DataError::Read { path: PathBuf::from(ffmpeg), source }
+    }
+}
+
+#[cfg(all(test, unix))]
+#[allow(clippy::expect_used, clippy::unwrap_used)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+    use std::sync::mpsc;
+    use std::time::Duration;
+
+    use super::*;
+
+    /// More than a pipe holds, before and after the frames.
+    #[test]
+    fn a_decoder_that_complains_at_length_is_not_waited_for() {
+        let dir = tempfile::tempdir().unwrap();
+        let (program, video) = (dir.path().join("ffmpeg"), dir.path().join("a.mp4"));
+        let complain = "i=0; while [ $i -lt 9000 ]; do echo 'deprecated pixel format' >&2; i=$((i+1)); done";
+        let frames = format!("head -c {} /dev/zero", 2 * FRAME_BYTES);
+        let script = format!("#!/bin/sh\n{complain}\n{frames}\n{complain}\necho 'no more' >&2\n");
+        std::fs::write(&program, script).unwrap();
+        std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
+        std::fs::write(&video, "").unwrap();
+        let (done, result) = mpsc::channel();
+        std::thread::spawn(move || {
+            let decoded = |wanted: &[usize]| decode(&program, &video, ([0, 0, 1, 1], 10.0), wanted);
+            done.send([decoded(&[0, 1]), decoded(&[0, 5])]).unwrap();
+        });
+        let [all, some] = result.recv_timeout(Duration::from_secs(60)).expect("it waits for its reader");
+        assert_eq!(all.unwrap(), vec![0; 2 * FRAME_BYTES]);
+        let message = some.unwrap_err().to_string();
+        assert!(message.contains("1 of 2 frames could be decoded no more"), "{message}");
     }
 }
