@@ -51,7 +51,13 @@ impl Pool {
 
     /// Whether a session with this request could live here.
     pub fn serves(&self, request: &MakeRequest) -> bool {
-        MakeRequest { num_envs: self.request.num_envs, ..request.clone() } == self.request
+        // No temperature is one of 0.
+        let kind = |request: &MakeRequest| MakeRequest {
+            num_envs: 0,
+            temperature: request.temperature.filter(|temperature| *temperature != 0.0),
+            ..request.clone()
+        };
+        kind(request) == kind(&self.request)
     }
 
     /// Whether a session holds lanes here.

@@ -146,7 +146,14 @@ impl Service {
                     // Doubled, so that not every newcomer makes it move; as large as it is, if only a gap is missing.
                     let grown = if needed <= lanes { lanes } else { needed.max(2 * lanes) };
                     let grown = grown.min(self.limits.envs_per_pool_max);
-                    pool.move_into(self.factory.make(request, grown)?)?;
+                    let made = match self.factory.make(request, grown) {
+                        // What does not fit twice over may fit as it is needed.
+                        Err(refusal) if refusal.code == ErrorCode::Limit && grown > needed => {
+                            self.factory.make(request, needed)
+                        }
+                        made => made,
+                    };
+                    pool.move_into(made?)?;
                     self.metrics.count("pools_grown", 1);
                     if pool.admit(token, count) {
                         return Ok((token, i));

@@ -91,6 +91,28 @@ fn a_full_engine_gets_a_neighbour() {
     }
 }
 
+/// Growing doubles an engine, but nobody is turned away for room that was only to be spare.
+#[test]
+fn an_engine_that_cannot_be_doubled_grows_as_far_as_it_must() {
+    let mut bench =
+        Bench::of(TruthFactory { dream_max: Some(5), ..TruthFactory::default() }, Limits::default());
+    let mut clients: Vec<_> = [3, 1, 1].map(|count| bench.open(Engine::Dream, count)).into();
+    assert_eq!(bench.figure(&mut clients[0], "pools"), 1.0);
+    let refusal = bench.try_open(make_request(Engine::Dream, 1)).err().unwrap();
+    assert_eq!((refusal.code, refusal.message.as_str()), (ErrorCode::Limit, "5 fit"));
+    for (client, count) in clients.iter_mut().zip([3, 1, 1]) {
+        assert!(matches!(bench.ask(client, &reset(count, 0)), Reply::Rows(_)));
+    }
+}
+
+#[test]
+fn no_temperature_is_one_of_zero() {
+    let mut bench = Bench::new(Limits::default());
+    let at = |temperature| MakeRequest { temperature, ..make_request(Engine::Dream, 2) };
+    let mut clients: Vec<_> = [None, Some(0.0), Some(0.5)].map(|t| bench.try_open(at(t)).unwrap()).into();
+    assert_eq!(bench.figure(&mut clients[0], "pools"), 2.0);
+}
+
 #[test]
 fn a_client_that_cannot_be_stepped_fails_alone() {
     let mut bench = Bench::new(Limits::default());

@@ -30,6 +30,8 @@ const TASK: &str = "CartPole-v0";
 struct TruthFactory {
     step_calls: Arc<AtomicUsize>,
     dream_panics: Arc<Mutex<Panics>>,
+    /// Environments of a dream that fit; all do by default.
+    dream_max: Option<usize>,
 }
 
 /// When a dream engine panics.
@@ -68,6 +70,10 @@ impl EngineFactory for TruthFactory {
     }
 
     fn make(&mut self, request: &MakeRequest, num_envs: usize) -> Result<Box<dyn VectorEnv>, Refusal> {
+        let max = self.dream_max.filter(|max| self.shares(request) && num_envs > *max);
+        if let Some(max) = max {
+            return Err(Refusal::new(ErrorCode::Limit, format!("{max} fit")));
+        }
         let env = make_truth(&request.id, num_envs, request.autoreset_mode)?;
         let panics = (request.engine == Engine::Dream).then(|| Arc::clone(&self.dream_panics));
         let env = Counted { env, step_calls: Arc::clone(&self.step_calls), panics };
@@ -133,7 +139,10 @@ struct Client {
 
 impl Bench {
     fn new(limits: Limits) -> Self {
-        let factory = TruthFactory::default();
+        Self::of(TruthFactory::default(), limits)
+    }
+
+    fn of(factory: TruthFactory, limits: Limits) -> Self {
         let step_calls = Arc::clone(&factory.step_calls);
         let dream_panics = Arc::clone(&factory.dream_panics);
         let mut token = 0;
@@ -185,13 +194,19 @@ impl Bench {
     }
 
     fn open(&mut self, engine: Engine, num_envs: usize) -> Client {
+        self.try_open(make_request(engine, num_envs)).unwrap()
+    }
+
+    fn try_open(&mut self, request: MakeRequest) -> Result<Client, Refusal> {
         let mut client =
             Client { route: vec![0, self.now.as_millis() as u8], header: Header::request(Op::Make) };
-        self.send(&mut client, &Request::Make(make_request(engine, num_envs)));
+        self.send(&mut client, &Request::Make(request));
         let (_, header, reply) = self.replies(MS).remove(0);
-        assert!(matches!(reply, Reply::Make(_)), "{reply:?}");
-        client.header = Header { seq: 0, ..header };
-        client
+        match reply {
+            Reply::Make(_) => Ok(Client { header: Header { seq: 0, ..header }, ..client }),
+            Reply::Error(refusal) => Err(refusal),
+            other => panic!("{other:?}"),
+        }
     }
 }
 

@@ -112,4 +112,26 @@ mod tests {
         }
         assert!(entropy(&logits).abs() < 1e-5, "{}", entropy(&logits));
     }
+
+    /// Only differences count, however large the logits are: 90 beside 88 is as unsure as 2 beside 0.
+    #[test]
+    fn entropy_is_that_of_the_softmax_at_any_height() {
+        let at = |height: f32| {
+            let mut logits = vec![height - 60.0; SPATIAL_TOKENS * TOKEN_LOGITS];
+            for token in 0..SPATIAL_TOKENS {
+                for (part, dim) in
+                    (0..CODES_PER_TOKEN).flat_map(|part| (0..CODE_VALUES).map(move |dim| (part, dim)))
+                {
+                    let first = softmax(token, part, dim).start;
+                    (logits[first], logits[first + 1]) = (height, height - 2.0);
+                }
+            }
+            entropy(&logits)
+        };
+        let p = 1.0 / (1.0 + (-2f32).exp());
+        let expected = -(p * p.ln() + (1.0 - p) * (1.0 - p).ln());
+        for height in [0.0, 90.0, -90.0] {
+            assert!((at(height) - expected).abs() < 1e-4, "{height}: {}, expected {expected}", at(height));
+        }
+    }
 }

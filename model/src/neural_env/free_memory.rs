@@ -29,15 +29,19 @@ const VERSIONS: [GroupFiles; 2] = [
     },
 ];
 
-/// Bytes that this process could still have: what the machine has left, or its control group if that is less. `None` where
-/// the system does not tell.
+/// Bytes that this process could still have: what the machine has left, or its control group, or one around that, if that
+/// is less. `None` where the system does not tell.
 pub fn free_bytes() -> Option<u64> {
     let machine = read(Path::new("/proc/meminfo")).and_then(|text| machine_free(&text));
     let cgroup = read(Path::new("/proc/self/cgroup")).unwrap_or_default();
     let groups = VERSIONS.iter().flat_map(|version| {
-        // A container sees its own group as the root.
-        [own_group(&cgroup, version.controller), String::new()]
-            .map(|path| version.free(&Path::new(version.root).join(path)))
+        let own = own_group(&cgroup, version.controller);
+        // Up to the root, which a container's own group is to it.
+        let groups: Vec<_> = Path::new(&own)
+            .ancestors()
+            .map(|group| version.free(&Path::new(version.root).join(group)))
+            .collect();
+        groups
     });
     machine.into_iter().chain(groups.flatten()).min()
 }

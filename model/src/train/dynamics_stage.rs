@@ -87,8 +87,8 @@ impl Objective<Dynamics> for DynamicsObjective<'_> {
         let physics = targets.losses(&Readout::from(&output), &self.physics);
         let refined = masked.and_then(|masked| masked.loss(dynamics, &output));
         let loss = dynamics_loss::loss(output, windows, &device);
-        let loss =
-            physics.iter().fold(loss, |loss, part| loss.and(part.name, part.weight, part.term(&device)));
+        let physics = physics.into_iter().filter_map(|part| Some((part.name, part.weight, part.loss?)));
+        let loss = physics.fold(loss, |loss, (name, weight, term)| loss.and(name, weight, term));
         match refined {
             Some(term) => loss.and("refiner", self.options.refiner_weight, term),
             None => loss,

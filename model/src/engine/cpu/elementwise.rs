@@ -63,19 +63,27 @@ vector_fns! {
     }
 
     /// Adds to `sum` the entropies, in nats, of the softmaxes whose logits end at `ends`, one after the other:
-    /// `H = ln Σ eˡ − Σ l·eˡ / Σ eˡ`. Logits beyond ±30 count as ±30: they are as good as certain.
+    /// `H = ln Σ eˡ − Σ l·eˡ / Σ eˡ`, with logits relative to the largest of their softmax.
     pub fn add_entropies<'a>(logits: &'a [f32], ends: &'a [usize], sum: &'a mut f32) {
         const LOGITS_MAX: usize = 128;
         let mut weights = [0.0; LOGITS_MAX];
-        let mut bounded = [0.0; LOGITS_MAX];
-        for ((weight, bounded), logit) in weights.iter_mut().zip(&mut bounded).zip(logits) {
-            *bounded = logit.clamp(-30.0, 30.0);
-            *weight = exp(*bounded);
+        let mut below = [0.0; LOGITS_MAX];
+        let mut start = 0;
+        for end in ends {
+            let softmax = &logits[start..*end];
+            let max = softmax.iter().copied().fold(f32::MIN, f32::max);
+            // What is further below has no weight.
+            let places = below[start..*end].iter_mut().zip(softmax);
+            places.for_each(|(below, logit)| *below = (logit - max).max(-80.0));
+            start = *end;
+        }
+        for (weight, below) in weights.iter_mut().zip(&below) {
+            *weight = exp(*below);
         }
         let mut start = 0;
         for end in ends {
             let (mut total, mut weighted) = (0.0f32, 0.0);
-            for (weight, logit) in weights[start..*end].iter().zip(&bounded[start..*end]) {
+            for (weight, logit) in weights[start..*end].iter().zip(&below[start..*end]) {
                 total += weight;
                 weighted += weight * logit;
             }

@@ -106,13 +106,6 @@ pub struct Part {
     pub loss: Option<Tensor<1>>,
 }
 
-impl Part {
-    /// The loss, 0 where there is none: the same parts whatever is drawn.
-    pub fn term(&self, device: &Device) -> Tensor<1> {
-        self.loss.clone().unwrap_or_else(|| Tensor::zeros([1], device))
-    }
-}
-
 /// What each loss that is switched on, unweighed, makes of a head that says `states` of the rows of `clips`
 /// (`rows × tracked × 6`, as [`Clips::objects`]): of truth itself, if it says those. A mean over the clips that
 /// have what the loss weighs.
