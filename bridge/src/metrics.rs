@@ -1,4 +1,4 @@
-//! Counters, and quantiles over the latest samples.
+//! Counters, means, and quantiles over the latest samples.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -10,6 +10,8 @@ const SAMPLES_MAX: usize = 4096;
 #[derive(Debug, Default)]
 pub struct Metrics {
     counts: BTreeMap<&'static str, u64>,
+    /// Sum and count of what means are told of.
+    means: BTreeMap<&'static str, (f64, u64)>,
     waits_ms: Samples,
     calls_ms: Samples,
     batch_envs: Samples,
@@ -22,6 +24,12 @@ impl Metrics {
     /// Adds to a counter.
     pub fn count(&mut self, name: &'static str, by: usize) {
         *self.counts.entry(name).or_default() += by as u64;
+    }
+
+    /// Adds `value` to what the mean called `name` is of.
+    pub fn average(&mut self, name: &'static str, value: f64) {
+        let (sum, count) = self.means.entry(name).or_default();
+        (*sum, *count) = (*sum + value, *count + 1);
     }
 
     /// Records one call to an engine: how many sessions and environments it stepped, and how long it took.
@@ -38,10 +46,14 @@ impl Metrics {
         self.waits_ms.push(wait.as_secs_f64() * 1e3);
     }
 
-    /// All figures by name.
+    /// All figures by name; a mean has the number of its values beside it, as `NAME_count`.
     pub fn snapshot(&self) -> BTreeMap<String, f64> {
         let mut figures: BTreeMap<_, _> =
             self.counts.iter().map(|(name, count)| ((*name).to_owned(), *count as f64)).collect();
+        for (name, (sum, count)) in &self.means {
+            figures.insert((*name).to_owned(), sum / *count as f64);
+            figures.insert(format!("{name}_count"), *count as f64);
+        }
         let sampled =
             [("wait_ms", &self.waits_ms), ("call_ms", &self.calls_ms), ("batch_envs", &self.batch_envs)];
         for (name, samples) in sampled {
@@ -74,6 +86,14 @@ impl Samples {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn means_are_told_with_their_counts() {
+        let mut metrics = Metrics::default();
+        [1.0, 2.0, 6.0].into_iter().for_each(|value| metrics.average("audit/psnr_db", value));
+        let figures = metrics.snapshot();
+        assert_eq!((figures["audit/psnr_db"], figures["audit/psnr_db_count"]), (3.0, 3.0));
+    }
 
     #[test]
     fn quantiles_are_of_the_samples() {

@@ -5,6 +5,7 @@ use std::ops::Range;
 use std::time::Duration;
 
 use worldstep_env::{Buffer, EnvError, Space, VectorEnv};
+use worldstep_model::neural_env::AUDIT_INFO;
 
 use crate::Limits;
 use crate::batcher::{Batcher, PendingStep};
@@ -20,6 +21,8 @@ pub struct Pool {
     pub batcher: Batcher,
     /// Last action of each lane: lanes that are not stepped need a valid one too.
     actions: Buffer,
+    /// What audits have found since it was last taken.
+    found: Vec<(&'static str, f64)>,
 }
 
 struct Tenant {
@@ -46,7 +49,14 @@ impl Pool {
     /// A pool without tenants.
     pub fn new(request: MakeRequest, env: Box<dyn VectorEnv>, limits: &Limits) -> Self {
         let actions = env.spec().action_space.neutral(env.num_envs());
-        Self { request, env, tenants: BTreeMap::new(), batcher: Batcher::new(limits), actions }
+        Self {
+            request,
+            env,
+            tenants: BTreeMap::new(),
+            batcher: Batcher::new(limits),
+            actions,
+            found: Vec::new(),
+        }
     }
 
     /// Whether a session with this request could live here.
@@ -210,7 +220,18 @@ impl Pool {
             mask[tenant.lanes.clone()].copy_from_slice(&step.mask);
             self.actions.copy_rows(tenant.lanes.start, &step.actions, 0, tenant.lanes.len(), width);
         }
-        self.env.step(&self.actions, &mask)
+        self.env.step(&self.actions, &mask)?;
+        for column in self.env.batch().info.iter().filter(|column| AUDIT_INFO.contains(&column.name)) {
+            let lanes = column.values.iter().zip(&column.mask).zip(&mask);
+            let set = lanes.filter(|((_, set), stepped)| **set && **stepped);
+            self.found.extend(set.map(|((value, _), _)| (column.name, f64::from(*value))));
+        }
+        Ok(())
+    }
+
+    /// What truth beside the environments has found in the steps since this was last asked: name and value.
+    pub fn take_found(&mut self) -> Vec<(&'static str, f64)> {
+        std::mem::take(&mut self.found)
     }
 
     /// States of a session's environments.

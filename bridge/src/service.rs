@@ -236,6 +236,9 @@ impl Service {
             Err(failure) => return self.bury(i, &failure),
         };
         self.metrics.engine_call(sessions, envs, started.elapsed());
+        for (name, value) in self.pools[i].take_found() {
+            self.metrics.average(name, value);
+        }
         let stepped: Vec<_> = results.iter().map(|(token, _)| *token).collect();
         for (token, rows) in results {
             let Some(front) = self.sessions.get(token).and_then(|session| session.front()) else { continue };

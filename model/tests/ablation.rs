@@ -30,9 +30,12 @@ fn a_row_for_each_variant_and_a_second_run_goes_on() {
     let first = ablation(&data, &out, "all");
     assert!(first.status.success(), "{}", String::from_utf8_lossy(&first.stderr));
     let cell = std::fs::read(out.join("all-0/cell.json")).unwrap();
+    let weights = |folder: &str| std::fs::metadata(out.join(folder).join("tokenizer.safetensors")).unwrap();
+    let learned = weights("tokenizer-0").modified().unwrap();
     let second = ablation(&data, &out, "all,plain");
     assert!(second.status.success(), "{}", String::from_utf8_lossy(&second.stderr));
     assert_eq!(rows(&out), ["all", "plain"]);
+    assert_eq!(weights("tokenizer-0").modified().unwrap(), learned, "the tokenizer was learned again");
     assert_eq!(std::fs::read(out.join("all-0/cell.json")).unwrap(), cell, "it was trained already");
     let said = String::from_utf8_lossy(&second.stderr).into_owned();
     assert!(said.contains("plain 0:") && !said.contains("all 0:"), "{said}");

@@ -105,6 +105,21 @@ fn an_engine_that_cannot_be_doubled_grows_as_far_as_it_must() {
     }
 }
 
+/// Only steps that were taken count: the second client's environments are lanes 3 to 5, of which one is stepped again.
+#[test]
+fn what_audits_find_is_published() {
+    let mut bench =
+        Bench::of(TruthFactory { dream_audited: true, ..TruthFactory::default() }, Limits::default());
+    let mut clients: Vec<_> = [3, 3].map(|count| bench.open(Engine::Dream, count)).into();
+    clients.iter_mut().for_each(|client| drop(bench.ask(client, &reset(3, 0))));
+    assert_eq!(bench.figure(&mut clients[0], "audit/psnr_db_count"), 0.0);
+    clients.iter_mut().for_each(|client| drop(bench.ask(client, &step(&[0.0; 3]))));
+    let again = Request::Step { actions: bytes_from_f32(&[0.0; 3]), mask: Some(vec![false, true, false]) };
+    bench.ask(&mut clients[1], &again);
+    assert_eq!(bench.figure(&mut clients[0], "audit/psnr_db_count"), 4.0);
+    assert_eq!(bench.figure(&mut clients[0], "audit/psnr_db"), (30.0 + 32.0 + 34.0 + 34.0) / 4.0);
+}
+
 #[test]
 fn no_temperature_is_one_of_zero() {
     let mut bench = Bench::new(Limits::default());

@@ -13,7 +13,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use worldstep_env::{AutoresetMode, Batch, Buffer, EnvError, EnvSpec, TruthVectorEnv, VectorEnv, make_truth};
+use worldstep_env::{
+    AutoresetMode, Batch, Buffer, EnvError, EnvSpec, InfoColumn, TruthVectorEnv, VectorEnv, make_truth,
+};
 
 use crate::wire::{
     CatalogueEntry, Engine, ErrorCode, Header, LaneRows, MakeReply, MakeRequest, Observation, Op, Parts,
@@ -32,6 +34,8 @@ struct TruthFactory {
     dream_panics: Arc<Mutex<Panics>>,
     /// Environments of a dream that fit; all do by default.
     dream_max: Option<usize>,
+    /// Truth goes along with every second environment of a dream, and finds it 30 dB and so many as its lane away.
+    dream_audited: bool,
 }
 
 /// When a dream engine panics.
@@ -50,6 +54,8 @@ struct Counted {
     env: TruthVectorEnv,
     step_calls: Arc<AtomicUsize>,
     panics: Option<Arc<Mutex<Panics>>>,
+    /// The batch with what an audit finds.
+    audited: Option<Batch>,
 }
 
 impl Counted {
@@ -76,7 +82,8 @@ impl EngineFactory for TruthFactory {
         }
         let env = make_truth(&request.id, num_envs, request.autoreset_mode)?;
         let panics = (request.engine == Engine::Dream).then(|| Arc::clone(&self.dream_panics));
-        let env = Counted { env, step_calls: Arc::clone(&self.step_calls), panics };
+        let audited = (self.dream_audited && self.shares(request)).then(|| env.batch().clone());
+        let env = Counted { env, step_calls: Arc::clone(&self.step_calls), panics, audited };
         env.panic_if(|panics| panics == Panics::WhenMade);
         Ok(Box::new(env))
     }
@@ -104,12 +111,23 @@ impl VectorEnv for Counted {
         let calls = self.step_calls.load(Ordering::Relaxed);
         self.panic_if(|panics| matches!(panics, Panics::AfterSteps(after) if calls >= after));
         self.env.step(actions, mask)?;
+        let n = self.num_envs();
+        if let Some(batch) = &mut self.audited {
+            let values = (0..n).map(|lane| 30.0 + lane as f32).collect();
+            let column = InfoColumn {
+                name: "audit/psnr_db",
+                values,
+                mask: (0..n).map(|lane| lane % 2 == 0).collect(),
+            };
+            batch.clone_from(self.env.batch());
+            batch.info.push(column);
+        }
         self.step_calls.fetch_add(1, Ordering::Relaxed);
         Ok(())
     }
 
     fn batch(&self) -> &Batch {
-        self.env.batch()
+        self.audited.as_ref().unwrap_or_else(|| self.env.batch())
     }
 
     fn save_lane(&self, lane: usize) -> Result<Vec<u8>, EnvError> {

@@ -2,7 +2,7 @@
 //! same budget, and writes one table: what each of them buys.
 //!
 //! `ablation --data DIR --out DIR --steps 3000,6000 --seeds 3`. Run again, it goes on where it was interrupted. With a budget
-//! of steps, the tokenizers of one seed are the same to the bit.
+//! of steps, the variants of one seed begin with one tokenizer and the same weights of the dynamics.
 #![allow(clippy::print_stdout)]
 
 mod table;
@@ -18,7 +18,7 @@ use worldstep_model::data::Clips;
 use worldstep_model::device::ComputeDevice;
 use worldstep_model::eval::{EvalOptions, evaluate};
 use worldstep_model::model::Model;
-use worldstep_model::train::{Budget, ObjectiveOptions, Progress, TrainOptions, train_on};
+use worldstep_model::train::{Budget, ObjectiveOptions, Progress, Stage, Stages, TrainOptions, train_on};
 
 use table::Cell;
 use variants::{Settings, VARIANTS, Variant};
@@ -102,7 +102,21 @@ fn cell(
 ) -> anyhow::Result<Cell> {
     let out = arguments.out.join(format!("{}-{seed}", variant.name));
     let settings = variant.settings(base);
-    let options = options(arguments, (&out, seed), &settings)?;
+    let mut options = options(arguments, (&out, seed), &settings)?;
+    if arguments.minutes_per_variant.is_none() {
+        // What tells nothing of the dynamics is learned once.
+        let kind = if settings.objective.refiner.is_some() { "tokenizer-refiner" } else { "tokenizer" };
+        let shared = arguments.out.join(format!("{kind}-{seed}"));
+        let tokenizer = TrainOptions {
+            out: shared.clone(),
+            stages: Stages::Only(Stage::Tokenizer),
+            objective: ObjectiveOptions { refiner: settings.objective.refiner.clone(), ..Default::default() },
+            physics: Settings::default().physics,
+            ..options.clone()
+        };
+        learn(&tokenizer, clips, &format!("{kind} {seed}"))?;
+        (options.from, options.stages) = (Some(shared), Stages::Only(Stage::Dynamics));
+    }
     learn(&options, clips, &format!("{} {seed}", variant.name))?;
     let model = Model::load(&out, &options.device.burn())?;
     let path = out.join("cell.json");

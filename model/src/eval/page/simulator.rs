@@ -12,13 +12,14 @@ pub fn simulator(report: &SimulatorReport) -> String {
         let rows: Vec<_> = surprise
             .by_kind
             .iter()
-            .map(|(kind, (pairs, accuracy))| {
-                (escape(kind), vec![pairs.to_string(), percent(Some(*accuracy))])
+            .map(|(kind, of)| (escape(kind), of.pairs, [of.accuracy, of.accuracy_by_peak]))
+            .chain([("all".to_owned(), surprise.pairs, [surprise.accuracy, surprise.accuracy_by_peak])])
+            .map(|(kind, pairs, [mean, peak])| {
+                (kind, vec![pairs.to_string(), percent(Some(mean)), percent(Some(peak))])
             })
-            .chain([("all".to_owned(), vec![surprise.pairs.to_string(), percent(Some(surprise.accuracy))])])
             .collect();
-        let columns = ["pairs".to_owned(), "the impossible clip surprises more".to_owned()];
-        table("Violation of expectation", &columns, &rows)
+        let columns = ["pairs", "the impossible clip surprises more", "by its most surprising frame"];
+        table("Violation of expectation", &columns.map(str::to_owned), &rows)
     });
     let rewards = report.reward.as_ref().map_or_else(String::new, rewards);
     let ends = report.termination_one_step.as_ref().zip(report.termination_dreamt.as_ref());

@@ -13,7 +13,8 @@ use crate::fsq::{CODE_VALUES, LOGIT_OFFSETS};
 use crate::model::Model;
 use crate::packing::{FRAME_CODE_BYTES, grid_index, one_hot_tokens};
 
-/// Pairs of a possible and an impossible clip that are alike up to what cannot happen.
+/// Pairs of a possible and an impossible clip that are alike up to what cannot happen. What counts are the frames from the
+/// first one that differs to the end of the shorter clip.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Surprise {
     /// Pairs.
@@ -22,10 +23,21 @@ pub struct Surprise {
     pub accuracy: f64,
     /// The same by the most surprising frame.
     pub accuracy_by_peak: f64,
-    /// Pairs and accuracy by kind of violation.
-    pub by_kind: BTreeMap<String, (usize, f64)>,
+    /// The same by kind of violation.
+    pub by_kind: BTreeMap<String, KindSurprise>,
     /// Mean surprise of possible and impossible clips: negative log-likelihood of the true next codes, nats a softmax.
     pub mean_nats: [f64; 2],
+}
+
+/// [`Surprise`] at one kind of violation.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct KindSurprise {
+    /// Pairs.
+    pub pairs: usize,
+    /// Share of the pairs whose impossible clip surprises more, by the mean.
+    pub accuracy: f64,
+    /// By the most surprising frame.
+    pub accuracy_by_peak: f64,
 }
 
 /// The model's surprise at each frame of a clip but the first: mean negative log-likelihood of the frame's true codes
@@ -93,16 +105,32 @@ pub fn surprise(
     let mut twins: Vec<(String, Twins)> = Vec::new();
     for (impossible, facts) in pairs.take(pairs_max) {
         let Some(possible) = clip_of(facts.pair) else { continue };
-        let of = |clip: usize| {
-            let each = surprises((model, task), clips, clips.ranges.get(clip)?);
-            let mean = each.iter().sum::<f64>() / each.len().max(1) as f64;
-            Some([mean, each.iter().copied().fold(0.0, f64::max)])
-        };
-        if let Some(both) = of(possible).zip(of(impossible)) {
-            twins.push((facts.violation.clone(), both.into()));
+        let Some(ranges) = clips.ranges.get(possible).zip(clips.ranges.get(impossible)) else { continue };
+        let Some(fork) = fork(clips, ranges) else { continue };
+        let of = |range: &ClipRange| surprises((model, task), clips, range);
+        if let Some(both) = common([&of(ranges.0), &of(ranges.1)], fork) {
+            twins.push((facts.violation.clone(), both));
         }
     }
     weigh(&twins)
+}
+
+/// The first frame in which two clips differ; `None` if they look alike to the end of the shorter one.
+fn fork(clips: &Clips, (a, b): (&ClipRange, &ClipRange)) -> Option<usize> {
+    (0..a.len.min(b.len)).find(|t| clips.frame(a.start + t) != clips.frame(b.start + t))
+}
+
+/// Mean and peak of the surprises of two clips, each from its second frame on, over the frames from `fork` on that both
+/// have.
+fn common(surprises: [&[f64]; 2], fork: usize) -> Option<Twins> {
+    let end = surprises[0].len().min(surprises[1].len());
+    let from = fork.saturating_sub(1);
+    (from < end).then(|| {
+        surprises.map(|each| {
+            let each = &each[from..end];
+            [each.iter().sum::<f64>() / each.len() as f64, each.iter().copied().fold(0.0, f64::max)]
+        })
+    })
 }
 
 fn weigh(twins: &[(String, Twins)]) -> Option<Surprise> {
@@ -120,7 +148,13 @@ fn weigh(twins: &[(String, Twins)]) -> Option<Surprise> {
         pairs: all.len(),
         accuracy: accuracy(&all, 0),
         accuracy_by_peak: accuracy(&all, 1),
-        by_kind: kinds.into_iter().map(|(kind, some)| (kind, (some.len(), accuracy(&some, 0)))).collect(),
+        by_kind: kinds
+            .into_iter()
+            .map(|(kind, some)| {
+                let [by_mean, by_peak] = [0, 1].map(|by| accuracy(&some, by));
+                (kind, KindSurprise { pairs: some.len(), accuracy: by_mean, accuracy_by_peak: by_peak })
+            })
+            .collect(),
         mean_nats: [mean(0), mean(1)],
     })
 }
@@ -140,8 +174,19 @@ mod tests {
         let surprise = weigh(&twins).unwrap();
         assert_eq!((surprise.pairs, surprise.accuracy), (3, 0.5), "one right, one draw, one wrong");
         assert!((surprise.accuracy_by_peak - 2.0 / 3.0).abs() < 1e-12);
-        assert_eq!(surprise.by_kind["vanish"], (2, 0.75));
+        let vanish = KindSurprise { pairs: 2, accuracy: 0.75, accuracy_by_peak: 0.5 };
+        assert_eq!(surprise.by_kind["vanish"], vanish);
         assert_eq!(weigh(&[]), None);
+    }
+
+    /// What both clips have shown before the fork, and what only the longer one shows, says nothing of the violation.
+    #[test]
+    fn only_frames_after_the_fork_that_both_have_count() {
+        let possible = [9.0, 9.0, 1.0, 3.0];
+        let impossible = [9.0, 9.0, 2.0, 4.0, 0.0, 0.0];
+        assert_eq!(common([&possible, &impossible], 3), Some([[2.0, 3.0], [3.0, 4.0]]));
+        assert_eq!(common([&possible, &impossible], 0), common([&possible, &impossible], 1));
+        assert_eq!(common([&possible, &impossible], 5), None);
     }
 
     /// All logits 0: ln 8 for one of four dimensions, ln 5 for the others. Sure and right: next to nothing.
