@@ -17,7 +17,7 @@ MODEL_MINUTES ?= 36
 OPTIONAL_VENVS := .venv-lerobot .venv-export .venv-ray .venv-reference .venv-mujoco
 OPTIONAL := WORLDSTEP_BIN="$(CURDIR)/$(VENV)/bin/worldstep"
 
-.PHONY: help setup system venv build test test-rust test-python test-lerobot test-export test-ray test-reference reference soak lint demo nano cuda cuda-check bench bench-peers docs clean
+.PHONY: help setup system venv build test test-rust test-python test-lerobot test-export test-ray test-reference reference soak lint demo nano cuda gpu-train cuda-check bench bench-peers docs clean
 
 help:
 	@sed -n 's/^## //p' Makefile
@@ -92,6 +92,10 @@ nano: build
 cuda: setup
 	@setup/llvm-for-cuda "$(VENV)"
 	$(CARGO) build --release -p worldstep-bridge --features cuda
+
+## make gpu-train preset s of all three tasks on a GPU: clips, training, evaluation, benches, in stages of at most 9 minutes
+gpu-train: cuda
+	$(PYTHON) examples/gpu/gpu_train.py --worldstep "$(CARGO_TARGET_DIR)/release/worldstep" --out out/gpu
 
 cuda-check: setup
 	@setup/llvm-for-cuda "$(VENV)"

@@ -1,0 +1,195 @@
+"""World models of larger presets on a GPU, in stages of minutes: clips, training, evaluation, bench.
+
+Needs the `worldstep` binary and Python's standard library, no Rust and no network. Each stage leaves its
+result as a JSON file in --out, and is not run again once that is there: after an interruption, or where a
+machine is only lent for minutes at a time, run the same command again. Training is stopped with a checkpoint
+when its stage's time is up and goes on with the next call, until its minutes are spent.
+
+    python3 examples/gpu/gpu_train.py --worldstep ./worldstep --out out/gpu
+"""
+
+from __future__ import annotations
+
+import argparse
+import html
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+TASKS = ("CatchBehindScreen-v0", "CartPole-v0", "PushCube-v0")
+TRAIN_SEED = 100_000
+# No clip that is learned from has such a seed.
+EVAL_SEED = 900_000
+CHANNELS = "rgb,depth,instance"
+BENCHES = ("train", "dream", "render")
+# What a training does after it was told to stop: the step under way, a checkpoint.
+GRACE_S = 60
+
+
+class Stopped(Exception):
+    """A stage is not done; the next call goes on with it."""
+
+
+def parse_arguments(given: list[str] | None = None) -> argparse.Namespace:
+    """Reads the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--worldstep", type=Path, default=Path("worldstep"), help="the command")
+    parser.add_argument("--out", type=Path, default=Path("out/gpu"), help="folder of models and results")
+    parser.add_argument("--task", action="append", dest="tasks", help="one of several; all by default")
+    parser.add_argument("--preset", default="s", help="nano, s, m or l")
+    parser.add_argument("--device", default="cuda:0")
+    parser.add_argument("--precision", default="bf16", help="bf16 or f32")
+    parser.add_argument("--minutes", type=float, default=6.0, help="training time of each task")
+    parser.add_argument("--batch", type=int, default=64, help="windows in one step of the dynamics")
+    parser.add_argument("--clips", type=int, default=1500, help="clips of each task to learn from")
+    parser.add_argument("--eval-clips", type=int, default=400, help="fresh ones; a tenth is evaluated")
+    parser.add_argument("--stage-minutes", type=float, default=9.0, help="the longest that a stage takes")
+    parser.add_argument("--bench-seconds", type=float, default=2.0, help="time of each row of the benches")
+    parser.add_argument("--bench", action="append", choices=BENCHES, help="one of several; all by default")
+    parser.add_argument(
+        "--tiles", default="1,64,1024,4096", help="numbers of views that are rendered at once"
+    )
+    arguments = parser.parse_args(given)
+    arguments.tasks = arguments.tasks or list(TASKS)
+    for name in ("minutes", "stage_minutes", "bench_seconds"):
+        value = getattr(arguments, name)
+        if not value > 0:
+            parser.error(f"--{name.replace('_', '-')} is {value}, expected a number above 0")
+    return arguments
+
+
+def ask(arguments: argparse.Namespace, *words: object) -> dict[str, Any]:
+    """Runs a `worldstep` command with --json, within the time of a stage."""
+    command = [str(arguments.worldstep), *map(str, words), "--json"]
+    print(f"\n$ {' '.join(command)}", flush=True)
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            output, _ = process.communicate(timeout=60 * arguments.stage_minutes)
+        except subprocess.TimeoutExpired:
+            # As Ctrl-C does: recordings and trainings keep what they have.
+            process.send_signal(signal.SIGINT)
+            try:
+                process.communicate(timeout=GRACE_S)
+            except subprocess.TimeoutExpired:
+                process.kill()
+            limit = f"{arguments.stage_minutes:g} minutes"
+            raise Stopped(f"`worldstep {words[0]}` was stopped after {limit}") from None
+    if process.returncode != 0:
+        sys.exit(f"gpu_train: `worldstep {words[0]}` failed with status {process.returncode}")
+    return json.loads(output)
+
+
+def synth(arguments: argparse.Namespace, task: str, clips: int, seed: int, name: str) -> dict[str, Any]:
+    """Records clips, or goes on with that."""
+    words = ("--scenario", task, "--clips", clips, "--seed", seed, "--channels", CHANNELS)
+    return ask(arguments, "synth", *words, "--out", arguments.out / name / task, "--resume")
+
+
+def train(arguments: argparse.Namespace, task: str) -> dict[str, Any]:
+    """Trains, or goes on with it."""
+    data, out = arguments.out / "clips" / task, arguments.out / "models" / task
+    result = ask(
+        arguments,
+        *("train", "--data", data, "--out", out, "--resume", "--preset", arguments.preset),
+        *("--device", arguments.device, "--precision", arguments.precision),
+        *("--minutes", arguments.minutes, "--batch", arguments.batch),
+    )
+    if result["stopped"]:
+        raise Stopped("training was stopped")
+    return result
+
+
+def evaluate(arguments: argparse.Namespace, task: str) -> dict[str, Any]:
+    """Weighs the model on clips that it has not seen; the page lies beside the model."""
+    model, data = arguments.out / "models" / task, arguments.out / "unseen" / task
+    return ask(arguments, "eval", "--model", model, "--data", data, "--device", arguments.device)
+
+
+def stages(arguments: argparse.Namespace) -> list[tuple[str, Any]]:
+    """Names of all stages, in order, and what each does."""
+    every: list[tuple[str, Any]] = [("doctor", lambda: ask(arguments, "doctor"))]
+    learned, fresh = (arguments.clips, TRAIN_SEED, "clips"), (arguments.eval_clips, EVAL_SEED, "unseen")
+    for task in arguments.tasks:
+        every += [
+            (f"clips-{task}", lambda task=task: synth(arguments, task, *learned)),
+            (f"train-{task}", lambda task=task: train(arguments, task)),
+            (f"unseen-{task}", lambda task=task: synth(arguments, task, *fresh)),
+            (f"eval-{task}", lambda task=task: evaluate(arguments, task)),
+        ]
+    models, short, long = arguments.out / "models", arguments.bench_seconds, 30 * arguments.bench_seconds
+    words = {
+        "train": ("--preset", arguments.preset, "--seconds", long),
+        "dream": ("--model", models, "--seconds", short),
+        "render": ("--tiles", arguments.tiles, "--seconds", short),
+    }
+    for part in arguments.bench or BENCHES:
+        every.append((f"bench-{part}", lambda part=part: ask(arguments, "bench", part, *words[part])))
+    return every
+
+
+def run(name: str, stage: Any, out: Path) -> dict[str, Any]:
+    """The result of a stage: that of an earlier call, or that of this one."""
+    path = out / f"{name}.json"
+    if path.exists():
+        return json.loads(path.read_text())
+    start = time.perf_counter()
+    result = {"seconds": 0.0, "result": stage()}
+    result["seconds"] = round(time.perf_counter() - start, 1)
+    part = path.with_suffix(".part")
+    part.write_text(json.dumps(result, indent=1) + "\n")
+    part.replace(path)
+    return result
+
+
+def summary(name: str, result: dict[str, Any]) -> str:
+    """One line about a stage."""
+    found = result["result"]
+    if name == "doctor":
+        return "; ".join(f"{row['part']}: {row['detail']}" for row in found["findings"])
+    if name.startswith("eval-"):
+        psnr = found["psnr_db"]
+        gain = psnr["model"]["16"]["foreground"] - psnr["copy_last"]["16"]["foreground"]
+        return f"foreground {gain:+.1f} dB over copy-last at 16 steps, F1 of ends {found['termination_f1']}"
+    keys = ("clips", "frames", "parameters", "tokenizer_steps", "dynamics_steps")
+    told = {**found, **found.get("training", {})}
+    return ", ".join(f"{told[key]} {key.replace('_', ' ')}" for key in keys if key in told) or "done"
+
+
+def page(results: dict[str, dict[str, Any]], arguments: argparse.Namespace) -> str:
+    """All results as one page that needs nothing beside itself."""
+    rows = "".join(
+        f"<details><summary><b>{html.escape(name)}</b> {result['seconds']:.0f} s · "
+        f"{html.escape(summary(name, result))}</summary>"
+        f"<pre>{html.escape(json.dumps(result['result'], indent=1))}</pre></details>"
+        for name, result in results.items()
+    )
+    title = f"{arguments.preset} on {arguments.device}"
+    style = "body{font:15px system-ui;max-width:60rem;margin:2rem auto;padding:0 1rem}details{margin:.5rem 0}"
+    return (
+        f"<!doctype html><html lang=en><meta charset=utf-8><title>{html.escape(title)}</title>"
+        f"<style>{style}:root{{color-scheme:light dark}}</style><h1>{html.escape(title)}</h1>{rows}</html>\n"
+    )
+
+
+def main() -> None:
+    """Runs what is not done yet."""
+    arguments = parse_arguments()
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    results: dict[str, dict[str, Any]] = {}
+    for name, stage in stages(arguments):
+        try:
+            results[name] = run(name, stage, arguments.out)
+        except Stopped as stopped:
+            sys.exit(f"gpu_train: {name}: {stopped}; run the same command again to go on")
+        finally:
+            (arguments.out / "report.html").write_text(page(results, arguments))
+        print(f"{name}: {results[name]['seconds']:.0f} s, {summary(name, results[name])}", flush=True)
+    print(f"all stages are done: {arguments.out / 'report.html'}")
+
+
+if __name__ == "__main__":
+    main()
