@@ -14,10 +14,10 @@ VENV := .venv
 BIN := $(CARGO_TARGET_DIR)/debug
 MODEL_MINUTES ?= 36
 # Optional groups have environments of their own, and use the command that the main one has.
-OPTIONAL_VENVS := .venv-lerobot .venv-export .venv-ray .venv-reference .venv-mujoco
+OPTIONAL_VENVS := .venv-lerobot .venv-export .venv-ray .venv-sb3 .venv-reference .venv-mujoco
 OPTIONAL := WORLDSTEP_BIN="$(CURDIR)/$(VENV)/bin/worldstep"
 
-.PHONY: help setup system venv build test test-rust test-python test-lerobot test-export test-ray test-reference reference soak lint demo nano cuda gpu-train cuda-check bench bench-peers docs clean
+.PHONY: help setup system venv build test test-rust test-python test-lerobot test-export test-ray test-sb3 test-reference reference soak lint demo nano cuda gpu-train cuda-check bench bench-peers docs clean
 
 help:
 	@sed -n 's/^## //p' Makefile
@@ -63,6 +63,12 @@ test-export: build
 test-ray: build
 	@setup/python-environment "$(PYTHON)" .venv-ray test-cluster
 	$(OPTIONAL) .venv-ray/bin/python -m pytest -q bridge/python/tests_optional/test_cluster.py
+
+## make test-sb3     Stable-Baselines3's checker and PPO, and the PPO example, on both engines (their own environment, CPU torch)
+test-sb3: build
+	@setup/python-environment "$(PYTHON)" .venv-sb3 test-sb3
+	$(OPTIONAL) .venv-sb3/bin/python -m pytest -q bridge/python/tests_optional/test_sb3.py \
+	    bridge/python/tests_optional/test_ppo.py
 
 ## make soak     10,000 steps of dreams with random resets: memory and time of a step, first tenth beside last
 soak: setup
