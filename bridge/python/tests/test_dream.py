@@ -36,6 +36,18 @@ def test_it_shows_frames_of_the_same_shape_as_truth(envs) -> None:
     truth.close()
 
 
+@pytest.mark.parametrize("id", worldstep.TASKS)
+def test_every_task_has_shipped_weights(id: str) -> None:
+    shipped = worldstep.make_vec(id, num_envs=2, engine="dream")
+    first, _ = shipped.reset(seed=0)
+    shipped.action_space.seed(0)
+    for _ in range(5):
+        frames, *_, infos = shipped.step(shipped.action_space.sample())
+    assert (frames != first).any(), "nothing moves"
+    assert (infos["uncertainty"] < 1).all(), "a model that has learned nothing is at 1.7 nats"
+    shipped.close()
+
+
 def test_it_begins_at_truths_frame_3_and_says_how_unsure_it_is(envs) -> None:
     truth = worldstep.make_vec(TASK, num_envs=3, obs="rgb")
     truth.reset(seed=5)

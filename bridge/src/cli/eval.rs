@@ -2,7 +2,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
 use serde_json::Value;
-use worldstep_bridge::engines::TruthReplay;
+use worldstep_bridge::engines::{NoModel, TruthReplay, model_folder};
 use worldstep_model::data::{Clips, load_all};
 use worldstep_model::device::ComputeDevice;
 use worldstep_model::eval::page::{Subject, page};
@@ -25,9 +25,15 @@ pub fn run(args: &EvalArgs) -> Result<()> {
     if let Some(out) = args.out.as_deref().filter(|out| page_path(out) == *out) {
         bail!("--out {}: the page is written there; name the report, for instance eval.json", out.display());
     }
-    let folder = worldstep_bridge::engines::model_folder(&args.model, None)?;
+    // A folder without a model is told before clips are read.
+    model_folder(&args.model, None)?;
+    let mut all = load_all(std::slice::from_ref(&args.data), None, None)?;
+    let tasks: Vec<&str> = all.iter().map(|clips| clips.scenario.id.as_str()).collect();
+    let Some((folder, place)) = dreamt(&args.model, &tasks)? else {
+        bail!("{} holds no clips; record some with `worldstep synth`", args.data.display());
+    };
+    let clips = all.swap_remove(place);
     let model = Model::load(&folder, &device)?;
-    let clips = known_clips(&model, &args.data)?;
     let report = weigh(args, &model, &clips)?;
     if let Some(folder) = &args.pictures {
         draw(folder, &report.rollouts)?;
@@ -47,14 +53,15 @@ pub fn run(args: &EvalArgs) -> Result<()> {
     if args.json.json { print_json(&value) } else { print_text(&eval_summary::summary(&report)) }
 }
 
-/// The clips of the first task in `data` that the model dreams, or if it dreams none, any, to say so.
-fn known_clips(model: &Model, data: &Path) -> Result<Clips> {
-    let mut all = load_all(&[data.to_owned()], None, None)?;
-    let known = all.iter().position(|clips| model.card.task_index(&clips.scenario.id).is_some());
-    if all.is_empty() {
-        bail!("{} holds no clips; record some with `worldstep synth`", data.display());
+/// The first of `tasks` that a model in `models` dreams: the model's folder and the task's place. If none is dreamt, any
+/// model and the first task, which the evaluation refuses by name; nothing without tasks.
+fn dreamt(models: &Path, tasks: &[&str]) -> Result<Option<(PathBuf, usize)>, NoModel> {
+    let known = tasks.iter().enumerate().find_map(|(i, id)| Some((model_folder(models, Some(id)).ok()?, i)));
+    match known {
+        None if tasks.is_empty() => Ok(None),
+        None => Ok(Some((model_folder(models, None)?, 0))),
+        known => Ok(known),
     }
-    Ok(all.swap_remove(known.unwrap_or(0)))
 }
 
 /// The evaluation, with all that can be known beside the clips.
@@ -161,6 +168,22 @@ mod tests {
             assert_eq!(read, report);
             assert_eq!(std::fs::read_to_string(path.with_extension("html")).unwrap(), "<p>");
         }
+    }
+
+    #[test]
+    fn the_model_of_the_clips_task_is_weighed() {
+        let models = tempfile::tempdir().unwrap();
+        let folder = |id: &str| models.path().join(id);
+        for id in ["CartPole-v0", "PushCube-v0"] {
+            std::fs::create_dir(folder(id)).unwrap();
+            std::fs::write(folder(id).join("model.json"), format!(r#"{{"task": "{id}"}}"#)).unwrap();
+        }
+        let found = |tasks: &[&str]| dreamt(models.path(), tasks).unwrap();
+        assert_eq!(found(&["PushCube-v0"]), Some((folder("PushCube-v0"), 0)));
+        assert_eq!(found(&["toss", "PushCube-v0", "CartPole-v0"]), Some((folder("PushCube-v0"), 1)));
+        assert_eq!(found(&["toss"]), Some((folder("CartPole-v0"), 0)), "to be refused by name");
+        assert_eq!(found(&[]), None);
+        assert!(dreamt(&folder("toss"), &["toss"]).is_err());
     }
 
     #[test]
