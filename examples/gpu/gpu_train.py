@@ -1,4 +1,4 @@
-"""World models of larger presets on a GPU, in stages of minutes: clips, training, evaluation, bench.
+"""World models of larger presets on a GPU, in stages of minutes: clips, training, evaluation, renderer.
 
 Needs the `worldstep` binary and Python's standard library, no Rust and no network. Each stage leaves its
 result as a JSON file in --out, and is not run again once that is there: after an interruption, or where a
@@ -49,7 +49,12 @@ def parse_arguments(given: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--eval-clips", type=int, default=400, help="fresh ones; a tenth is evaluated")
     parser.add_argument("--stage-minutes", type=float, default=9.0, help="the longest that a stage takes")
     parser.add_argument("--bench-seconds", type=float, default=2.0, help="time of each row of the benches")
-    parser.add_argument("--bench", action="append", choices=BENCHES, help="one of several; all by default")
+    parser.add_argument(
+        "--bench",
+        action="append",
+        choices=BENCHES,
+        help="one of several; the renderer by default: train and dream measure the processor",
+    )
     parser.add_argument(
         "--tiles", default="1,64,1024,4096", help="numbers of views that are rendered at once"
     )
@@ -126,7 +131,7 @@ def stages(arguments: argparse.Namespace) -> list[tuple[str, Any]]:
         "dream": ("--model", models, "--seconds", short),
         "render": ("--tiles", arguments.tiles, "--seconds", short),
     }
-    for part in arguments.bench or BENCHES:
+    for part in arguments.bench or ["render"]:
         every.append((f"bench-{part}", lambda part=part: ask(arguments, "bench", part, *words[part])))
     return every
 
