@@ -25,15 +25,16 @@ pub fn run(args: &EvalArgs) -> Result<()> {
     if let Some(out) = args.out.as_deref().filter(|out| page_path(out) == *out) {
         bail!("--out {}: the page is written there; name the report, for instance eval.json", out.display());
     }
-    // A folder without a model is told before clips are read.
-    model_folder(&args.model, None)?;
+    // No model, or a damaged one, is told before clips are read.
+    let any = model_folder(&args.model, None)?;
+    let first = Model::load(&any, &device)?;
     let mut all = load_all(std::slice::from_ref(&args.data), None, None)?;
     let tasks: Vec<&str> = all.iter().map(|clips| clips.scenario.id.as_str()).collect();
     let Some((folder, place)) = dreamt(&args.model, &tasks)? else {
         bail!("{} holds no clips; record some with `worldstep synth`", args.data.display());
     };
     let clips = all.swap_remove(place);
-    let model = Model::load(&folder, &device)?;
+    let model = if folder == any { first } else { Model::load(&folder, &device)? };
     let report = weigh(args, &model, &clips)?;
     if let Some(folder) = &args.pictures {
         draw(folder, &report.rollouts)?;
