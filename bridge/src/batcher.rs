@@ -1,17 +1,19 @@
 //! When do the steps that have come become one call to the engine? A state machine that is told the time.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use worldstep_env::Buffer;
 
 use crate::Limits;
 use crate::session::Token;
+use crate::worker::Asked;
 
 /// One session's step, checked and waiting.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PendingStep {
-    /// Whose it is.
-    pub session: Token,
+    /// The request.
+    pub asked: Asked,
     /// Actions of all its environments.
     pub actions: Buffer,
     /// Which of them to step.
@@ -20,62 +22,92 @@ pub struct PendingStep {
     pub at: Duration,
 }
 
-/// Collects steps of the sessions that share an engine. It dispatches when every one of them has answered, when
-/// `batch_max` environments wait, or when the oldest step is `wait_max` old, whichever comes first.
+impl PendingStep {
+    /// Environments that are stepped.
+    pub fn envs(&self) -> usize {
+        self.mask.iter().filter(|masked| **masked).count()
+    }
+}
+
+/// Collects steps of the sessions that share an engine. It dispatches when every session that is at work has answered,
+/// when `batch_max` environments wait, or when the oldest step is `wait_max` old, whichever comes first.
+///
+/// Where waiting buys nothing, since a call over few environments costs little, `wait_max` is zero: a batch is then
+/// whatever came while the engine was busy.
 #[derive(Debug)]
 pub struct Batcher {
-    pending: Vec<PendingStep>,
+    pending: VecDeque<PendingStep>,
     batch_max: usize,
     wait_max: Duration,
 }
 
 impl Batcher {
-    /// Nothing is waiting.
-    pub fn new(limits: &Limits) -> Self {
-        Self { pending: Vec::new(), batch_max: limits.batch_max, wait_max: limits.wait_max }
+    /// Nothing is waiting; steps wait for others if the engine gains by it.
+    pub fn new(limits: &Limits, gains_by_waiting: bool) -> Self {
+        let wait_max = if gains_by_waiting { limits.wait_max } else { Duration::ZERO };
+        Self { pending: VecDeque::new(), batch_max: limits.batch_max, wait_max }
     }
 
     /// Adds a step; a session has at most one waiting.
     pub fn push(&mut self, step: PendingStep) {
-        debug_assert!(self.pending.iter().all(|other| other.session != step.session));
-        self.pending.push(step);
+        debug_assert!(self.pending.iter().all(|other| other.asked.session != step.asked.session));
+        self.pending.push_back(step);
     }
 
     /// Forgets the step of a session that has gone.
     pub fn remove(&mut self, session: Token) {
-        self.pending.retain(|step| step.session != session);
+        self.pending.retain(|step| step.asked.session != session);
     }
 
-    /// Whether to dispatch now, given how many sessions share the engine.
+    /// Steps that wait.
+    pub fn len(&self) -> usize {
+        self.pending.len()
+    }
+
+    /// Whether none waits.
+    pub fn is_empty(&self) -> bool {
+        self.pending.is_empty()
+    }
+
+    /// Whether to dispatch now, given how many sessions are at work on the engine.
     pub fn due(&self, sessions: usize, now: Duration) -> bool {
-        let envs: usize = self.pending.iter().map(|step| step.mask.len()).sum();
         let waited = self.deadline().is_some_and(|deadline| deadline <= now);
-        !self.pending.is_empty() && (self.pending.len() >= sessions || envs >= self.batch_max || waited)
+        let envs = || self.pending.iter().map(PendingStep::envs).sum::<usize>();
+        waited || !self.is_empty() && (self.len() >= sessions || envs() >= self.batch_max)
     }
 
     /// When the oldest step has waited long enough.
     pub fn deadline(&self) -> Option<Duration> {
-        self.pending.iter().map(|step| step.at + self.wait_max).min()
+        self.pending.front().map(|step| step.at + self.wait_max)
     }
 
-    /// Takes all that waits, oldest first.
+    /// Takes what waits, oldest first, until `batch_max` environments are together; at least one step, if there is one.
     pub fn take(&mut self) -> Vec<PendingStep> {
-        std::mem::take(&mut self.pending)
+        let mut envs = 0;
+        let fits = self.pending.iter().take_while(|step| {
+            let first = envs == 0;
+            envs += step.envs();
+            first || envs <= self.batch_max
+        });
+        let count = fits.count();
+        self.pending.drain(..count).collect()
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wire::{Header, Op};
 
     const MS: Duration = Duration::from_millis(1);
 
     fn step(session: Token, envs: usize, at: Duration) -> PendingStep {
-        PendingStep { session, actions: Buffer::F32(vec![0.0; envs]), mask: vec![true; envs], at }
+        let asked = Header { session, ..Header::request(Op::Step) };
+        PendingStep { asked, actions: Buffer::F32(vec![0.0; envs]), mask: vec![true; envs], at }
     }
 
     fn batcher() -> Batcher {
-        Batcher::new(&Limits { batch_max: 8, wait_max: 5 * MS, ..Limits::default() })
+        Batcher::new(&Limits { batch_max: 8, wait_max: 5 * MS, ..Limits::default() }, true)
     }
 
     #[test]
@@ -101,10 +133,24 @@ mod tests {
     }
 
     #[test]
-    fn a_full_batch_waits_for_nobody() {
+    fn waits_for_nobody_where_that_buys_nothing() {
+        let mut batcher = Batcher::new(&Limits::default(), false);
+        batcher.push(step(1, 2, 10 * MS));
+        assert!(batcher.due(3, 10 * MS));
+    }
+
+    #[test]
+    fn a_full_batch_waits_for_nobody_and_leaves_the_rest_in_its_order() {
         let mut batcher = batcher();
-        batcher.push(step(1, 8, MS));
-        assert!(batcher.due(3, MS));
+        for (session, envs) in [(1, 5), (2, 3), (3, 1), (4, 9)] {
+            batcher.push(step(session, envs, MS));
+        }
+        assert!(batcher.due(5, MS));
+        let mut taken = || batcher.take().iter().map(|step| step.asked.session).collect::<Vec<_>>();
+        assert_eq!(taken(), [1, 2]);
+        assert_eq!(taken(), [3]);
+        assert_eq!(taken(), [4], "more than a batch, alone");
+        assert!(batcher.is_empty());
     }
 
     #[test]

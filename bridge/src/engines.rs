@@ -7,7 +7,7 @@ mod replay;
 mod starts;
 
 pub use beside::TruthBeside;
-pub use local::{Engines, FRAME_SIDE, audited, dream, dream_with, truth_pixels};
+pub use local::{Engines, FRAME_SIDE, audited, dream, dream_with, truth_depth, truth_pixels};
 pub use models::{NoModel, model_folder, shipped_models};
 pub use replay::TruthReplay;
 pub use starts::TruthStarts;
@@ -17,18 +17,18 @@ use worldstep_env::VectorEnv;
 use crate::wire::{CatalogueEntry, MakeRequest, Refusal};
 
 /// Makes the engines that sessions ask for.
-pub trait EngineFactory: Send {
+pub trait EngineFactory: Send + Sync {
     /// What can be made, for clients that ask.
     fn catalogue(&self) -> Vec<CatalogueEntry>;
 
-    /// Whether sessions with this request gain by sharing one engine: true where one call over many environments
-    /// costs less than several over fewer.
-    fn shares(&self, request: &MakeRequest) -> bool;
+    /// Whether steps of sessions with this request gain by waiting for one another: true where one call over many
+    /// environments costs much less than several over fewer. Sessions share their engine in any case.
+    fn gains_by_waiting(&self, request: &MakeRequest) -> bool;
 
     /// Makes an engine with `num_envs` environments; that is more than `request.num_envs` when several sessions share
     /// it.
     ///
     /// # Errors
     /// [`ErrorCode::UnknownTask`](crate::ErrorCode), `Unsupported` or `Engine`.
-    fn make(&mut self, request: &MakeRequest, num_envs: usize) -> Result<Box<dyn VectorEnv>, Refusal>;
+    fn make(&self, request: &MakeRequest, num_envs: usize) -> Result<Box<dyn VectorEnv>, Refusal>;
 }

@@ -8,6 +8,7 @@ pub mod batcher;
 pub mod bench;
 pub mod client;
 mod containment;
+mod desk;
 pub mod engines;
 mod limits;
 pub mod metrics;
@@ -16,7 +17,10 @@ pub mod pool;
 mod server;
 mod service;
 pub mod session;
+pub mod shared_memory;
 pub mod wire;
+mod worker;
+mod workshop;
 
 pub use engines::EngineFactory;
 pub use limits::Limits;

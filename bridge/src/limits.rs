@@ -19,6 +19,12 @@ pub struct Limits {
     pub wait_max: Duration,
     /// Environments to step at which nobody is waited for.
     pub batch_max: usize,
+    /// How long after its last step a session is no longer waited for.
+    pub idle_after: Duration,
+    /// Bytes of a session's shared memory.
+    pub shared_bytes_max: usize,
+    /// How long a server that is told to end goes on serving the sessions that it has.
+    pub drain: Duration,
     /// How long a peer may take to shake hands.
     pub handshake: Duration,
 }
@@ -34,6 +40,9 @@ impl Default for Limits {
             lease: Duration::from_secs(300),
             wait_max: Duration::from_millis(2),
             batch_max: 4096,
+            idle_after: Duration::from_secs(1),
+            shared_bytes_max: 256 << 20,
+            drain: Duration::from_secs(10),
             handshake: Duration::from_secs(5),
         }
     }

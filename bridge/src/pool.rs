@@ -2,23 +2,25 @@
 
 use std::collections::BTreeMap;
 use std::ops::Range;
-use std::time::Duration;
 
-use worldstep_env::{Buffer, EnvError, Space, VectorEnv};
+use worldstep_env::{Buffer, EnvError, VectorEnv};
 use worldstep_model::neural_env::AUDIT_INFO;
 
 use crate::Limits;
-use crate::batcher::{Batcher, PendingStep};
+use crate::batcher::PendingStep;
 use crate::session::Token;
-use crate::wire::{ErrorCode, LaneRows, MakeReply, MakeRequest, Refusal, rows_as_bytes};
+use crate::shared_memory::SharedMemory;
+use crate::wire::{Autoreset, ErrorCode, LaneRows, MakeReply, MakeRequest, Refusal, write_rows};
+use crate::worker::{Answer, Asked, Join, PendingReset};
 
-/// An engine, its tenants, and their waiting steps. A tenant's lanes are contiguous, so its rows are one slice.
+/// Observations of a session below which memory is shared for nothing: a socket carries them as fast.
+const SHARED_BYTES_MIN: usize = 16 << 10;
+
+/// An engine and its tenants. A tenant's lanes are contiguous, so its rows are one slice.
 pub struct Pool {
-    request: MakeRequest,
+    autoreset: Autoreset,
     env: Box<dyn VectorEnv>,
     tenants: BTreeMap<Token, Tenant>,
-    /// Steps that wait for one another.
-    pub batcher: Batcher,
     /// Last action of each lane: lanes that are not stepped need a valid one too.
     actions: Buffer,
     /// What audits have found since it was last taken.
@@ -32,6 +34,8 @@ struct Tenant {
     started: Vec<bool>,
     /// Rows from before the tenant moved, and the environments that have not been touched since.
     kept: Option<(LaneRows, Vec<bool>)>,
+    /// Where it takes its observations from, if not from the socket.
+    shared: Option<SharedMemory>,
 }
 
 impl Tenant {
@@ -45,44 +49,20 @@ impl Tenant {
     }
 }
 
+/// A step that has been taken, before its rows are read.
+struct Taken {
+    asked: Asked,
+    mask: Vec<bool>,
+    /// Of episodes that were followed by the next one: what the whole session's step ended with.
+    ended: Option<LaneRows>,
+}
+
 impl Pool {
     /// A pool without tenants.
-    pub fn new(request: MakeRequest, env: Box<dyn VectorEnv>, limits: &Limits) -> Self {
+    pub fn new(request: &MakeRequest, env: Box<dyn VectorEnv>) -> Self {
         let actions = env.spec().action_space.neutral(env.num_envs());
-        Self {
-            request,
-            env,
-            tenants: BTreeMap::new(),
-            batcher: Batcher::new(limits),
-            actions,
-            found: Vec::new(),
-        }
-    }
-
-    /// Whether a session with this request could live here.
-    pub fn serves(&self, request: &MakeRequest) -> bool {
-        // No temperature is one of 0.
-        let kind = |request: &MakeRequest| MakeRequest {
-            num_envs: 0,
-            temperature: request.temperature.filter(|temperature| *temperature != 0.0),
-            ..request.clone()
-        };
-        kind(request) == kind(&self.request)
-    }
-
-    /// Whether a session holds lanes here.
-    pub fn hosts(&self, token: Token) -> bool {
-        self.tenants.contains_key(&token)
-    }
-
-    /// Sessions that hold lanes here.
-    pub fn sessions(&self) -> usize {
-        self.tenants.len()
-    }
-
-    /// Who holds lanes here.
-    pub fn tokens(&self) -> Vec<Token> {
-        self.tenants.keys().copied().collect()
+        let autoreset = request.autoreset_mode;
+        Self { autoreset, env, tenants: BTreeMap::new(), actions, found: Vec::new() }
     }
 
     /// Lanes that there are.
@@ -109,7 +89,8 @@ impl Pool {
         let fits = start + count <= self.env.num_envs();
         if fits {
             let lanes = start..start + count;
-            self.tenants.insert(token, Tenant { lanes, started: vec![false; count], kept: None });
+            self.tenants
+                .insert(token, Tenant { lanes, started: vec![false; count], kept: None, shared: None });
         }
         fits
     }
@@ -117,7 +98,6 @@ impl Pool {
     /// Takes the lanes of a session back.
     pub fn evict(&mut self, token: Token) {
         self.tenants.remove(&token);
-        self.batcher.remove(token);
     }
 
     /// Moves every tenant into another engine with room for all of them. Saved states hold no rewards and flags, so
@@ -127,96 +107,128 @@ impl Pool {
     /// If a lane cannot be moved; the pool is then as it was, also if an engine panics.
     pub fn move_into(&mut self, mut env: Box<dyn VectorEnv>) -> Result<(), Refusal> {
         let mut next = 0;
-        let mut moved = BTreeMap::new();
+        let mut moved = Vec::new();
         for (token, tenant) in &self.tenants {
             for (i, lane) in tenant.lanes.clone().enumerate().filter(|(i, _)| tenant.started[*i]) {
                 env.load_lane(next + i, &self.env.save_lane(lane)?)?;
             }
             let count = tenant.lanes.len();
-            let kept = Some((self.rows(*token)?, vec![true; count]));
-            moved.insert(*token, Tenant { lanes: next..next + count, started: tenant.started.clone(), kept });
+            moved.push((next..next + count, self.rows(*token, &vec![true; count])?));
             next += count;
         }
+        for (tenant, (lanes, rows)) in self.tenants.values_mut().zip(moved) {
+            tenant.kept = Some((rows, vec![true; lanes.len()]));
+            tenant.lanes = lanes;
+        }
         self.actions = env.spec().action_space.neutral(env.num_envs());
-        self.tenants = moved;
         let left = std::mem::replace(&mut self.env, env);
         drop(left);
         Ok(())
     }
 
-    /// What a new session is told.
-    pub fn describe(&self, lease: Duration) -> MakeReply {
+    /// What the new session of `join` is told.
+    pub fn describe(&mut self, join: &Join, limits: &Limits) -> MakeReply {
         let spec = self.env.spec();
-        MakeReply {
+        let len = spec.observation_space.flat_len() * spec.observation_space.dtype().size() * join.count;
+        let slots = limits.in_flight_max + 1;
+        let wanted = (SHARED_BYTES_MIN..=limits.shared_bytes_max / slots).contains(&len);
+        // Without it, observations go through the socket.
+        let shared =
+            join.shared_key.filter(|_| wanted).and_then(|key| SharedMemory::new(slots, len, key).ok());
+        let reply = MakeReply {
             observation_space: spec.observation_space.clone(),
             action_space: spec.action_space.clone(),
             max_episode_steps: spec.max_episode_steps,
             fps: spec.fps,
             info_names: self.env.batch().info.iter().map(|column| column.name.to_owned()).collect(),
-            lease_ms: lease.as_millis() as u64,
+            lease_ms: limits.lease.as_millis() as u64,
+            shared_memory: shared.as_ref().map(SharedMemory::describe),
+        };
+        if let Some(tenant) = self.tenants.get_mut(&join.token) {
+            tenant.shared = shared;
         }
+        reply
     }
 
-    /// Space of one action.
-    pub fn action_space(&self) -> &Space {
-        &self.env.spec().action_space
+    /// Starts episodes of several sessions in one call where their masks are true, and gives the rows of all their
+    /// environments. A session that the engine refuses is refused alone.
+    pub fn reset(&mut self, resets: &[PendingReset]) -> Vec<Answer> {
+        if let [_, _, ..] = resets
+            && self.reset_together(resets).is_err()
+        {
+            return resets.iter().flat_map(|reset| self.reset(std::slice::from_ref(reset))).collect();
+        }
+        if let [reset] = resets
+            && let Err(refusal) = self.reset_together(std::slice::from_ref(reset))
+        {
+            return vec![Err(refusal)];
+        }
+        resets.iter().map(|reset| self.all_rows(&reset.asked)).collect()
     }
 
-    /// Starts episodes in a session's environments where `mask` is true.
-    ///
-    /// # Errors
-    /// What the engine refuses.
-    pub fn reset(&mut self, token: Token, seeds: &[Option<u64>], mask: &[bool]) -> Result<(), Refusal> {
+    fn reset_together(&mut self, resets: &[PendingReset]) -> Result<(), Refusal> {
         let total = self.env.num_envs();
-        let tenant = tenant_mut(&mut self.tenants, token)?;
-        let mut all_seeds = vec![None; total];
-        let mut all_masks = vec![false; total];
-        for (i, lane) in tenant.lanes.clone().enumerate() {
-            let first = || if tenant.started[i] { None } else { Some(i as u64) };
-            all_seeds[lane] = seeds[i].or_else(first);
-            all_masks[lane] = mask[i];
+        let mut seeds = vec![None; total];
+        let mut masks = vec![false; total];
+        for reset in resets {
+            let tenant = tenant(&self.tenants, reset.asked.session)?;
+            for (i, lane) in tenant.lanes.clone().enumerate() {
+                let first = || if tenant.started[i] { None } else { Some(i as u64) };
+                seeds[lane] = reset.seeds[i].or_else(first);
+                masks[lane] = reset.mask[i];
+            }
         }
-        self.env.reset(&all_seeds, &all_masks)?;
-        for (started, masked) in tenant.started.iter_mut().zip(mask) {
-            *started |= masked;
+        self.env.reset(&seeds, &masks)?;
+        for reset in resets {
+            let Some(tenant) = self.tenants.get_mut(&reset.asked.session) else { continue };
+            for (started, masked) in tenant.started.iter_mut().zip(&reset.mask) {
+                *started |= masked;
+            }
+            tenant.touch(&reset.mask);
         }
-        tenant.touch(mask);
         Ok(())
     }
 
-    /// Steps several sessions in one call, and gives the rows of each. A session whose environments cannot be stepped
-    /// is refused alone; the others are then stepped without it.
-    pub fn step(&mut self, mut steps: Vec<PendingStep>) -> Vec<(Token, Result<LaneRows, Refusal>)> {
-        let mut results = Vec::with_capacity(steps.len());
+    /// Steps several sessions in one call, and gives the rows that each has stepped. A session whose environments cannot
+    /// be stepped is refused alone; the others are then stepped without it.
+    pub fn step(&mut self, mut steps: Vec<PendingStep>) -> Vec<(Asked, Answer)> {
+        let mut answers = Vec::with_capacity(steps.len());
         while !steps.is_empty() {
             let Err(error) = self.step_together(&steps) else { break };
             let EnvError::NeedsReset { lane } = error else {
                 let refusal = Refusal::from(error);
-                results.extend(steps.drain(..).map(|step| (step.session, Err(refusal.clone()))));
+                answers.extend(steps.drain(..).map(|step| (step.asked, Err(refusal.clone()))));
                 break;
             };
             let guilty = steps.iter().position(|step| {
-                self.tenants.get(&step.session).is_some_and(|tenant| tenant.lanes.contains(&lane))
+                self.tenants.get(&step.asked.session).is_some_and(|tenant| tenant.lanes.contains(&lane))
             });
-            let token = steps.remove(guilty.unwrap_or(0)).session;
-            let first = self.tenants.get(&token).map_or(lane, |tenant| tenant.lanes.start);
+            let asked = steps.remove(guilty.unwrap_or(0)).asked;
+            let first = self.tenants.get(&asked.session).map_or(lane, |tenant| tenant.lanes.start);
             let own = EnvError::NeedsReset { lane: lane.saturating_sub(first) };
-            results.push((token, Err(own.into())));
+            answers.push((asked, Err(own.into())));
         }
-        for step in steps {
-            if let Some(tenant) = self.tenants.get_mut(&step.session) {
+        for step in &steps {
+            if let Some(tenant) = self.tenants.get_mut(&step.asked.session) {
                 tenant.touch(&step.mask);
             }
-            results.push((step.session, self.rows(step.session)));
         }
-        results
+        let taken: Vec<_> =
+            steps.into_iter().map(|step| Taken { asked: step.asked, mask: step.mask, ended: None }).collect();
+        match self.restart(taken) {
+            Ok(taken) => answers.extend(taken.into_iter().map(|taken| (taken.asked, self.stepped(taken)))),
+            Err((asked, refusal)) => {
+                answers.extend(asked.into_iter().map(|asked| (asked, Err(refusal.clone()))));
+            }
+        }
+        answers
     }
 
     fn step_together(&mut self, steps: &[PendingStep]) -> Result<(), EnvError> {
         let width = self.env.spec().action_space.flat_len();
         let mut mask = vec![false; self.env.num_envs()];
         for step in steps {
-            let Some(tenant) = self.tenants.get(&step.session) else { continue };
+            let Some(tenant) = self.tenants.get(&step.asked.session) else { continue };
             mask[tenant.lanes.clone()].copy_from_slice(&step.mask);
             self.actions.copy_rows(tenant.lanes.start, &step.actions, 0, tenant.lanes.len(), width);
         }
@@ -229,6 +241,50 @@ impl Pool {
         Ok(())
     }
 
+    /// Starts the next episode where one has ended, if sessions want that in the same step.
+    fn restart(&mut self, mut taken: Vec<Taken>) -> Result<Vec<Taken>, (Vec<Asked>, Refusal)> {
+        if self.autoreset != Autoreset::SameStep {
+            return Ok(taken);
+        }
+        let mut masks = vec![false; self.env.num_envs()];
+        for step in &mut taken {
+            let Some(tenant) = self.tenants.get(&step.asked.session) else { continue };
+            let batch = self.env.batch();
+            let ended: Vec<bool> = tenant
+                .lanes
+                .clone()
+                .zip(&step.mask)
+                .map(|(lane, stepped)| *stepped && (batch.terminated[lane] || batch.truncated[lane]))
+                .collect();
+            if ended.contains(&true) {
+                masks[tenant.lanes.clone()].copy_from_slice(&ended);
+                let mut rows = self.lane_rows(tenant.lanes.clone(), &step.mask, false);
+                let last = self.lane_rows(tenant.lanes.clone(), &ended, true);
+                let of_stepped = ended.iter().zip(&step.mask).filter(|(_, stepped)| **stepped);
+                rows.finals = Some(last.into_finals(of_stepped.map(|(ended, _)| *ended).collect()));
+                step.ended = Some(rows);
+            }
+        }
+        if masks.contains(&true)
+            && let Err(error) = self.env.reset(&vec![None; masks.len()], &masks)
+        {
+            return Err((taken.iter().map(|step| step.asked).collect(), error.into()));
+        }
+        Ok(taken)
+    }
+
+    /// The rows of a step.
+    fn stepped(&mut self, taken: Taken) -> Answer {
+        let mut rows = self.answer(&taken.asked, &taken.mask)?;
+        if let Some(ended) = taken.ended {
+            rows.rewards = ended.rewards;
+            rows.terminated = ended.terminated;
+            rows.truncated = ended.truncated;
+            rows.finals = ended.finals;
+        }
+        Ok(rows)
+    }
+
     /// What truth beside the environments has found in the steps since this was last asked: name and value.
     pub fn take_found(&mut self) -> Vec<(&'static str, f64)> {
         std::mem::take(&mut self.found)
@@ -239,7 +295,7 @@ impl Pool {
     /// # Errors
     /// [`ErrorCode::NeedsReset`] before their first reset.
     pub fn save(&self, token: Token) -> Result<Vec<Vec<u8>>, Refusal> {
-        let tenant = self.tenant(token)?;
+        let tenant = tenant(&self.tenants, token)?;
         let save = |(i, lane): (usize, usize)| match self.env.save_lane(lane) {
             Err(EnvError::NeedsReset { .. }) => Err(EnvError::NeedsReset { lane: i }.into()),
             saved => saved.map_err(Refusal::from),
@@ -251,8 +307,8 @@ impl Pool {
     ///
     /// # Errors
     /// [`ErrorCode::BadState`] if a state is none of this environment.
-    pub fn load(&mut self, token: Token, states: &[Vec<u8>]) -> Result<(), Refusal> {
-        let lanes = self.tenant(token)?.lanes.clone();
+    pub fn load(&mut self, asked: &Asked, states: &[Vec<u8>]) -> Result<(), Refusal> {
+        let lanes = tenant(&self.tenants, asked.session)?.lanes.clone();
         let before: Vec<_> = lanes.clone().map(|lane| self.env.save_lane(lane).ok()).collect();
         for (i, (lane, state)) in lanes.clone().zip(states).enumerate() {
             let Err(error) = self.env.load_lane(lane, state) else { continue };
@@ -263,49 +319,104 @@ impl Pool {
             }
             return Err(error.into());
         }
-        let tenant = tenant_mut(&mut self.tenants, token)?;
-        tenant.started.fill(true);
-        tenant.kept = None;
+        if let Some(tenant) = self.tenants.get_mut(&asked.session) {
+            tenant.started.fill(true);
+            tenant.kept = None;
+        }
         Ok(())
     }
 
-    /// What the last call left in a session's environments.
+    /// What the last calls left in all of a session's environments.
     ///
     /// # Errors
     /// [`ErrorCode::SessionLost`] if it has no lanes here.
-    pub fn rows(&self, token: Token) -> Result<LaneRows, Refusal> {
-        let tenant = self.tenant(token)?;
-        let lanes = tenant.lanes.clone();
-        let batch = self.env.batch();
-        let width = self.env.spec().observation_space.flat_len();
-        let mut rows = LaneRows {
-            observations: rows_as_bytes(&batch.observations, lanes.start, lanes.len(), width),
-            rewards: batch.rewards[lanes.clone()].to_vec(),
-            terminated: batch.terminated[lanes.clone()].to_vec(),
-            truncated: batch.truncated[lanes.clone()].to_vec(),
-            info_values: batch
-                .info
-                .iter()
-                .flat_map(|column| &column.values[lanes.clone()])
-                .copied()
-                .collect(),
-            info_masks: batch.info.iter().flat_map(|column| &column.mask[lanes.clone()]).copied().collect(),
-        };
-        if let Some((kept, untouched)) = &tenant.kept {
-            (0..untouched.len()).filter(|i| untouched[*i]).for_each(|i| rows.copy_env(kept, i));
+    pub fn all_rows(&mut self, asked: &Asked) -> Answer {
+        let count = tenant(&self.tenants, asked.session)?.lanes.len();
+        self.answer(asked, &vec![true; count])
+    }
+
+    /// The rows of `mask`, their observations in shared memory if they were asked for there.
+    fn answer(&mut self, asked: &Asked, mask: &[bool]) -> Answer {
+        let tenant = tenant(&self.tenants, asked.session)?;
+        if !asked.shared || tenant.shared.is_none() {
+            return self.rows(asked.session, mask);
         }
+        // Rows from before a move are put together first.
+        let mut rows = match tenant.kept {
+            Some(_) => self.rows(asked.session, mask)?,
+            None => self.lane_rows(tenant.lanes.clone(), mask, false),
+        };
+        let (env, tenants) = (&self.env, &mut self.tenants);
+        let Some(Tenant { lanes, kept, shared: Some(shared), .. }) = tenants.get_mut(&asked.session) else {
+            return Ok(rows);
+        };
+        let slot = shared.slot(asked.seq);
+        if kept.is_some() {
+            slot[..rows.observations.len()].copy_from_slice(&rows.observations);
+            rows.observations = Vec::new();
+        } else {
+            write_lanes(env.as_ref(), lanes.clone(), mask, slot);
+        }
+        rows.shared = true;
         Ok(rows)
     }
 
-    fn tenant(&self, token: Token) -> Result<&Tenant, Refusal> {
-        self.tenants.get(&token).ok_or_else(no_lanes)
+    fn rows(&self, token: Token, mask: &[bool]) -> Answer {
+        let tenant = tenant(&self.tenants, token)?;
+        let Some((kept, untouched)) = &tenant.kept else {
+            return Ok(self.lane_rows(tenant.lanes.clone(), mask, true));
+        };
+        let mut rows = self.lane_rows(tenant.lanes.clone(), &vec![true; mask.len()], true);
+        (0..untouched.len()).filter(|i| untouched[*i]).for_each(|i| rows.copy_env(kept, i));
+        Ok(rows.select(mask))
+    }
+
+    /// What the engine shows of the lanes of `mask`, counted from the first of `lanes`.
+    fn lane_rows(&self, lanes: Range<usize>, mask: &[bool], seen: bool) -> LaneRows {
+        let batch = self.env.batch();
+        let count = mask.iter().filter(|masked| **masked).count();
+        let mut observations = Vec::new();
+        if seen {
+            let space = &self.env.spec().observation_space;
+            observations.resize(count * space.flat_len() * space.dtype().size(), 0);
+            write_lanes(self.env.as_ref(), lanes.clone(), mask, &mut observations);
+        }
+        let infos = batch.info.iter();
+        LaneRows {
+            observations,
+            shared: false,
+            rewards: masked(&batch.rewards[lanes.clone()], mask).collect(),
+            terminated: masked(&batch.terminated[lanes.clone()], mask).collect(),
+            truncated: masked(&batch.truncated[lanes.clone()], mask).collect(),
+            info_values: infos
+                .clone()
+                .flat_map(|column| masked(&column.values[lanes.clone()], mask))
+                .collect(),
+            info_masks: infos.flat_map(|column| masked(&column.mask[lanes.clone()], mask)).collect(),
+            finals: None,
+        }
     }
 }
 
-fn tenant_mut(tenants: &mut BTreeMap<Token, Tenant>, token: Token) -> Result<&mut Tenant, Refusal> {
-    tenants.get_mut(&token).ok_or_else(no_lanes)
+/// Writes the observations of the lanes of `mask` to `out`, one after the other.
+fn write_lanes(env: &dyn VectorEnv, lanes: Range<usize>, mask: &[bool], out: &mut [u8]) {
+    let (observations, space) = (&env.batch().observations, &env.spec().observation_space);
+    let width = space.flat_len();
+    if !mask.contains(&false) {
+        return write_rows(observations, lanes.start, lanes.len(), width, out);
+    }
+    let len = width * space.dtype().size();
+    for (i, lane) in masked(&lanes.collect::<Vec<_>>(), mask).enumerate() {
+        write_rows(observations, lane, 1, width, &mut out[i * len..]);
+    }
 }
 
-fn no_lanes() -> Refusal {
-    Refusal::new(ErrorCode::SessionLost, "the session holds no environments")
+/// The values where `mask` is true.
+fn masked<'a, T: Copy>(values: &'a [T], mask: &'a [bool]) -> impl Iterator<Item = T> + 'a {
+    values.iter().zip(mask).filter(|(_, masked)| **masked).map(|(value, _)| *value)
+}
+
+fn tenant(tenants: &BTreeMap<Token, Tenant>, token: Token) -> Result<&Tenant, Refusal> {
+    let none = || Refusal::new(ErrorCode::SessionLost, "the session holds no environments");
+    tenants.get(&token).ok_or_else(none)
 }

@@ -1,5 +1,7 @@
 //! The socket: the one place that knows ZeroMQ and the clock.
 
+use std::io::Read as _;
+use std::os::fd::AsRawFd as _;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,10 +14,13 @@ use thiserror::Error;
 use crate::engines::EngineFactory;
 use crate::session::Route;
 use crate::wire::{FRAMES_MAX, Parts};
+use crate::workshop::Threads;
 use crate::{Limits, Service};
 
 /// How long the server sleeps at most before it looks whether it is to stop.
 const TICK: Duration = Duration::from_millis(50);
+/// How long a server that ends waits for what its engines have begun, and for its last replies to be read.
+const LAST_ANSWERS: Duration = Duration::from_secs(2);
 /// Messages taken before replies go out.
 const MESSAGES_PER_TURN: usize = 256;
 /// Replies that wait for one slow peer before they are dropped; it can ask again.
@@ -29,7 +34,8 @@ pub struct ServeOptions {
     pub factory: Box<dyn EngineFactory>,
     /// What is bounded.
     pub limits: Limits,
-    /// Set to end the server.
+    /// Set to end the server: it opens no more sessions, serves those that it has for [`Limits::drain`], and answers
+    /// what it has begun.
     pub stop: Arc<AtomicBool>,
 }
 
@@ -72,6 +78,9 @@ pub enum ServeError {
     /// The socket failed.
     #[error("socket: {0}")]
     Socket(#[from] zmq::Error),
+    /// No pipe between threads.
+    #[error("cannot make a pipe: {0}")]
+    Pipe(#[source] io::Error),
     /// The system gave no random numbers.
     #[error("cannot draw random session tokens: {0}")]
     Random(#[source] io::Error),
@@ -86,21 +95,75 @@ pub fn serve(options: ServeOptions, on_ready: impl FnOnce(&ReadyInfo)) -> Result
     let context = zmq::Context::new();
     let socket = listen(&context, &options.bind, &options.limits)?;
     let address = socket.get_last_endpoint()?.unwrap_or_else(|_| options.bind.clone());
-    let mut service = Service::new(options.factory, options.limits, epoch, Box::new(random));
+    let (wake, sleeper) = UnixStream::pair().map_err(ServeError::Pipe)?;
+    wake.set_nonblocking(true).and(sleeper.set_nonblocking(true)).map_err(ServeError::Pipe)?;
+    let (drain, engines_max) = (options.limits.drain, options.limits.sessions_max);
+    let workshop = Box::new(Threads::new(engines_max, wake));
+    let tokens = Box::new(random);
+    let mut service = Service::with_workshop(options.factory, workshop, options.limits, (epoch, tokens));
     on_ready(&ReadyInfo { address, epoch });
-    let started = Instant::now();
+    let mut turns = Turns { socket, sleeper, started: Instant::now() };
     while !options.stop.load(Ordering::Acquire) {
-        wait(&socket, service.deadline(), started.elapsed())?;
-        for _ in 0..MESSAGES_PER_TURN {
-            let Some((route, parts)) = receive(&socket)? else { break };
-            service.handle(&route, &parts, started.elapsed());
-        }
-        service.advance(started.elapsed());
-        for (route, parts) in service.take_outbox() {
-            send(&socket, &route, &parts)?;
-        }
+        turns.turn(&mut service)?;
     }
+    service.drain();
+    let until = turns.started.elapsed() + drain;
+    while !service.is_deserted() && turns.started.elapsed() < until {
+        turns.turn(&mut service)?;
+    }
+    let until = turns.started.elapsed() + LAST_ANSWERS;
+    while !service.is_quiet() && turns.started.elapsed() < until {
+        turns.wait(&service)?;
+        turns.advance(&mut service)?;
+    }
+    turns.socket.set_linger(LAST_ANSWERS.as_millis() as i32)?;
+    service.end(LAST_ANSWERS);
     Ok(())
+}
+
+/// The socket thread: it takes messages, begins what they ask, and sends what engines have finished; it computes nothing.
+struct Turns {
+    socket: zmq::Socket,
+    /// A byte comes for each job that an engine has finished.
+    sleeper: UnixStream,
+    started: Instant,
+}
+
+impl Turns {
+    fn turn(&mut self, service: &mut Service) -> Result<(), ServeError> {
+        self.wait(service)?;
+        for _ in 0..MESSAGES_PER_TURN {
+            let Some((route, parts)) = receive(&self.socket)? else { break };
+            service.handle(&route, &parts, self.started.elapsed());
+        }
+        self.advance(service)
+    }
+
+    fn advance(&mut self, service: &mut Service) -> Result<(), ServeError> {
+        service.advance(self.started.elapsed());
+        for (route, parts) in service.take_outbox() {
+            send(&self.socket, &route, &parts)?;
+        }
+        Ok(())
+    }
+
+    /// Sleeps until there is something to do.
+    fn wait(&mut self, service: &Service) -> Result<(), ServeError> {
+        let now = self.started.elapsed();
+        let left = service.deadline().map_or(TICK, |deadline| deadline.saturating_sub(now)).min(TICK);
+        let timeout_ms = left.as_micros().div_ceil(1000) as i64;
+        let fd = self.sleeper.as_raw_fd();
+        let mut items = [self.socket.as_poll_item(zmq::POLLIN), zmq::PollItem::from_fd(fd, zmq::POLLIN)];
+        match zmq::poll(&mut items, timeout_ms) {
+            Ok(_) | Err(zmq::Error::EINTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+        if items[1].is_readable() {
+            // How many bytes there are says nothing: what is finished is asked for.
+            let _ = self.sleeper.read(&mut [0; 256]);
+        }
+        Ok(())
+    }
 }
 
 fn listen(context: &zmq::Context, bind: &str, limits: &Limits) -> Result<zmq::Socket, ServeError> {
@@ -145,15 +208,6 @@ fn check_address(bind: &str) -> Result<(), ServeError> {
 fn is_socket(found: &fs::Metadata) -> bool {
     use std::os::unix::fs::FileTypeExt as _;
     found.file_type().is_socket()
-}
-
-fn wait(socket: &zmq::Socket, deadline: Option<Duration>, now: Duration) -> Result<(), ServeError> {
-    let left = deadline.map_or(TICK, |deadline| deadline.saturating_sub(now)).min(TICK);
-    let timeout_ms = left.as_micros().div_ceil(1000) as i64;
-    match socket.poll(zmq::POLLIN, timeout_ms) {
-        Ok(_) | Err(zmq::Error::EINTR) => Ok(()),
-        Err(error) => Err(error.into()),
-    }
 }
 
 /// One message, if there is one; frames beyond the most that a message may have are dropped, which its header gives

@@ -3,44 +3,67 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::Limits;
 use crate::batcher::PendingStep;
-use crate::containment::contain;
+use crate::desk::Desk;
 use crate::engines::EngineFactory;
 use crate::metrics::Metrics;
-use crate::pool::Pool;
-use crate::session::{Admission, Admitted, Route, Sessions, Token};
+use crate::session::{Admission, Admitted, Opening, Route, Sessions, Token};
+use crate::shared_memory::host_id;
 use crate::wire::{
-    ErrorCode, Header, MakeRequest, Op, Parts, Refusal, Reply, Request, ServerInfo, buffer_from_bytes,
+    ErrorCode, Header, MakeReply, MakeRequest, Op, Parts, Refusal, Reply, Request, ServerInfo,
+    buffer_from_bytes,
 };
+use crate::worker::{Done, Job, Join, PendingReset, PoolId, Worker};
+use crate::workshop::{Inline, Workshop};
 
 /// Where the service gets its random tokens.
 pub type TokenSource = Box<dyn FnMut() -> io::Result<Token> + Send>;
 
-/// Sessions, engines and replies under way.
+/// Sessions, what they wait for, and replies under way.
+///
+/// Engines work in a [`Workshop`]: a job is begun when its engine is free, and [`advance`](Self::advance) takes what has
+/// been finished. A slow engine holds up nobody but its own sessions.
 pub struct Service {
-    factory: Box<dyn EngineFactory>,
+    factory: Arc<dyn EngineFactory>,
+    workshop: Box<dyn Workshop>,
     tokens: TokenSource,
     limits: Limits,
     sessions: Sessions,
-    pools: Vec<Pool>,
+    desks: BTreeMap<PoolId, Desk>,
+    desks_opened: PoolId,
     metrics: Metrics,
+    host: Option<String>,
+    draining: bool,
     outbox: Vec<(Route, Arc<Parts>)>,
 }
 
 impl Service {
-    /// A service without sessions; `epoch` differs from that of every other run.
+    /// A service without sessions, whose engines work at once; `epoch` differs from that of every other run.
     pub fn new(factory: Box<dyn EngineFactory>, limits: Limits, epoch: u64, tokens: TokenSource) -> Self {
-        let sessions = Sessions::new(epoch, limits.clone());
+        Self::with_workshop(factory, Box::new(Inline::default()), limits, (epoch, tokens))
+    }
+
+    /// As [`new`](Self::new), with engines that work in `workshop`.
+    pub fn with_workshop(
+        factory: Box<dyn EngineFactory>,
+        workshop: Box<dyn Workshop>,
+        limits: Limits,
+        (epoch, tokens): (u64, TokenSource),
+    ) -> Self {
         Self {
-            factory,
+            factory: Arc::from(factory),
+            workshop,
             tokens,
+            sessions: Sessions::new(epoch, limits.clone()),
             limits,
-            sessions,
-            pools: Vec::new(),
+            desks: BTreeMap::new(),
+            desks_opened: 0,
             metrics: Metrics::default(),
+            host: host_id(),
+            draining: false,
             outbox: Vec::new(),
         }
     }
@@ -53,6 +76,27 @@ impl Service {
     /// Figures of this run.
     pub fn metrics(&self) -> &Metrics {
         &self.metrics
+    }
+
+    /// Opens no more sessions; those that there are go on.
+    pub fn drain(&mut self) {
+        self.draining = true;
+    }
+
+    /// Whether no session is open or being opened.
+    pub fn is_deserted(&self) -> bool {
+        self.sessions.is_empty() && self.sessions.opening() == 0
+    }
+
+    /// Whether no session waits for an answer.
+    pub fn is_quiet(&self) -> bool {
+        self.sessions.waiting() == 0 && self.sessions.opening() == 0
+    }
+
+    /// Ends all engines; those that are at work have `patience` to finish.
+    pub fn end(&mut self, patience: Duration) {
+        self.desks.clear();
+        self.workshop.end(patience);
     }
 
     /// Takes one message from `route`.
@@ -68,37 +112,42 @@ impl Service {
         }
     }
 
-    /// Dispatches what is due and ends what has expired.
+    /// Takes what engines have finished, gives them what is due, and ends what has expired.
     pub fn advance(&mut self, now: Duration) {
         // Each answer may start the request queued behind it; a session queues at most `in_flight_max`.
-        while let Some(i) = self.pools.iter().position(|pool| pool.batcher.due(pool.sessions(), now)) {
-            self.dispatch(i, now);
+        loop {
+            while let Some((id, done)) = self.workshop.finished() {
+                self.conclude(id, done, now);
+            }
+            let due = self.desks.iter_mut().find_map(|(id, desk)| Some((*id, desk.next(now)?)));
+            let Some((id, job)) = due else { break };
+            self.begin(id, job, now);
         }
         for token in self.sessions.expire(now) {
             self.metrics.count("sessions_expired", 1);
-            self.release(token);
+            self.release(token, now);
         }
     }
 
-    /// When [`advance`](Self::advance) next has something to do.
+    /// When [`advance`](Self::advance) next has something to do, besides what engines finish.
     pub fn deadline(&self) -> Option<Duration> {
-        let steps = self.pools.iter().filter_map(|pool| pool.batcher.deadline());
+        let steps = self.desks.values().filter_map(Desk::deadline);
         steps.chain(self.sessions.deadline()).min()
     }
 
     fn admit(&mut self, route: &Route, admitted: Admitted) {
         let header = admitted.header;
-        match &admitted.request {
+        match admitted.request {
             Request::Hello => {
                 let reply = Reply::Hello(self.info());
-                return self.answer(route, &header, &reply);
+                return self.answer(route, &header, reply);
             }
             Request::Make(request) => return self.open(route, &header, request, admitted.at),
             Request::Metrics => {
                 // Says what is, changes nothing: needs no session, but keeps one alive.
                 let _ = self.sessions.renew(&header, route, admitted.at);
                 let reply = Reply::Metrics(self.figures());
-                return self.answer(route, &header, &reply);
+                return self.answer(route, &header, reply);
             }
             _ => {}
         }
@@ -114,193 +163,210 @@ impl Service {
         }
     }
 
-    fn open(&mut self, route: &Route, header: &Header, request: &MakeRequest, now: Duration) {
-        // A panic on the way leaves every engine that is in use as it was.
-        match contain(|| self.join(request)).flatten() {
-            Ok((token, i)) => {
-                self.metrics.count("sessions_opened", 1);
-                self.sessions.open(token, route.clone(), request.num_envs, now);
-                let reply = Reply::Make(self.pools[i].describe(self.limits.lease));
-                let num_envs = request.num_envs as u32;
-                let header = Header { session: token, epoch: self.sessions.epoch(), num_envs, ..*header };
-                self.answer(route, &header, &reply);
+    /// Begins to open a session: in an engine that has room, may grow, or is new. A repeated request opens nothing.
+    fn open(&mut self, route: &Route, header: &Header, request: MakeRequest, now: Duration) {
+        match self.sessions.opened(header.session, route, now) {
+            Opening::New => {}
+            Opening::UnderWay => return,
+            Opening::Open(reply) => {
+                self.metrics.count("replays", 1);
+                return self.outbox.push((route.clone(), reply));
             }
-            Err(refusal) => self.refuse(route, header, refusal),
+        }
+        let found = self.find_desk(&request);
+        let (id, join) = match found {
+            Ok(found) => found,
+            Err(refusal) => return self.refuse(route, header, refusal),
+        };
+        self.sessions.expect(join.token, (*header, route.clone()));
+        if let Some(desk) = self.desks.get_mut(&id) {
+            desk.expect(join.count);
+            desk.order(Job::Join(join), now);
         }
     }
 
-    /// Lanes for a new session: in a shared engine that has room or can grow, or else in a new one.
-    fn join(&mut self, request: &MakeRequest) -> Result<(Token, usize), Refusal> {
-        let count = request.num_envs;
-        self.sessions.check_room(count)?;
-        let token = (self.tokens)().map_err(|error| {
-            Refusal::new(ErrorCode::Engine, format!("cannot draw a session token: {error}"))
-        })?;
-        if self.factory.shares(request) {
-            for (i, pool) in self.pools.iter_mut().enumerate().filter(|(_, pool)| pool.serves(request)) {
-                if pool.admit(token, count) {
-                    return Ok((token, i));
-                }
-                let (needed, lanes) = (pool.lanes_held() + count, pool.lanes());
-                if needed <= self.limits.envs_per_pool_max {
-                    // Doubled, so that not every newcomer makes it move; as large as it is, if only a gap is missing.
-                    let grown = if needed <= lanes { lanes } else { needed.max(2 * lanes) };
-                    let grown = grown.min(self.limits.envs_per_pool_max);
-                    let made = match self.factory.make(request, grown) {
-                        // What does not fit twice over may fit as it is needed.
-                        Err(refusal) if refusal.code == ErrorCode::Limit && grown > needed => {
-                            self.factory.make(request, needed)
-                        }
-                        made => made,
-                    };
-                    pool.move_into(made?)?;
-                    self.metrics.count("pools_grown", 1);
-                    if pool.admit(token, count) {
-                        return Ok((token, i));
-                    }
-                }
-            }
+    fn find_desk(&mut self, request: &MakeRequest) -> Result<(PoolId, Join), Refusal> {
+        if self.draining {
+            return Err(Refusal::new(ErrorCode::Unsupported, "the server is about to end: try another one"));
         }
-        let mut pool = Pool::new(request.clone(), self.factory.make(request, count)?, &self.limits);
-        if !pool.admit(token, count) {
-            return Err(Refusal::new(ErrorCode::Engine, "the engine has fewer environments than asked for"));
+        self.sessions.check_room(request.num_envs)?;
+        let mut draw = || {
+            let failed =
+                |error| Refusal::new(ErrorCode::Engine, format!("cannot draw a session token: {error}"));
+            (self.tokens)().map_err(failed)
+        };
+        let shares = request.shared_memory_host.is_some() && request.shared_memory_host == self.host;
+        let (token, shared_key) = (draw()?, if shares { Some(draw()?) } else { None });
+        let join = Join { token, count: request.num_envs, shared_key };
+        let envs_max = self.limits.envs_per_pool_max;
+        if let Some((id, _)) = self.desks.iter().find(|(_, desk)| desk.serves(request, envs_max)) {
+            return Ok((*id, join));
         }
-        self.pools.push(pool);
-        Ok((token, self.pools.len() - 1))
+        let id = self.desks_opened;
+        self.desks_opened += 1;
+        let worker = Worker::new(Arc::clone(&self.factory), request.clone(), self.limits.clone());
+        let failed = |error| Refusal::new(ErrorCode::Engine, format!("no thread for the engine: {error}"));
+        self.workshop.open(id, worker).map_err(failed)?;
+        let waits = self.factory.gains_by_waiting(request);
+        self.desks.insert(id, Desk::new(request, waits, &self.limits));
+        Ok((id, join))
     }
 
-    /// Serves the requests in front of a session's queue until one has to wait for its batch.
+    /// Puts the request in front of a session's queue on its engine's desk, or answers it.
     fn serve(&mut self, token: Token, now: Duration) {
         while let Some(front) = self.sessions.get(token).and_then(|session| session.front()).cloned() {
-            let Some(i) = self.pools.iter().position(|pool| pool.hosts(token)) else {
+            let asked = front.header;
+            if let Request::Close = front.request {
+                self.finish(&asked, Arc::new(Reply::Close.into_parts(&asked)), now);
+                return self.close(token, now);
+            }
+            let Some(desk) = self.desks.values_mut().find(|desk| desk.hosts(token)) else {
                 let lost = "the engine of this session has failed: make the environments again";
-                return self.answer_all(token, &Refusal::session_lost(lost));
+                self.refuse_front(&asked, Refusal::session_lost(lost), now);
+                continue;
             };
-            let started = match contain(|| self.start(i, token, &front)) {
-                Ok(started) => started,
-                Err(failure) => return self.bury(i, &failure),
-            };
-            match started {
-                Ok(Some(reply)) => self.finish(token, &front.header, &reply),
-                Ok(None) => {
-                    if self.pools[i].batcher.due(self.pools[i].sessions(), now) {
-                        self.dispatch(i, now);
-                    }
-                    return;
+            match front.request {
+                Request::Reset { seeds, mask } => {
+                    desk.order(Job::Reset(vec![PendingReset { asked, seeds, mask }]), front.at);
                 }
-                Err(refusal) => self.finish(token, &front.header, &Reply::Error(refusal)),
+                Request::Step { actions, mask } => match checked_step(desk, &front.header, &actions, mask) {
+                    Ok(step) => desk.step(PendingStep { at: front.at, ..step }),
+                    Err(refusal) => {
+                        self.refuse_front(&asked, refusal, now);
+                        continue;
+                    }
+                },
+                Request::Save => desk.order(Job::Save(asked), front.at),
+                Request::Load { states } => desk.order(Job::Load(asked, states), front.at),
+                Request::Hello | Request::Make(_) | Request::Metrics | Request::Close => {
+                    self.refuse_front(&asked, Refusal::bad_message("not a request of a session"), now);
+                    continue;
+                }
             }
+            return;
         }
     }
 
-    /// Serves one request; `None` if its reply comes with the batch.
-    fn start(&mut self, i: usize, token: Token, front: &Admitted) -> Result<Option<Reply>, Refusal> {
-        let pool = &mut self.pools[i];
-        match &front.request {
-            Request::Reset { seeds, mask } => {
-                pool.reset(token, seeds, mask)?;
-                pool.rows(token).map(|rows| Some(Reply::Rows(rows)))
-            }
-            Request::Step { actions, mask } => {
-                let count = front.header.num_envs as usize;
-                let actions = buffer_from_bytes(pool.action_space().dtype(), actions).map_err(|refusal| {
-                    Refusal::new(ErrorCode::BadAction, format!("invalid action: {refusal}"))
-                })?;
-                pool.action_space().check(&actions, count)?;
-                let mask = mask.clone().unwrap_or_else(|| vec![true; count]);
-                pool.batcher.push(PendingStep { session: token, actions, mask, at: front.at });
-                Ok(None)
-            }
-            Request::Save => pool.save(token).map(|states| Some(Reply::Save(states))),
-            Request::Load { states } => {
-                pool.load(token, states)?;
-                pool.rows(token).map(|rows| Some(Reply::Rows(rows)))
-            }
-            Request::Close => Ok(Some(Reply::Close)),
-            Request::Hello | Request::Make(_) | Request::Metrics => {
-                Err(Refusal::bad_message("not a request of a session"))
-            }
+    fn begin(&mut self, id: PoolId, job: Job, now: Duration) {
+        if let Job::Step(steps) = &job {
+            steps.iter().for_each(|step| self.metrics.wait(now.saturating_sub(step.at)));
+        }
+        if let Some(desk) = self.desks.get_mut(&id) {
+            desk.busy = true;
+            self.workshop.submit(id, job);
         }
     }
 
-    fn dispatch(&mut self, i: usize, now: Duration) {
-        let steps = self.pools[i].batcher.take();
-        let envs = steps.iter().flat_map(|step| &step.mask).filter(|masked| **masked).count();
-        for step in &steps {
-            self.metrics.wait(now.saturating_sub(step.at));
+    fn conclude(&mut self, id: PoolId, done: Done, now: Duration) {
+        let Some(desk) = self.desks.get_mut(&id) else { return };
+        desk.busy = false;
+        desk.lanes = done.lanes;
+        self.metrics.count("pools_grown", usize::from(done.grown));
+        if let Some((sessions, envs)) = done.stepped {
+            self.metrics.engine_call(sessions, envs, done.took);
         }
-        let sessions = steps.len();
-        let started = Instant::now();
-        let results = match contain(|| self.pools[i].step(steps)) {
-            Ok(results) => results,
-            Err(failure) => return self.bury(i, &failure),
-        };
-        self.metrics.engine_call(sessions, envs, started.elapsed());
-        for (name, value) in self.pools[i].take_found() {
-            self.metrics.average(name, value);
+        done.found.iter().for_each(|(name, value)| self.metrics.average(name, *value));
+        if let Some((join, made)) = done.joined {
+            self.conclude_join(id, &join, made, now);
         }
-        let stepped: Vec<_> = results.iter().map(|(token, _)| *token).collect();
-        for (token, rows) in results {
-            let Some(front) = self.sessions.get(token).and_then(|session| session.front()) else { continue };
-            let header = front.header;
-            self.finish(token, &header, &rows.map_or_else(Reply::Error, Reply::Rows));
+        let mut served = Vec::with_capacity(done.replies.len());
+        for (asked, reply, refused) in done.replies {
+            self.metrics.count("refusals", usize::from(refused));
+            self.finish(&asked, reply, now);
+            served.push(asked.session);
         }
-        for token in stepped {
-            self.serve(token, now);
+        if let Some(failure) = &done.failed {
+            self.bury(id, failure, now);
+        }
+        served.into_iter().for_each(|token| self.serve(token, now));
+        self.close_if_deserted(id);
+    }
+
+    fn conclude_join(&mut self, id: PoolId, join: &Join, made: Result<MakeReply, Refusal>, now: Duration) {
+        if let Some(desk) = self.desks.get_mut(&id) {
+            let joined = made.as_ref().ok().map(|reply| (join.token, reply.action_space.clone()));
+            desk.seat(join.count, joined, now);
+        }
+        let Some((header, route)) = self.sessions.expected(join.token) else { return };
+        match made {
+            Ok(reply) => {
+                self.metrics.count("sessions_opened", 1);
+                let nonce = header.session;
+                let num_envs = join.count as u32;
+                let header = Header { session: join.token, epoch: self.sessions.epoch(), num_envs, ..header };
+                let reply = Arc::new(Reply::Make(reply).into_parts(&header));
+                self.sessions.open((join.token, nonce), (route.clone(), Arc::clone(&reply)), join.count, now);
+                self.outbox.push((route, reply));
+            }
+            Err(refusal) => self.refuse(&route, &header, refusal),
         }
     }
 
     /// Ends an engine that has panicked. Whoever waits for it is told why; later requests find their session lost.
-    fn bury(&mut self, i: usize, failure: &Refusal) {
+    fn bury(&mut self, id: PoolId, failure: &Refusal, now: Duration) {
         self.metrics.count("engines_failed", 1);
-        let pool = self.pools.remove(i);
-        let tokens = pool.tokens();
-        discard(pool);
-        for token in tokens {
-            self.answer_all(token, failure);
+        let Some(desk) = self.desks.remove(&id) else { return };
+        self.workshop.close(id);
+        for token in desk.tokens() {
+            self.answer_all(token, failure, now);
+        }
+        for join in desk.into_joins() {
+            let Some((header, route)) = self.sessions.expected(join.token) else { continue };
+            self.refuse(&route, &header, failure.clone());
         }
     }
 
     /// Answers everything in a session's queue with `refusal`, except its close.
-    fn answer_all(&mut self, token: Token, refusal: &Refusal) {
+    fn answer_all(&mut self, token: Token, refusal: &Refusal, now: Duration) {
         while let Some(front) = self.sessions.get(token).and_then(|session| session.front()) {
-            let header = front.header;
-            let closes = header.op == Op::Close;
-            let reply = if closes { Reply::Close } else { Reply::Error(refusal.clone()) };
-            self.finish(token, &header, &reply);
+            let asked = front.header;
+            if asked.op == Op::Close {
+                self.finish(&asked, Arc::new(Reply::Close.into_parts(&asked)), now);
+                return self.close(token, now);
+            }
+            self.refuse_front(&asked, refusal.clone(), now);
         }
     }
 
     /// Answers the request in front of a session's queue.
-    fn finish(&mut self, token: Token, header: &Header, reply: &Reply) {
-        if let Reply::Error(_) = reply {
-            self.metrics.count("refusals", 1);
-        }
-        let parts = Arc::new(reply.encode(header));
-        if let Some(route) = self.sessions.finish(token, &parts) {
-            self.outbox.push((route, parts));
-        }
-        if header.op == Op::Close {
-            self.sessions.close(token);
-            self.release(token);
+    fn finish(&mut self, asked: &Header, reply: Arc<Parts>, now: Duration) {
+        if let Some(route) = self.sessions.finish(asked, &reply, now) {
+            self.outbox.push((route, reply));
         }
     }
 
-    /// Frees the lanes of a session that has ended.
-    fn release(&mut self, token: Token) {
-        for pool in &mut self.pools {
-            pool.evict(token);
-        }
-        self.pools.extract_if(.., |pool| pool.sessions() == 0).for_each(discard);
+    fn refuse_front(&mut self, asked: &Header, refusal: Refusal, now: Duration) {
+        self.metrics.count("refusals", 1);
+        self.finish(asked, Arc::new(Reply::Error(refusal).into_parts(asked)), now);
     }
 
-    fn answer(&mut self, route: &Route, header: &Header, reply: &Reply) {
-        self.outbox.push((route.clone(), Arc::new(reply.encode(header))));
+    fn close(&mut self, token: Token, now: Duration) {
+        self.sessions.close(token);
+        self.release(token, now);
+    }
+
+    /// Frees the environments of a session that has ended.
+    fn release(&mut self, token: Token, now: Duration) {
+        let found = self.desks.iter_mut().find(|(_, desk)| desk.hosts(token));
+        let Some((&id, desk)) = found else { return };
+        desk.leave(token, now);
+        self.close_if_deserted(id);
+    }
+
+    fn close_if_deserted(&mut self, id: PoolId) {
+        if self.desks.get(&id).is_some_and(Desk::is_deserted) {
+            self.desks.remove(&id);
+            self.workshop.close(id);
+        }
+    }
+
+    fn answer(&mut self, route: &Route, header: &Header, reply: Reply) {
+        self.outbox.push((route.clone(), Arc::new(reply.into_parts(header))));
     }
 
     fn refuse(&mut self, route: &Route, header: &Header, refusal: Refusal) {
         self.metrics.count("refusals", 1);
-        self.answer(route, header, &Reply::Error(refusal));
+        self.answer(route, header, Reply::Error(refusal));
     }
 
     fn info(&self) -> ServerInfo {
@@ -315,12 +381,23 @@ impl Service {
     fn figures(&self) -> BTreeMap<String, f64> {
         let mut figures = self.metrics.snapshot();
         figures.insert("sessions".to_owned(), self.sessions.len() as f64);
-        figures.insert("pools".to_owned(), self.pools.len() as f64);
+        figures.insert("pools".to_owned(), self.desks.len() as f64);
         figures
     }
 }
 
-/// Drops an engine; should that panic, it is gone all the same.
-fn discard(pool: Pool) {
-    let _ = contain(|| drop(pool));
+/// A step whose actions have the right size and are in bounds.
+fn checked_step(
+    desk: &Desk,
+    header: &Header,
+    actions: &[u8],
+    mask: Option<Vec<bool>>,
+) -> Result<PendingStep, Refusal> {
+    let count = header.num_envs as usize;
+    let bad = |refusal| Refusal::new(ErrorCode::BadAction, format!("invalid action: {refusal}"));
+    let space = desk.action_space()?;
+    let actions = buffer_from_bytes(space.dtype(), actions).map_err(bad)?;
+    space.check(&actions, count)?;
+    let mask = mask.unwrap_or_else(|| vec![true; count]);
+    Ok(PendingStep { asked: *header, actions, mask, at: Duration::ZERO })
 }

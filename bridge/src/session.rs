@@ -12,6 +12,17 @@ pub type Token = u128;
 /// Where a reply goes: the socket's name for the peer.
 pub type Route = Vec<u8>;
 
+/// What is known of a request to open a session.
+#[derive(Debug)]
+pub enum Opening {
+    /// Nothing: it is new, or its client does not care.
+    New,
+    /// It is a repeat of one that is being served; the reply will come.
+    UnderWay,
+    /// It is a repeat; this was the reply.
+    Open(Arc<Parts>),
+}
+
 /// Replies that are kept for repeated requests.
 const CACHED_REPLIES: usize = 2;
 
@@ -50,6 +61,8 @@ pub struct Session {
     replies: VecDeque<(u64, Arc<Parts>)>,
     seq_last: u64,
     expires: Duration,
+    /// What its client called the request that opened it, and the reply, until it asks for something else.
+    made: Option<(u128, Arc<Parts>)>,
 }
 
 impl Session {
@@ -65,12 +78,14 @@ pub struct Sessions {
     epoch: u64,
     limits: Limits,
     live: BTreeMap<Token, Session>,
+    /// Requests to open a session that are being served, by the token that it is to have.
+    opening: BTreeMap<Token, (Header, Route)>,
 }
 
 impl Sessions {
     /// No sessions yet; `epoch` differs from that of every other run.
     pub fn new(epoch: u64, limits: Limits) -> Self {
-        Self { epoch, limits, live: BTreeMap::new() }
+        Self { epoch, limits, live: BTreeMap::new(), opening: BTreeMap::new() }
     }
 
     /// Number of this run of the server.
@@ -99,7 +114,7 @@ impl Sessions {
     /// [`ErrorCode::Limit`] names the limit.
     pub fn check_room(&self, num_envs: usize) -> Result<(), Refusal> {
         let limit = |message: String| Err(Refusal::new(ErrorCode::Limit, message));
-        if self.live.len() >= self.limits.sessions_max {
+        if self.live.len() + self.opening.len() >= self.limits.sessions_max {
             return limit(format!("sessions_max is {}: close a session first", self.limits.sessions_max));
         }
         if num_envs == 0 || num_envs > self.limits.envs_per_session_max {
@@ -109,8 +124,53 @@ impl Sessions {
         Ok(())
     }
 
-    /// Opens a session that the caller has checked for room.
-    pub fn open(&mut self, token: Token, route: Route, num_envs: usize, now: Duration) {
+    /// What is known of the request to open a session that its client calls `nonce`; 0 is no name.
+    pub fn opened(&mut self, nonce: u128, route: &Route, now: Duration) -> Opening {
+        if nonce == 0 {
+            return Opening::New;
+        }
+        if let Some((_, known)) = self.opening.values_mut().find(|(header, _)| header.session == nonce) {
+            known.clone_from(route);
+            return Opening::UnderWay;
+        }
+        let lease = self.limits.lease;
+        let made = self.live.values_mut().find_map(|session| {
+            let (_, reply) = session.made.clone().filter(|(name, _)| *name == nonce)?;
+            session.expires = now + lease;
+            session.route.clone_from(route);
+            Some(reply)
+        });
+        made.map_or(Opening::New, Opening::Open)
+    }
+
+    /// Notes a request to open a session that is being served; the caller has checked for room.
+    pub fn expect(&mut self, token: Token, (header, route): (Header, Route)) {
+        self.opening.insert(token, (header, route));
+    }
+
+    /// Takes the request that [`expect`](Self::expect) has noted.
+    pub fn expected(&mut self, token: Token) -> Option<(Header, Route)> {
+        self.opening.remove(&token)
+    }
+
+    /// Number of sessions that are being opened.
+    pub fn opening(&self) -> usize {
+        self.opening.len()
+    }
+
+    /// Number of sessions that wait for an answer.
+    pub fn waiting(&self) -> usize {
+        self.live.values().filter(|session| !session.queue.is_empty()).count()
+    }
+
+    /// Opens a session; `nonce` is its client's name for the request, which `reply` answers.
+    pub fn open(
+        &mut self,
+        (token, nonce): (Token, u128),
+        (route, reply): (Route, Arc<Parts>),
+        num_envs: usize,
+        now: Duration,
+    ) {
         let session = Session {
             route,
             num_envs,
@@ -118,6 +178,7 @@ impl Sessions {
             replies: VecDeque::new(),
             seq_last: 0,
             expires: now + self.limits.lease,
+            made: (nonce != 0).then_some((nonce, reply)),
         };
         self.live.insert(token, session);
     }
@@ -172,18 +233,20 @@ impl Sessions {
             return Err(Refusal { code: ErrorCode::Busy, message, retry_after_ms });
         }
         session.seq_last = header.seq;
+        session.made = None;
         session.queue.push_back(admitted);
         Ok(if session.queue.len() == 1 { Admission::Serve } else { Admission::Queued })
     }
 
-    /// Takes the request in front as answered with `reply`; says where the reply goes.
-    pub fn finish(&mut self, token: Token, reply: &Arc<Parts>) -> Option<Route> {
-        let session = self.live.get_mut(&token)?;
-        let answered = session.queue.pop_front()?;
-        session.replies.push_back((answered.header.seq, Arc::clone(reply)));
+    /// Takes the request `asked`, which stands in front, as answered with `reply`; says where the reply goes.
+    pub fn finish(&mut self, asked: &Header, reply: &Arc<Parts>, now: Duration) -> Option<Route> {
+        let session = self.live.get_mut(&asked.session)?;
+        session.queue.pop_front_if(|front| front.header.seq == asked.seq)?;
+        session.replies.push_back((asked.seq, Arc::clone(reply)));
         if session.replies.len() > CACHED_REPLIES {
             session.replies.pop_front();
         }
+        session.expires = session.expires.max(now + self.limits.lease);
         Some(session.route.clone())
     }
 
@@ -192,10 +255,11 @@ impl Sessions {
         self.live.remove(&token);
     }
 
-    /// Ends the sessions whose lease has run out, and names them.
+    /// Ends the sessions whose lease has run out, and names them. Who waits for an answer is not gone.
     pub fn expire(&mut self, now: Duration) -> Vec<Token> {
+        let idle = self.live.iter().filter(|(_, session)| session.queue.is_empty());
         let expired: Vec<_> =
-            self.live.iter().filter(|(_, session)| session.expires <= now).map(|(token, _)| *token).collect();
+            idle.filter(|(_, session)| session.expires <= now).map(|(token, _)| *token).collect();
         for token in &expired {
             self.live.remove(token);
         }
@@ -204,6 +268,7 @@ impl Sessions {
 
     /// When the next lease runs out.
     pub fn deadline(&self) -> Option<Duration> {
-        self.live.values().map(|session| session.expires).min()
+        let idle = self.live.values().filter(|session| session.queue.is_empty());
+        idle.map(|session| session.expires).min()
     }
 }

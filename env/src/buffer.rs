@@ -9,6 +9,8 @@ pub enum Buffer {
     F32(Vec<f32>),
     /// Uint8 values.
     U8(Vec<u8>),
+    /// Uint16 values.
+    U16(Vec<u16>),
     /// Int64 values.
     I64(Vec<i64>),
 }
@@ -19,6 +21,7 @@ impl Buffer {
         match dtype {
             DType::Float32 => Self::F32(vec![0.0; len]),
             DType::Uint8 => Self::U8(vec![0; len]),
+            DType::Uint16 => Self::U16(vec![0; len]),
             DType::Int64 => Self::I64(vec![0; len]),
         }
     }
@@ -33,6 +36,7 @@ impl Buffer {
         match self {
             Self::F32(values) => values.len(),
             Self::U8(values) => values.len(),
+            Self::U16(values) => values.len(),
             Self::I64(values) => values.len(),
         }
     }
@@ -47,6 +51,7 @@ impl Buffer {
         match self {
             Self::F32(_) => DType::Float32,
             Self::U8(_) => DType::Uint8,
+            Self::U16(_) => DType::Uint16,
             Self::I64(_) => DType::Int64,
         }
     }
@@ -59,6 +64,11 @@ impl Buffer {
     /// The values if they are uint8.
     pub fn as_u8(&self) -> Option<&[u8]> {
         if let Self::U8(values) = self { Some(values) } else { None }
+    }
+
+    /// The values if they are uint16.
+    pub fn as_u16(&self) -> Option<&[u16]> {
+        if let Self::U16(values) = self { Some(values) } else { None }
     }
 
     /// The values if they are int64.
@@ -74,6 +84,7 @@ impl Buffer {
         match (self, other) {
             (Self::F32(a), Self::F32(b)) => a.extend_from_slice(b),
             (Self::U8(a), Self::U8(b)) => a.extend_from_slice(b),
+            (Self::U16(a), Self::U16(b)) => a.extend_from_slice(b),
             (Self::I64(a), Self::I64(b)) => a.extend_from_slice(b),
             _ => panic!("append between buffers of different element types"),
         }
@@ -89,6 +100,7 @@ impl Buffer {
         match (self, source) {
             (Self::F32(a), Self::F32(b)) => a[target].copy_from_slice(&b[origin]),
             (Self::U8(a), Self::U8(b)) => a[target].copy_from_slice(&b[origin]),
+            (Self::U16(a), Self::U16(b)) => a[target].copy_from_slice(&b[origin]),
             (Self::I64(a), Self::I64(b)) => a[target].copy_from_slice(&b[origin]),
             _ => panic!("copy_rows between buffers of different element types"),
         }

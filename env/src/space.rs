@@ -11,8 +11,22 @@ pub enum DType {
     Float32,
     /// 8-bit unsigned: images.
     Uint8,
+    /// 16-bit unsigned: codes.
+    Uint16,
     /// 64-bit signed: discrete actions.
     Int64,
+}
+
+impl DType {
+    /// Bytes of an element.
+    pub fn size(self) -> usize {
+        match self {
+            Self::Uint8 => 1,
+            Self::Uint16 => 2,
+            Self::Float32 => 4,
+            Self::Int64 => 8,
+        }
+    }
 }
 
 /// An n-dimensional box `[low, high]`, bounds given per element or once for all.
@@ -190,6 +204,12 @@ impl Space {
             }
             (Self::Box(_), Buffer::U8(out)) => {
                 out.extend((0..self.flat_len()).map(|_| (rng.next_u32() >> 24) as u8));
+            }
+            (Self::Box(space), Buffer::U16(out)) => {
+                for i in 0..self.flat_len() {
+                    let (low, high) = space.bounds(i);
+                    out.push(rng.random_range(low as u16..=high as u16));
+                }
             }
             (Self::Discrete { n, start }, Buffer::I64(out)) => {
                 out.push(rng.random_range(*start..start + n));

@@ -124,7 +124,9 @@ impl TruthEnv {
         match action {
             Buffer::F32(values) => Ok(self.step_unchecked(Action::Box(values))),
             Buffer::I64(values) => Ok(self.step_unchecked(Action::Discrete(values[0]))),
-            Buffer::U8(_) => Err(EnvError::Action { message: "uint8 actions are not in use".to_owned() }),
+            Buffer::U8(_) | Buffer::U16(_) => {
+                Err(EnvError::Action { message: format!("{:?} actions are not in use", action.dtype()) })
+            }
         }
     }
 

@@ -181,7 +181,7 @@ impl VectorEnv for TruthVectorEnv {
             |(i, lane)| match actions {
                 Buffer::F32(values) => lane.step(Action::Box(&values[i * width..(i + 1) * width])),
                 Buffer::I64(values) => lane.step(Action::Discrete(values[i])),
-                Buffer::U8(_) => {}
+                Buffer::U8(_) | Buffer::U16(_) => {}
             },
         );
         self.publish();

@@ -76,6 +76,7 @@ impl ActionCoding {
             Buffer::F32(values) => self.encode(&values[range], out),
             Buffer::I64(values) => self.encode(&numbers(&values[range], |value| value as f32), out),
             Buffer::U8(values) => self.encode(&numbers(&values[range], f32::from), out),
+            Buffer::U16(values) => self.encode(&numbers(&values[range], f32::from), out),
         }
     }
 }

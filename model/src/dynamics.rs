@@ -47,6 +47,8 @@ pub struct FrameOutput {
     /// `[frames * SPATIAL_TOKENS, width]`: the normalised last state of each spatial token, which `codes` and the refiner
     /// read.
     pub spatial: Tensor<2>,
+    /// `[frames, width]`: the same of the readout token, which all other readouts are made of.
+    pub readout: Tensor<2>,
 }
 
 /// Block-causal transformer: one pass appends frame `t` and predicts frame `t + 1`.
@@ -139,8 +141,9 @@ impl Dynamics {
             reward: linear(&self.to_reward, readout.clone()),
             terminated: linear(&self.to_terminated, readout.clone()),
             presence: self.to_presence.as_ref().map(|head| linear(head, readout.clone())),
-            objects: linear(&self.to_objects, readout),
+            objects: linear(&self.to_objects, readout.clone()),
             spatial,
+            readout,
         }
     }
 

@@ -14,6 +14,25 @@ pub const FSQ_STEPS: [f32; CODE_VALUES] = [7.0, 4.0, 4.0, 4.0];
 /// One code as level indices, each in `0..FSQ_LEVELS[i]`.
 pub type Code = [u8; CODE_VALUES];
 
+/// Codes that there are.
+pub const CODES: usize = FSQ_LEVELS[0] * FSQ_LEVELS[1] * FSQ_LEVELS[2] * FSQ_LEVELS[3];
+
+/// The number of a code, its first dimension counting fastest: `l₀ + 8·(l₁ + 5·(l₂ + 5·l₃))`.
+pub fn code_index(code: &Code) -> u16 {
+    let levels = code.iter().zip(FSQ_LEVELS);
+    levels.rev().fold(0, |index, (level, levels)| index * levels as u16 + u16::from(*level))
+}
+
+/// The code with the number `index`.
+pub fn code_of(index: u16) -> Code {
+    let mut rest = index;
+    FSQ_LEVELS.map(|levels| {
+        let level = rest % levels as u16;
+        rest /= levels as u16;
+        level as u8
+    })
+}
+
 /// Bounds and rounds, passing the gradient straight through the rounding.
 ///
 /// # Shapes
@@ -82,6 +101,13 @@ fn steps(device: &Device) -> Tensor<2> {
 mod tests {
     use super::*;
     use crate::codec::plain;
+
+    #[test]
+    fn codes_are_numbered_without_gaps() {
+        assert!((0..CODES as u16).all(|index| code_index(&code_of(index)) == index));
+        assert!((0..CODES as u16).all(|index| in_range(&code_of(index))));
+        assert_eq!((CODES, code_index(&[7, 4, 4, 4]), code_index(&[1, 1, 0, 0])), (1000, 999, 9));
+    }
 
     #[test]
     fn levels_and_values_are_inverse() {

@@ -109,7 +109,9 @@ fn taken(model: &Model, lanes: usize, observation: DreamObservation) -> (usize, 
 
 fn a_dream_takes_what_it_is_said_to_take() {
     let model = model();
-    for observation in [DreamObservation::Rgb, DreamObservation::Codes, DreamObservation::State] {
+    for observation in
+        [DreamObservation::Rgb, DreamObservation::Codes, DreamObservation::Latent, DreamObservation::State]
+    {
         let (some, _) = taken(&model, 64, observation);
         let (more, said) = taken(&model, 192, observation);
         let each = (more - some) as f64 / 128.0;
@@ -126,7 +128,12 @@ fn a_warm_step_allocates_nothing_and_a_dream_takes_what_it_says() {
     pool.install(|| {
         for lanes in [1, 5, 20] {
             assert_eq!(of_engine(lanes), 0, "engine of {lanes} lanes");
-            for observation in [DreamObservation::Rgb, DreamObservation::Codes, DreamObservation::State] {
+            for observation in [
+                DreamObservation::Rgb,
+                DreamObservation::Codes,
+                DreamObservation::Latent,
+                DreamObservation::State,
+            ] {
                 assert_eq!(of_environment(lanes, observation), 0, "{observation:?} of {lanes} lanes");
             }
         }

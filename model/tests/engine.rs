@@ -243,6 +243,34 @@ fn reading_objects_out_appends_nothing() {
 }
 
 #[test]
+fn features_are_read_as_burn_does_and_nothing_is_appended() {
+    let model = small();
+    let (lanes, width) = (5, model.card.config.dynamics.width);
+    let mut cpu = CpuEngine::new(&model, lanes).unwrap();
+    let mut burn = BurnEngine::new(&model, lanes);
+    let mut left = CpuEngine::new(&model, lanes).unwrap();
+    let mut rng = Rng::seed_from_u64(8);
+    let (mut said, mut expected) = (StepOutput::new(&model, lanes), StepOutput::new(&model, lanes));
+    let (mut ours, mut theirs) = (vec![0.0; lanes * width], vec![0.0; lanes * width]);
+    for t in 0..11 {
+        let moment = Moment::random(lanes, &mut rng);
+        let sampling = Sampling { draws: &moment.draws, temperature: 0.0 };
+        let (codes, actions) = (&moment.codes, &moment.actions);
+        let (levels, mask) = (&moment.levels, &moment.mask);
+        let frame = FrameStep { codes, actions, levels, mask, sampling };
+        cpu.read_latents(&frame, &mut ours);
+        burn.read_latents(&frame, &mut theirs);
+        let worst = ours.iter().zip(&theirs).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+        assert!(worst < 1e-3, "step {t}: off by {worst}");
+        moment.step(&mut cpu, 0.5, &mut said);
+        moment.step(&mut burn, 0.5, &mut expected);
+        moment.step(&mut left, 0.5, &mut expected);
+        assert_eq!(said, expected, "step {t}");
+    }
+    assert!(ours.iter().any(|value| value.abs() > 0.1), "normalised features are not all small");
+}
+
+#[test]
 fn frames_are_decoded_as_burn_does() {
     let model = small();
     let codes = Moment::random(11, &mut Rng::seed_from_u64(4)).codes;

@@ -12,6 +12,7 @@ use worldstep_env::check::{CheckConfig, check_env_with};
 use worldstep_env::{AutoresetMode, Buffer, EnvError, EnvSpec, VectorEnv};
 use worldstep_model::codec::decode_frames;
 use worldstep_model::config::FRAME_BYTES;
+use worldstep_model::fsq::code_of;
 use worldstep_model::neural_env::{
     DreamObservation, NeuralOptions, NeuralVectorEnv, StartSource, UNCERTAINTY,
 };
@@ -139,7 +140,9 @@ fn a_model_of_another_task_is_refused() {
 #[test]
 fn the_checker_finds_nothing_whatever_is_observed() {
     let model = model();
-    for observation in [DreamObservation::Rgb, DreamObservation::Codes, DreamObservation::State] {
+    for observation in
+        [DreamObservation::Rgb, DreamObservation::Codes, DreamObservation::Latent, DreamObservation::State]
+    {
         let make = &mut |lanes, mode| {
             let dream = env(&model, lanes, |options| {
                 (options.autoreset_mode, options.observation) = (mode, observation);
@@ -169,7 +172,9 @@ fn codes_and_states_are_those_of_the_frames() {
         assert_eq!(frames.info, codes.info);
         // The step after the end restarts, and shows truth's frame.
         if t != STEPS_LEFT as i64 {
-            let decoded = decode_frames(&model.tokenizer, codes.observations.as_u8().unwrap());
+            let indices = codes.observations.as_u16().unwrap();
+            let codes: Vec<u8> = indices.iter().flat_map(|index| code_of(*index)).collect();
+            let decoded = decode_frames(&model.tokenizer, &codes);
             let shown = frames.observations.as_u8().unwrap();
             let worst = shown.iter().zip(&decoded).map(|(a, b)| a.abs_diff(*b)).max().unwrap();
             assert!(worst <= 1, "step {t}: off by {worst}");

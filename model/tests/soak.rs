@@ -40,7 +40,9 @@ fn some_hundred_steps_leave_memory_as_it_was() {
 #[test]
 #[ignore = "takes minutes, and its times want an idle machine"]
 fn ten_thousand_steps_are_as_fast_at_the_end() {
-    for observation in [DreamObservation::Rgb, DreamObservation::Codes, DreamObservation::State] {
+    for observation in
+        [DreamObservation::Rgb, DreamObservation::Codes, DreamObservation::Latent, DreamObservation::State]
+    {
         let (early, late) = soak(&mut dream_of(16, observation), 10_000);
         println!("{observation:?}: early {early:?}, late {late:?}");
         let growth = late.resident_bytes.saturating_sub(early.resident_bytes);

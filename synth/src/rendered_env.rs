@@ -21,13 +21,16 @@ const HALVES_LANES_MIN: usize = 128;
 ///
 /// # Shapes
 /// Observations are `uint8`, `num_envs × height × width × 3`; with further cameras `num_envs × cameras × height × width
-/// × 3`, the scene's main camera first.
+/// × 3`, the scene's main camera first. Seen as depth, they are `float32`, `num_envs × height × width × 1`: metric z along
+/// the camera's axis, metres.
 pub struct RenderedVectorEnv<E> {
     inner: E,
     eyes: Eyes,
+    /// What is drawn: with labels, depth is what is shown.
+    channels: Channels,
     spec: EnvSpec,
     batch: Batch,
-    /// Bytes of one lane's observation.
+    /// Values of one lane's observation.
     image_len: usize,
     clocks: Vec<Clock>,
     /// Lanes that are drawn.
@@ -79,6 +82,7 @@ impl<E: TruthSource> RenderedVectorEnv<E> {
         let clocks = vec![Clock::default(); inner.num_envs()];
         Ok(Self {
             eyes: Eyes::new(renderer, rigs),
+            channels: Channels::Rgb,
             spec,
             batch,
             image_len,
@@ -86,6 +90,24 @@ impl<E: TruthSource> RenderedVectorEnv<E> {
             masked: Vec::new(),
             inner,
         })
+    }
+
+    /// As [`new`](Self::new), with depth instead of colours.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn depth(inner: E, width: u32, height: u32) -> Result<Self, RenderError> {
+        let mut env = Self::new(inner, width, height)?;
+        env.channels = Channels::Labels;
+        env.spec.observation_space = Space::Box(BoxSpace {
+            low: vec![0.0],
+            high: vec![f32::INFINITY],
+            shape: vec![height as usize, width as usize, 1],
+            dtype: DType::Float32,
+        });
+        env.image_len = env.spec.observation_space.flat_len();
+        env.batch.observations = env.spec.observation_space.buffer(env.inner.num_envs());
+        Ok(env)
     }
 
     /// The environment that is looked at.
@@ -107,11 +129,13 @@ impl<E: TruthSource> RenderedVectorEnv<E> {
     fn observe(&mut self, mask: &[bool]) -> Result<(), EnvError> {
         self.copy_rows();
         self.mask(mask);
-        let frames = self.eyes.look(&self.inner, &self.masked, Channels::Rgb).map_err(engine)?;
-        if self.masked.len() == mask.len()
-            && let Buffer::U8(observations) = &mut self.batch.observations
-        {
-            std::mem::swap(observations, &mut frames.rgb);
+        let frames = self.eyes.look(&self.inner, &self.masked, self.channels).map_err(engine)?;
+        if self.masked.len() == mask.len() {
+            match &mut self.batch.observations {
+                Buffer::U8(observations) => std::mem::swap(observations, &mut frames.rgb),
+                Buffer::F32(observations) => std::mem::swap(observations, &mut frames.depth),
+                _ => {}
+            }
             return Ok(());
         }
         let lanes: Vec<_> = self.masked.iter().map(|(lane, _)| *lane).collect();
@@ -158,11 +182,11 @@ impl<E: TruthSource> RenderedVectorEnv<E> {
         second[..lanes[half]].fill(false);
         self.inner.step(actions, &first)?;
         self.mask(&first);
-        self.eyes.glance(&self.inner, &self.masked, Channels::Rgb).map_err(engine)?;
+        self.eyes.glance(&self.inner, &self.masked, self.channels).map_err(engine)?;
         let stepped = self.inner.step(actions, &second);
         let glanced = stepped.is_ok().then(|| {
             self.mask(&second);
-            self.eyes.glance(&self.inner, &self.masked, Channels::Rgb).map_err(engine)
+            self.eyes.glance(&self.inner, &self.masked, self.channels).map_err(engine)
         });
         // What was begun is taken, or the next step would get it.
         let frames = self.eyes.see().map_err(engine)?;
@@ -182,9 +206,16 @@ fn lanes_of(mask: &[bool]) -> impl Iterator<Item = usize> {
 
 /// Puts the images of `frames` where `lanes` have theirs.
 fn copy_images(batch: &mut Batch, image_len: usize, lanes: &[usize], frames: &Frames) {
-    let Buffer::U8(observations) = &mut batch.observations else { return };
-    for (lane, image) in lanes.iter().zip(frames.rgb.chunks_exact(image_len)) {
-        observations[lane * image_len..(lane + 1) * image_len].copy_from_slice(image);
+    match &mut batch.observations {
+        Buffer::U8(observations) => copy_rows(observations, image_len, lanes, &frames.rgb),
+        Buffer::F32(observations) => copy_rows(observations, image_len, lanes, &frames.depth),
+        _ => {}
+    }
+}
+
+fn copy_rows<T: Copy>(to: &mut [T], len: usize, lanes: &[usize], from: &[T]) {
+    for (lane, image) in lanes.iter().zip(from.chunks_exact(len)) {
+        to[lane * len..(lane + 1) * len].copy_from_slice(image);
     }
 }
 

@@ -5,14 +5,14 @@ use std::time::{Duration, Instant};
 
 use rand::SeedableRng as _;
 use serde_json::json;
-use worldstep_env::{AutoresetMode, EnvError, Rng};
+use worldstep_env::{EnvError, Rng};
 use worldstep_model::device::ComputeDevice;
 
 use super::dream::models_or_shipped;
 use super::{Row, steps_row};
 use crate::client::{Client, ClientError};
 use crate::engines::Engines;
-use crate::wire::{Engine, MakeRequest, Observation, Request, bytes_from_buffer};
+use crate::wire::{Autoreset, Engine, MakeRequest, Observation, Request, bytes_from_buffer};
 use crate::{Limits, ServeOptions, serve};
 
 const TASK: &str = "CatchBehindScreen-v0";
@@ -82,8 +82,9 @@ impl Server {
             engine,
             obs,
             num_envs,
-            autoreset_mode: AutoresetMode::NextStep,
+            autoreset_mode: Autoreset::NextStep,
             temperature: None,
+            shared_memory_host: None,
         };
         let rates: Vec<_> = std::thread::scope(|scope| {
             let run = || roll_out(&self.address, request.clone(), time);

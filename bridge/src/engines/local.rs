@@ -57,11 +57,16 @@ impl Engines {
             return Err(Refusal::new(ErrorCode::Unsupported, other.to_string()));
         }
         let options = NeuralOptions {
-            autoreset_mode: request.autoreset_mode,
+            autoreset_mode: request.autoreset_mode.of_engine(),
             observation: match request.obs {
                 Observation::Rgb => DreamObservation::Rgb,
                 Observation::Codes => DreamObservation::Codes,
                 Observation::State => DreamObservation::State,
+                Observation::Latent => DreamObservation::Latent,
+                Observation::Depth => {
+                    let message = "a dream is made of colours: ask for obs \"rgb\", or for engine \"truth\"";
+                    return Err(Refusal::new(ErrorCode::Unsupported, message));
+                }
             },
             temperature: request.temperature.unwrap_or(0.0),
             memory_bytes_max: self.memory_bytes_max,
@@ -79,9 +84,10 @@ impl EngineFactory for Engines {
     fn catalogue(&self) -> Vec<CatalogueEntry> {
         let dreams = |id| self.models.as_deref().is_some_and(|folder| model_folder(folder, Some(id)).is_ok());
         let entry = |task: &worldstep_env::TaskEntry| {
-            let mut modes = vec![(Engine::Truth, Observation::State), (Engine::Truth, Observation::Rgb)];
+            let shown = [Observation::State, Observation::Rgb, Observation::Depth];
+            let mut modes = shown.map(|obs| (Engine::Truth, obs)).to_vec();
             if dreams(task.id) {
-                let shown = [Observation::Rgb, Observation::Codes, Observation::State];
+                let shown = [Observation::Rgb, Observation::Codes, Observation::Latent, Observation::State];
                 modes.extend(shown.map(|obs| (Engine::Dream, obs)));
             }
             CatalogueEntry { id: task.id.to_owned(), summary: task.summary.to_owned(), modes }
@@ -89,28 +95,26 @@ impl EngineFactory for Engines {
         TASKS.iter().map(entry).collect()
     }
 
-    fn shares(&self, request: &MakeRequest) -> bool {
+    fn gains_by_waiting(&self, request: &MakeRequest) -> bool {
         // Each call of the model or the renderer has a price of its own; physics has none.
-        request.engine == Engine::Dream || request.obs == Observation::Rgb
+        request.engine == Engine::Dream || request.obs != Observation::State
     }
 
-    fn make(&mut self, request: &MakeRequest, num_envs: usize) -> Result<Box<dyn VectorEnv>, Refusal> {
+    fn make(&self, request: &MakeRequest, num_envs: usize) -> Result<Box<dyn VectorEnv>, Refusal> {
         // An unknown task is told as such, whatever engine it was asked of.
         worldstep_env::registry::find(&request.id)?;
         if request.engine == Engine::Truth && request.temperature.is_some() {
             let message = "truth has no temperature: leave it out, or ask for engine \"dream\"";
             return Err(Refusal::new(ErrorCode::Unsupported, message));
         }
+        let mode = request.autoreset_mode.of_engine();
         match (request.engine, request.obs) {
-            (Engine::Truth, Observation::State) => {
-                Ok(Box::new(make_truth(&request.id, num_envs, request.autoreset_mode)?))
-            }
-            (Engine::Truth, Observation::Rgb) => {
-                Ok(Box::new(truth_pixels(&request.id, num_envs, request.autoreset_mode)?))
-            }
-            (Engine::Truth, Observation::Codes) => Err(Refusal::new(
+            (Engine::Truth, Observation::State) => Ok(Box::new(make_truth(&request.id, num_envs, mode)?)),
+            (Engine::Truth, Observation::Rgb) => Ok(Box::new(truth_pixels(&request.id, num_envs, mode)?)),
+            (Engine::Truth, Observation::Depth) => Ok(Box::new(truth_depth(&request.id, num_envs, mode)?)),
+            (Engine::Truth, Observation::Codes | Observation::Latent) => Err(Refusal::new(
                 ErrorCode::Unsupported,
-                "truth is not made of codes: ask for obs \"rgb\" or \"state\", or for engine \"dream\"",
+                "truth has no codes or features: ask for obs \"state\", \"rgb\" or \"depth\", or for engine \"dream\"",
             )),
             (Engine::Dream, _) => self.dream(request, num_envs),
         }
@@ -128,6 +132,20 @@ pub fn truth_pixels(
 ) -> Result<impl VectorEnv + use<>, EnvError> {
     let truth = make_truth(id, num_envs, mode)?;
     RenderedVectorEnv::new(truth, FRAME_SIDE, FRAME_SIDE)
+        .map_err(|error| EnvError::Engine { message: error.to_string() })
+}
+
+/// Truth seen as metric depth: 64×64×1 `float32` observations, metres.
+///
+/// # Errors
+/// As [`truth_pixels`].
+pub fn truth_depth(
+    id: &str,
+    num_envs: usize,
+    mode: AutoresetMode,
+) -> Result<impl VectorEnv + use<>, EnvError> {
+    let truth = make_truth(id, num_envs, mode)?;
+    RenderedVectorEnv::depth(truth, FRAME_SIDE, FRAME_SIDE)
         .map_err(|error| EnvError::Engine { message: error.to_string() })
 }
 
@@ -175,9 +193,10 @@ mod tests {
     #![allow(clippy::unwrap_used)]
 
     use super::*;
+    use crate::wire::Autoreset;
 
     fn dream_of(id: &str) -> MakeRequest {
-        let autoreset_mode = AutoresetMode::NextStep;
+        let autoreset_mode = Autoreset::NextStep;
         MakeRequest {
             id: id.to_owned(),
             engine: Engine::Dream,
@@ -185,6 +204,7 @@ mod tests {
             num_envs: 1,
             autoreset_mode,
             temperature: None,
+            shared_memory_host: None,
         }
     }
 

@@ -114,6 +114,9 @@ fn put(actions: &mut Buffer, lane: usize, action: &[f32]) -> Result<(), EnvError
             values[places].iter_mut().zip(action).for_each(|(to, from)| *to = *from as i64)
         }
         Buffer::U8(values) => values[places].iter_mut().zip(action).for_each(|(to, from)| *to = *from as u8),
+        Buffer::U16(values) => {
+            values[places].iter_mut().zip(action).for_each(|(to, from)| *to = *from as u16)
+        }
     }
     Ok(())
 }

@@ -31,6 +31,7 @@ impl TruthStarts {
             Buffer::I64(values) => vec![values[0] as f32],
             Buffer::F32(values) => values[..space.flat_len()].to_vec(),
             Buffer::U8(values) => values[..space.flat_len()].iter().map(|value| f32::from(*value)).collect(),
+            Buffer::U16(values) => values[..space.flat_len()].iter().map(|value| f32::from(*value)).collect(),
         };
         Ok(Self { truth, neutral, neutral_numbers })
     }

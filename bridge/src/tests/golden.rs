@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use super::*;
+use crate::wire::{FinalRows, SharedSlots};
 
 fn request_header(op: Op) -> Header {
     let session = 0x0102_0304_0506_0708_090a_0b0c_0d0e_0f10;
@@ -12,9 +13,16 @@ fn request_header(op: Op) -> Header {
 }
 
 pub(super) fn requests() -> Vec<(&'static str, Header, Request)> {
+    let shared = MakeRequest {
+        autoreset_mode: Autoreset::SameStep,
+        temperature: Some(0.5),
+        shared_memory_host: Some("host".to_owned()),
+        ..make_request(Engine::Dream, 2)
+    };
     let list = vec![
         ("hello", Request::Hello),
         ("make", Request::Make(make_request(Engine::Dream, 2))),
+        ("make_shared", Request::Make(shared)),
         ("reset", Request::Reset { seeds: vec![Some(42), None], mask: vec![true, false] }),
         ("step", step(&[0.5, -1.0])),
         (
@@ -45,12 +53,32 @@ pub(super) fn replies() -> Vec<(&'static str, Header, Reply)> {
         truncated: vec![true, false],
         info_values: vec![0.0, 1.0, 0.25, 0.0],
         info_masks: vec![true, true, true, false],
+        ..LaneRows::default()
     };
+    let finals = FinalRows {
+        mask: vec![false, true],
+        observations: (24..36).collect(),
+        info_values: vec![1.0, 0.5],
+        info_masks: vec![true, false],
+    };
+    let ended = LaneRows { finals: Some(finals), ..rows.clone() };
+    let shared = LaneRows { observations: Vec::new(), shared: true, ..rows.clone() };
+    let slots = SharedSlots {
+        path: "/proc/7/fd/9".to_owned(),
+        key: std::array::from_fn(|i| i as u8),
+        offset: 4096,
+        slots: 3,
+        slot_len: 4096,
+    };
+    let made_shared = MakeReply { shared_memory: Some(slots), ..sample_make_reply() };
     let busy = Refusal { code: ErrorCode::Busy, message: "wait".to_owned(), retry_after_ms: 2 };
     vec![
         ("hello_reply", request_header(Op::Hello), Reply::Hello(info)),
         ("make_reply", request_header(Op::Make), Reply::Make(sample_make_reply())),
+        ("make_shared_reply", request_header(Op::Make), Reply::Make(made_shared)),
         ("step_reply", request_header(Op::Step), Reply::Rows(rows)),
+        ("step_ended_reply", request_header(Op::Step), Reply::Rows(ended)),
+        ("step_shared_reply", request_header(Op::Step), Reply::Rows(shared)),
         ("save_reply", request_header(Op::Save), Reply::Save(vec![vec![1, 2, 3], vec![4]])),
         (
             "metrics_reply",

@@ -66,7 +66,11 @@ fn environments_that_are_not_stepped_keep_their_rows_when_the_engine_grows() {
         let newcomers: Vec<_> = (0..4 * ((t + 1) % 2)).map(|_| bench.open(Engine::Dream, 3)).collect();
         let masked = Request::Step { actions: bytes_from_f32(&actions(3, t)), mask: Some(mask.to_vec()) };
         local.step(&Buffer::F32(actions(3, t)), &mask).unwrap();
-        assert_eq!(bench.ask(&mut client, &masked), Reply::Rows(rows(&local)), "step {t}");
+        let stepped = rows(&local).select(&mask);
+        assert_eq!(bench.ask(&mut client, &masked), Reply::Rows(stepped), "step {t}");
+        // A reset shows them all.
+        let none = Request::Reset { seeds: vec![None; 3], mask: vec![false; 3] };
+        assert_eq!(bench.ask(&mut client, &none), Reply::Rows(rows(&local)), "after step {t}");
         assert_eq!(newcomers.is_empty(), t % 2 == 1);
     }
     assert!(bench.figure(&mut client, "pools_grown") >= 2.0);
@@ -180,5 +184,7 @@ fn masked_steps_leave_the_other_environments_alone() {
     bench.ask(&mut client, &reset(2, 3));
     let masked = Request::Step { actions: bytes_from_f32(&[0.4, -0.4]), mask: Some(vec![false, true]) };
     local.step(&Buffer::F32(vec![0.4, -0.4]), &[false, true]).unwrap();
-    assert_eq!(bench.ask(&mut client, &masked), Reply::Rows(rows(&local)));
+    let stepped = rows(&local).select(&[false, true]);
+    assert_eq!(stepped.rewards.len(), 1);
+    assert_eq!(bench.ask(&mut client, &masked), Reply::Rows(stepped));
 }

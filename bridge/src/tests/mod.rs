@@ -18,8 +18,8 @@ use worldstep_env::{
 };
 
 use crate::wire::{
-    CatalogueEntry, Engine, ErrorCode, Header, LaneRows, MakeReply, MakeRequest, Observation, Op, Parts,
-    Refusal, Reply, Request, bytes_from_buffer, bytes_from_f32,
+    Autoreset, CatalogueEntry, Engine, ErrorCode, Header, LaneRows, MakeReply, MakeRequest, Observation, Op,
+    Parts, Refusal, Reply, Request, bytes_from_buffer, bytes_from_f32,
 };
 use crate::{EngineFactory, Limits, Service};
 
@@ -27,7 +27,7 @@ const MS: Duration = Duration::from_millis(1);
 const EPOCH: u64 = 7;
 const TASK: &str = "CartPole-v0";
 
-/// Truth for every engine; counts the calls, and shares engines for `dream`.
+/// Truth for every engine; counts the calls, and lets the steps of a `dream` wait for one another.
 #[derive(Clone, Default)]
 struct TruthFactory {
     step_calls: Arc<AtomicUsize>,
@@ -71,18 +71,18 @@ impl EngineFactory for TruthFactory {
         vec![CatalogueEntry { id: TASK.to_owned(), summary: "balance".to_owned(), modes }]
     }
 
-    fn shares(&self, request: &MakeRequest) -> bool {
+    fn gains_by_waiting(&self, request: &MakeRequest) -> bool {
         request.engine == Engine::Dream
     }
 
-    fn make(&mut self, request: &MakeRequest, num_envs: usize) -> Result<Box<dyn VectorEnv>, Refusal> {
-        let max = self.dream_max.filter(|max| self.shares(request) && num_envs > *max);
+    fn make(&self, request: &MakeRequest, num_envs: usize) -> Result<Box<dyn VectorEnv>, Refusal> {
+        let max = self.dream_max.filter(|max| self.gains_by_waiting(request) && num_envs > *max);
         if let Some(max) = max {
             return Err(Refusal::new(ErrorCode::Limit, format!("{max} fit")));
         }
-        let env = make_truth(&request.id, num_envs, request.autoreset_mode)?;
+        let env = make_truth(&request.id, num_envs, request.autoreset_mode.of_engine())?;
         let panics = (request.engine == Engine::Dream).then(|| Arc::clone(&self.dream_panics));
-        let audited = (self.dream_audited && self.shares(request)).then(|| env.batch().clone());
+        let audited = (self.dream_audited && self.gains_by_waiting(request)).then(|| env.batch().clone());
         let env = Counted { env, step_calls: Arc::clone(&self.step_calls), panics, audited };
         env.panic_if(|panics| panics == Panics::WhenMade);
         Ok(Box::new(env))
@@ -234,9 +234,9 @@ fn decode(parts: &Parts) -> (Header, Reply) {
 }
 
 fn make_request(engine: Engine, num_envs: usize) -> MakeRequest {
-    let autoreset_mode = AutoresetMode::NextStep;
+    let autoreset_mode = Autoreset::NextStep;
     let (id, obs) = (TASK.to_owned(), Observation::State);
-    MakeRequest { id, engine, obs, num_envs, autoreset_mode, temperature: None }
+    MakeRequest { id, engine, obs, num_envs, autoreset_mode, temperature: None, shared_memory_host: None }
 }
 
 fn reset(num_envs: usize, seed: u64) -> Request {
@@ -257,6 +257,7 @@ fn rows(env: &dyn VectorEnv) -> LaneRows {
         truncated: batch.truncated.clone(),
         info_values: batch.info.iter().flat_map(|column| column.values.clone()).collect(),
         info_masks: batch.info.iter().flat_map(|column| column.mask.clone()).collect(),
+        ..LaneRows::default()
     }
 }
 
@@ -272,5 +273,6 @@ fn sample_make_reply() -> MakeReply {
         fps: 30,
         info_names: vec!["success".to_owned(), "reward/catch".to_owned()],
         lease_ms: 300_000,
+        shared_memory: None,
     }
 }

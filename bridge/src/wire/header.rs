@@ -3,11 +3,13 @@ use super::{ErrorCode, Refusal};
 /// First bytes of every message.
 pub const MAGIC: [u8; 4] = *b"WSTP";
 /// Version of the protocol; another one is refused.
-pub const VERSION: u16 = 1;
+pub const VERSION: u16 = 2;
 /// Bytes of a header.
 pub const HEADER_LEN: usize = 48;
 /// Bit of `flags` that marks a reply.
 const REPLY: u8 = 1;
+/// Bit of `flags` for observations in shared memory.
+const SHARED: u8 = 2;
 
 /// What a message asks for, or answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,11 +63,11 @@ impl Op {
 /// | 0 | 4 | magic `WSTP` |
 /// | 4 | 2 | version |
 /// | 6 | 1 | op |
-/// | 7 | 1 | flags: bit 0 marks a reply |
-/// | 8 | 16 | session token, 0 where there is none yet |
+/// | 7 | 1 | flags: bit 0 marks a reply; bit 1 asks for observations in shared memory, or says that they are there |
+/// | 8 | 16 | session token; in a request to `make`, a number drawn at random by the client, or 0 |
 /// | 24 | 8 | epoch of the server that gave the token |
 /// | 32 | 8 | seq: number of the request in its session, from 1 |
-/// | 40 | 4 | environments |
+/// | 40 | 4 | environments in the session; in a reply with rows, the rows |
 /// | 44 | 4 | frames that follow |
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Header {
@@ -73,13 +75,15 @@ pub struct Header {
     pub op: Op,
     /// Whether this is a reply.
     pub reply: bool,
+    /// Whether observations come, or are, in shared memory.
+    pub shared: bool,
     /// Session token.
     pub session: u128,
     /// Epoch of the server.
     pub epoch: u64,
     /// Number of the request in its session.
     pub seq: u64,
-    /// Environments in the session.
+    /// Environments in the session, or rows that follow.
     pub num_envs: u32,
     /// Parts after this one.
     pub frames: u32,
@@ -88,7 +92,7 @@ pub struct Header {
 impl Header {
     /// A request without a session.
     pub fn request(op: Op) -> Self {
-        Self { op, reply: false, session: 0, epoch: 0, seq: 0, num_envs: 0, frames: 0 }
+        Self { op, reply: false, shared: false, session: 0, epoch: 0, seq: 0, num_envs: 0, frames: 0 }
     }
 
     /// The header as bytes.
@@ -97,7 +101,7 @@ impl Header {
         bytes.extend_from_slice(&MAGIC);
         bytes.extend_from_slice(&VERSION.to_le_bytes());
         bytes.push(self.op as u8);
-        bytes.push(if self.reply { REPLY } else { 0 });
+        bytes.push(u8::from(self.reply) * REPLY | u8::from(self.shared) * SHARED);
         bytes.extend_from_slice(&self.session.to_le_bytes());
         bytes.extend_from_slice(&self.epoch.to_le_bytes());
         bytes.extend_from_slice(&self.seq.to_le_bytes());
@@ -125,12 +129,13 @@ impl Header {
                 format!("protocol version {version}, this server speaks {VERSION}: update the older side");
             return Err(Refusal::new(ErrorCode::BadVersion, message));
         }
-        if bytes[7] & !REPLY != 0 {
+        if bytes[7] & !(REPLY | SHARED) != 0 {
             return Err(Refusal::bad_message(format!("flags {:#x} are unknown", bytes[7])));
         }
         let header = Self {
             op: Op::from_byte(bytes[6])?,
             reply: bytes[7] & REPLY != 0,
+            shared: bytes[7] & SHARED != 0,
             session: u128::from_le_bytes(array(bytes, 8)),
             epoch: u64::from_le_bytes(array(bytes, 24)),
             seq: u64::from_le_bytes(array(bytes, 32)),

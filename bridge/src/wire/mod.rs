@@ -9,16 +9,20 @@ mod header;
 mod refusal;
 mod reply;
 mod request;
+mod rows;
 mod tensor;
 
 pub use header::{HEADER_LEN, Header, MAGIC, Op, VERSION};
 pub use refusal::{ErrorCode, Refusal};
-pub use reply::{CatalogueEntry, LaneRows, MakeReply, Reply, ServerInfo};
-pub use request::{Engine, MakeRequest, Observation, Request};
-pub use tensor::{buffer_from_bytes, bytes_from_buffer, bytes_from_f32, bytes_from_masks, rows_as_bytes};
+pub use reply::{CatalogueEntry, MakeReply, Reply, ServerInfo, SharedSlots};
+pub use request::{Autoreset, Engine, MakeRequest, Observation, Request};
+pub use rows::{FinalRows, LaneRows};
+pub use tensor::{
+    buffer_from_bytes, bytes_from_buffer, bytes_from_f32, bytes_from_masks, rows_as_bytes, write_rows,
+};
 
 /// One message: the header and its frames.
 pub type Parts = Vec<Vec<u8>>;
 
 /// Most frames that a message may carry after its header.
-pub const FRAMES_MAX: usize = 6;
+pub const FRAMES_MAX: usize = 4;

@@ -4,8 +4,7 @@ use serde::{Deserialize, Serialize};
 use worldstep_env::Space;
 
 use super::request::{message, pack, states_from_frames, states_to_frames, unpack};
-use super::tensor::{f32_from_bytes, masks_from_bytes};
-use super::{Engine, Header, Observation, Op, Parts, Refusal, bytes_from_f32, bytes_from_masks};
+use super::{Engine, Header, LaneRows, Observation, Op, Parts, Refusal};
 
 /// One task that the server can make.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -46,40 +45,24 @@ pub struct MakeReply {
     pub info_names: Vec<String>,
     /// How long the session lives without a message, milliseconds.
     pub lease_ms: u64,
+    /// Where observations can be had without a socket.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shared_memory: Option<SharedSlots>,
 }
 
-/// The rows of a session's environments after `reset`, `step` or `load`.
-#[derive(Clone, Debug, PartialEq)]
-pub struct LaneRows {
-    /// Observations as bytes, row-major, in the observation space's layout.
-    pub observations: Vec<u8>,
-    /// Rewards.
-    pub rewards: Vec<f32>,
-    /// Ended by the task's rules.
-    pub terminated: Vec<bool>,
-    /// Cut off.
-    pub truncated: Vec<bool>,
-    /// Info values, column after column.
-    pub info_values: Vec<f32>,
-    /// Where they are set, column after column.
-    pub info_masks: Vec<bool>,
-}
-
-impl LaneRows {
-    /// Copies the rows of environment `i` from those of the same session at another time.
-    pub fn copy_env(&mut self, other: &Self, i: usize) {
-        let count = self.rewards.len();
-        let width = self.observations.len() / count;
-        let bytes = i * width..(i + 1) * width;
-        self.observations[bytes.clone()].copy_from_slice(&other.observations[bytes]);
-        self.rewards[i] = other.rewards[i];
-        self.terminated[i] = other.terminated[i];
-        self.truncated[i] = other.truncated[i];
-        for at in (i..self.info_values.len()).step_by(count) {
-            self.info_values[at] = other.info_values[at];
-            self.info_masks[at] = other.info_masks[at];
-        }
-    }
+/// Memory of the server's that a client on the same machine may read.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SharedSlots {
+    /// A file without a name, through the server's process; only its owner's processes can open it.
+    pub path: String,
+    /// First bytes of the file, drawn at random: the client has opened the right one.
+    pub key: [u8; 16],
+    /// Bytes from the file's start to the first slot.
+    pub offset: u64,
+    /// Slots, one after the other; the reply to request `seq` lies in slot `seq % slots`.
+    pub slots: u32,
+    /// Bytes of a slot.
+    pub slot_len: u64,
 }
 
 /// What a server can answer.
@@ -104,24 +87,28 @@ pub enum Reply {
 impl Reply {
     /// The message that answers `request`.
     pub fn encode(&self, request: &Header) -> Parts {
+        self.clone().into_parts(request)
+    }
+
+    /// As [`encode`](Self::encode), without a copy of the observations.
+    pub fn into_parts(self, request: &Header) -> Parts {
+        let (mut op, mut num_envs, mut shared) = (request.op, request.num_envs, false);
         let frames = match self {
-            Self::Hello(info) => vec![pack(info)],
-            Self::Make(reply) => vec![pack(reply)],
-            Self::Rows(rows) => vec![
-                rows.observations.clone(),
-                bytes_from_f32(&rows.rewards),
-                bytes_from_masks(&rows.terminated),
-                bytes_from_masks(&rows.truncated),
-                bytes_from_f32(&rows.info_values),
-                bytes_from_masks(&rows.info_masks),
-            ],
-            Self::Save(states) => states_to_frames(states),
-            Self::Metrics(metrics) => vec![pack(metrics)],
+            Self::Hello(info) => vec![pack(&info)],
+            Self::Make(reply) => vec![pack(&reply)],
+            Self::Rows(rows) => {
+                (num_envs, shared) = (rows.rewards.len() as u32, rows.shared);
+                rows.into_frames()
+            }
+            Self::Save(states) => states_to_frames(&states),
+            Self::Metrics(metrics) => vec![pack(&metrics)],
             Self::Close => Vec::new(),
-            Self::Error(refusal) => vec![pack(refusal)],
+            Self::Error(refusal) => {
+                op = Op::Error;
+                vec![pack(&refusal)]
+            }
         };
-        let op = if let Self::Error(_) = self { Op::Error } else { request.op };
-        message(Header { op, reply: true, ..*request }, frames)
+        message(Header { op, reply: true, num_envs, shared, ..*request }, frames)
     }
 
     /// Reads the frames that follow `header`.
@@ -136,21 +123,7 @@ impl Reply {
         Ok(match (header.op, frames) {
             (Op::Hello, [bytes]) => Self::Hello(unpack(bytes)?),
             (Op::Make, [bytes]) => Self::Make(unpack(bytes)?),
-            (
-                Op::Reset | Op::Step | Op::Load,
-                [observations, rewards, terminated, truncated, info, masks],
-            ) => {
-                let info_values = f32_from_bytes(info)?;
-                let columns = info_values.len();
-                Self::Rows(LaneRows {
-                    observations: observations.clone(),
-                    rewards: f32_from_bytes(rewards)?,
-                    terminated: masks_from_bytes("terminated", terminated, count)?,
-                    truncated: masks_from_bytes("truncated", truncated, count)?,
-                    info_values,
-                    info_masks: masks_from_bytes("info masks", masks, columns)?,
-                })
-            }
+            (Op::Reset | Op::Step | Op::Load, frames) => Self::Rows(LaneRows::decode(header, frames)?),
             (Op::Save, [lengths, blob]) => Self::Save(states_from_frames(lengths, blob, count)?),
             (Op::Metrics, [bytes]) => Self::Metrics(unpack(bytes)?),
             (Op::Close, []) => Self::Close,

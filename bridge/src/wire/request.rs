@@ -22,8 +22,35 @@ pub enum Observation {
     State,
     /// Pixels.
     Rgb,
+    /// Metric depth along the camera's axis; truth only.
+    Depth,
     /// What a dream's frames are made of.
     Codes,
+    /// What a dream's dynamics makes of the frames so far; its features.
+    Latent,
+}
+
+/// When ended episodes start anew; Gymnasium's names.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Autoreset {
+    /// In the step after the end, which ignores its action.
+    #[default]
+    NextStep,
+    /// In the step that ends them; the last rows come beside the first ones of the next episode.
+    SameStep,
+    /// When the client says so.
+    Disabled,
+}
+
+impl Autoreset {
+    /// What the engine behind it does by itself.
+    pub fn of_engine(self) -> AutoresetMode {
+        match self {
+            Self::NextStep => AutoresetMode::NextStep,
+            Self::SameStep | Self::Disabled => AutoresetMode::Disabled,
+        }
+    }
 }
 
 /// What a session is to consist of.
@@ -38,10 +65,14 @@ pub struct MakeRequest {
     /// Environments in the session.
     pub num_envs: usize,
     /// When ended episodes start anew.
-    pub autoreset_mode: AutoresetMode,
+    pub autoreset_mode: Autoreset,
     /// Sampling temperature of a dream; 0, the likeliest codes, if it is not given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub temperature: Option<f32>,
+    /// Name of the client's machine (see [`host_id`](crate::shared_memory::host_id)), if it would take observations in
+    /// shared memory.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shared_memory_host: Option<String>,
 }
 
 /// What a client can ask.

@@ -9,12 +9,25 @@ pub fn bytes_from_buffer(buffer: &Buffer) -> Vec<u8> {
 
 /// `count` rows of `row_len` elements, from row `from`, as little-endian bytes.
 pub fn rows_as_bytes(buffer: &Buffer, from: usize, count: usize, row_len: usize) -> Vec<u8> {
+    let mut bytes = vec![0; count * row_len * buffer.dtype().size()];
+    write_rows(buffer, from, count, row_len, &mut bytes);
+    bytes
+}
+
+/// Writes `count` rows of `row_len` elements, from row `from`, as little-endian bytes to the beginning of `out`.
+pub fn write_rows(buffer: &Buffer, from: usize, count: usize, row_len: usize, out: &mut [u8]) {
     let range = from * row_len..(from + count) * row_len;
     match buffer {
-        Buffer::F32(values) => bytes_from_f32(&values[range]),
-        Buffer::U8(values) => values[range].to_vec(),
-        Buffer::I64(values) => values[range].iter().flat_map(|value| value.to_le_bytes()).collect(),
+        Buffer::U8(values) => out[..range.len()].copy_from_slice(&values[range]),
+        Buffer::U16(values) => write_words(&values[range], out, u16::to_le_bytes),
+        Buffer::F32(values) => write_words(&values[range], out, f32::to_le_bytes),
+        Buffer::I64(values) => write_words(&values[range], out, i64::to_le_bytes),
     }
+}
+
+fn write_words<T: Copy, const N: usize>(values: &[T], out: &mut [u8], bytes: fn(T) -> [u8; N]) {
+    let (words, _) = out.as_chunks_mut::<N>();
+    words.iter_mut().zip(values).for_each(|(word, value)| *word = bytes(*value));
 }
 
 /// Float32 values as little-endian bytes.
@@ -35,6 +48,7 @@ pub fn buffer_from_bytes(dtype: DType, bytes: &[u8]) -> Result<Buffer, Refusal> 
     Ok(match dtype {
         DType::Float32 => Buffer::F32(f32_from_bytes(bytes)?),
         DType::Uint8 => Buffer::U8(bytes.to_vec()),
+        DType::Uint16 => Buffer::U16(words(bytes)?.iter().map(|word| u16::from_le_bytes(*word)).collect()),
         DType::Int64 => Buffer::I64(words(bytes)?.iter().map(|word| i64::from_le_bytes(*word)).collect()),
     })
 }

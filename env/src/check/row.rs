@@ -75,6 +75,7 @@ fn numbers(buffer: &Buffer) -> Vec<f32> {
     match buffer {
         Buffer::F32(values) => values.clone(),
         Buffer::U8(values) => values.iter().map(|value| f32::from(*value)).collect(),
+        Buffer::U16(values) => values.iter().map(|value| f32::from(*value)).collect(),
         Buffer::I64(values) => values.iter().map(|value| *value as f32).collect(),
     }
 }

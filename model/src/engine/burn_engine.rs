@@ -60,6 +60,20 @@ impl BurnEngine {
         });
     }
 
+    /// Sees the present frames of the lanes of the mask, copies what `pick` finds of each lane of a share to its place in
+    /// `out`, and forgets them.
+    fn read(&mut self, frame: &FrameStep<'_>, out: &mut [f32], pick: impl Fn(&Predicted, usize) -> Vec<f32>) {
+        let before = self.caches.clone();
+        let said = self.pass(frame);
+        self.caches = before;
+        let values = out.len() / self.lanes;
+        for (lane, out) in out.chunks_exact_mut(values).enumerate().filter(|(lane, _)| frame.mask[*lane]) {
+            if let Some(said) = &said[lane / self.share_lanes] {
+                out.copy_from_slice(&pick(said, lane % self.share_lanes));
+            }
+        }
+    }
+
     /// Appends a frame and gives what each share says, if any of its lanes is stepped.
     fn pass(&mut self, frame: &FrameStep<'_>) -> Vec<Option<Predicted>> {
         let (dynamics, per_share) = (&self.model.dynamics, self.share_lanes);
@@ -107,16 +121,18 @@ impl StepEngine for BurnEngine {
     }
 
     fn read_objects(&mut self, frame: &FrameStep<'_>, objects: &mut [f32]) {
-        let before = self.caches.clone();
-        let said = self.pass(frame);
-        self.caches = before;
         let values = objects.len() / self.lanes;
-        for (lane, objects) in objects.chunks_exact_mut(values).enumerate().filter(|(i, _)| frame.mask[*i]) {
-            if let Some(Predicted { readouts, .. }) = &said[lane / self.share_lanes] {
-                let end = (lane % self.share_lanes + 1) * (REWARD_BINS + 1 + values);
-                objects.copy_from_slice(&readouts[end - values..end]);
-            }
-        }
+        self.read(frame, objects, |said, lane| {
+            let end = (lane + 1) * (REWARD_BINS + 1 + values);
+            said.readouts[end - values..end].to_vec()
+        });
+    }
+
+    fn read_latents(&mut self, frame: &FrameStep<'_>, latents: &mut [f32]) {
+        let width = self.model.card.config.dynamics.width;
+        self.read(frame, latents, |said, lane| {
+            plain(said.latents.clone().narrow(0, lane, 1).reshape([width]))
+        });
     }
 
     fn encode(&mut self, frames: &[u8], codes: &mut [u8]) {
@@ -176,6 +192,8 @@ struct Predicted {
     code_logits: Vec<f32>,
     /// Rewards, terminations and objects in a row for each lane.
     readouts: Vec<f32>,
+    /// `[lanes, width]`.
+    latents: Tensor<2>,
 }
 
 fn predict(dynamics: &Dynamics, frame: &FrameStep<'_>, cache: &mut Cache) -> Predicted {
@@ -202,6 +220,7 @@ fn predict(dynamics: &Dynamics, frame: &FrameStep<'_>, cache: &mut Cache) -> Pre
     Predicted {
         code_logits: plain(output.codes.clone()),
         readouts: plain(Tensor::cat(vec![output.reward, output.terminated, output.objects], 1)),
+        latents: output.readout,
         foretold: Foretold { spatial: output.spatial, codes: output.codes },
     }
 }

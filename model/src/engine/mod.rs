@@ -91,6 +91,10 @@ pub trait StepEngine: Send {
     /// frames before: `lanes × objects × OBJECT_VALUES`, normalised. Nothing is appended.
     fn read_objects(&mut self, frame: &FrameStep<'_>, objects: &mut [f32]);
 
+    /// What the model makes of the present frames of the lanes of the mask and of those before: the readout token's
+    /// normalised features, `lanes × width`. Nothing is appended.
+    fn read_latents(&mut self, frame: &FrameStep<'_>, latents: &mut [f32]);
+
     /// Codes of frames (HWC `uint8`), any number of them.
     fn encode(&mut self, frames: &[u8], codes: &mut [u8]);
 

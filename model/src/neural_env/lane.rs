@@ -162,7 +162,7 @@ mod tests {
 
     /// What `saved` says of a lane that shows twelve numbers.
     fn check(saved: &SavedLane) -> Result<(), EnvError> {
-        let observation = &DreamObservation::State.space(2);
+        let observation = &DreamObservation::State.space(2, 96);
         saved.check(&Fits { task: "Toy-v0", weights: 7, clock: 3..=10, observation })
     }
 

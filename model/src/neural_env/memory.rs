@@ -52,7 +52,7 @@ impl DreamMemory {
         let frames = (context_frames * FRAME_BYTES) as u64;
         let seen = if observation == DreamObservation::Rgb { FRAME_BYTES + FRAME_CODE_BYTES } else { 0 };
         let numbers = 2 * config.action_values + 2 * config.object_values() + 6;
-        let shown = row_len_bytes(&observation.space(config.tracked_objects));
+        let shown = row_len_bytes(&observation.space(config.tracked_objects, config.dynamics.width));
         Self {
             env: EnvBytes {
                 ring: lane_bytes,

@@ -82,7 +82,8 @@ impl NeuralVectorEnv {
         if let Some(bytes_max) = options.memory_bytes_max.or_else(|| default_bytes_max(&model)) {
             memory.check(n, bytes_max).map_err(|message| EnvError::Limit { message })?;
         }
-        let observation_space = observation.space(model.card.tasks[task].objects.len());
+        let observation_space =
+            observation.space(model.card.tasks[task].objects.len(), model.card.config.dynamics.width);
         let spec = EnvSpec { observation_space, ..starts.spec().clone() };
         let mut neutral = Vec::new();
         let action = starts.neutral_action();

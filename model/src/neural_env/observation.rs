@@ -1,20 +1,22 @@
 use serde::{Deserialize, Serialize};
 use worldstep_env::{BoxSpace, Buffer, DType, Space};
 
-use crate::config::{FRAME_SIDE, FSQ_LEVELS, GRID_SIDE};
+use crate::config::{FRAME_SIDE, GRID_SIDE};
 use crate::dynamics::OBJECT_VALUES;
-use crate::fsq::CODE_VALUES;
+use crate::fsq::CODES;
 
 /// What a dream shows.
 ///
 /// | Observation | Layout | Bytes |
 /// |---|---|---|
 /// | `Rgb` | `uint8`, 64 × 64 × 3 | 12,288 |
-/// | `Codes` | `uint8`, 8 × 8 × 4: the level of each FSQ dimension of each patch's code | 256 |
+/// | `Codes` | `uint16`, 8 × 8: each patch's code, 0 to 999, as [`code_index`](crate::fsq::code_index) numbers them | 128 |
+/// | `Latent` | `float32`, the width of the dynamics: features of the frames so far, which the readouts are made of | 384 of `nano` |
 /// | `State` | `float32`, x, y, z in m and their velocities in m/s for each tracked object, one after the other | 24 an object |
 ///
-/// Codes and states spare the pixel decoder. `State` is what the model's privileged head reads out of its own frame, not
-/// the task's table; it takes a second pass over the frame, as the first one told of the frame before it.
+/// Codes, features and states spare the pixel decoder; features and states take a second pass over the frame, as the
+/// first one told of the frame before it. `State` is what the model's privileged head reads out of its own frame, not
+/// the task's table.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum DreamObservation {
@@ -23,30 +25,33 @@ pub enum DreamObservation {
     Rgb,
     /// What frames are made of.
     Codes,
+    /// What the dynamics makes of the frames so far.
+    Latent,
     /// Where the tracked objects are, as far as the model knows.
     State,
 }
 
 impl DreamObservation {
-    /// The space of one observation of a model that tracks `objects` objects.
-    pub fn space(self, objects: usize) -> Space {
-        match self {
-            Self::Rgb => Space::image(FRAME_SIDE, FRAME_SIDE, 3),
-            Self::Codes => {
-                let highest = FSQ_LEVELS.map(|levels| (levels - 1) as f32);
-                Space::Box(BoxSpace {
-                    low: vec![0.0],
-                    high: highest.repeat(GRID_SIDE * GRID_SIDE),
-                    shape: vec![GRID_SIDE, GRID_SIDE, CODE_VALUES],
-                    dtype: DType::Uint8,
-                })
-            }
-            Self::State => Space::Box(BoxSpace {
+    /// The space of one observation of a model that tracks `objects` objects of the task and is `width` wide.
+    pub fn space(self, objects: usize, width: usize) -> Space {
+        let unbounded = |len: usize| {
+            Space::Box(BoxSpace {
                 low: vec![f32::NEG_INFINITY],
                 high: vec![f32::INFINITY],
-                shape: vec![objects * OBJECT_VALUES],
+                shape: vec![len],
                 dtype: DType::Float32,
+            })
+        };
+        match self {
+            Self::Rgb => Space::image(FRAME_SIDE, FRAME_SIDE, 3),
+            Self::Codes => Space::Box(BoxSpace {
+                low: vec![0.0],
+                high: vec![(CODES - 1) as f32],
+                shape: vec![GRID_SIDE, GRID_SIDE],
+                dtype: DType::Uint16,
             }),
+            Self::Latent => unbounded(width),
+            Self::State => unbounded(objects * OBJECT_VALUES),
         }
     }
 
@@ -55,6 +60,7 @@ impl DreamObservation {
         match self {
             Self::Rgb => "rgb",
             Self::Codes => "codes",
+            Self::Latent => "latent",
             Self::State => "state",
         }
     }
@@ -65,6 +71,7 @@ pub fn row_bytes(rows: &Buffer, lane: usize, len: usize) -> Vec<u8> {
     let range = lane * len..(lane + 1) * len;
     match rows {
         Buffer::U8(values) => values[range].to_vec(),
+        Buffer::U16(values) => values[range].iter().flat_map(|value| value.to_le_bytes()).collect(),
         Buffer::F32(values) => values[range].iter().flat_map(|value| value.to_le_bytes()).collect(),
         Buffer::I64(values) => values[range].iter().flat_map(|value| value.to_le_bytes()).collect(),
     }
@@ -74,6 +81,7 @@ pub fn row_bytes(rows: &Buffer, lane: usize, len: usize) -> Vec<u8> {
 pub fn put_row_bytes(rows: &mut Buffer, lane: usize, bytes: &[u8]) {
     match rows {
         Buffer::U8(values) => values[lane * bytes.len()..(lane + 1) * bytes.len()].copy_from_slice(bytes),
+        Buffer::U16(values) => put_words(values, lane, bytes, u16::from_le_bytes),
         Buffer::F32(values) => put_words(values, lane, bytes, f32::from_le_bytes),
         Buffer::I64(values) => put_words(values, lane, bytes, i64::from_le_bytes),
     }
@@ -93,12 +101,7 @@ pub fn floats(bytes: &[u8]) -> impl Iterator<Item = f32> {
 
 /// Bytes of one row of `space`.
 pub fn row_len_bytes(space: &Space) -> usize {
-    let value = match space.dtype() {
-        DType::Uint8 => 1,
-        DType::Float32 => 4,
-        DType::Int64 => 8,
-    };
-    value * space.flat_len()
+    space.dtype().size() * space.flat_len()
 }
 
 #[cfg(test)]
@@ -107,17 +110,11 @@ mod tests {
 
     #[test]
     fn sizes_are_those_of_the_table() {
-        let bytes = |observation: DreamObservation| row_len_bytes(&observation.space(2));
+        let bytes = |observation: DreamObservation| row_len_bytes(&observation.space(2, 96));
         assert_eq!(bytes(DreamObservation::Rgb), 12_288);
-        assert_eq!(bytes(DreamObservation::Codes), 256);
+        assert_eq!(bytes(DreamObservation::Codes), 128);
+        assert_eq!(bytes(DreamObservation::Latent), 384);
         assert_eq!(bytes(DreamObservation::State), 48);
-    }
-
-    #[test]
-    fn the_highest_code_is_told_for_each_dimension() {
-        let Space::Box(space) = DreamObservation::Codes.space(0) else { panic!("no box") };
-        assert_eq!(space.high.len(), 256);
-        assert_eq!([4, 5, 6, 7].map(|i| space.bounds(i).1), [7.0, 4.0, 4.0, 4.0]);
     }
 
     #[test]

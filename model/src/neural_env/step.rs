@@ -2,9 +2,10 @@ use worldstep_env::{Buffer, EnvError};
 
 use super::observation::DreamObservation;
 use super::{NeuralVectorEnv, UNCERTAINTY, action_error, code_row};
-use crate::config::FRAME_BYTES;
+use crate::config::{FRAME_BYTES, FRAME_CODES};
 use crate::dynamics::OBJECT_VALUES;
 use crate::engine::{DREAMT_LEVEL, FrameStep, Sampling};
+use crate::fsq::code_index;
 use crate::model::{Model, ModelCard};
 use crate::packing::FRAME_CODE_BYTES;
 
@@ -118,6 +119,7 @@ impl NeuralVectorEnv {
         match self.options.observation {
             DreamObservation::Rgb => self.decode(mask),
             DreamObservation::Codes => self.show_codes(mask),
+            DreamObservation::Latent => self.read_latents(mask),
             DreamObservation::State => self.read_state(mask),
         }
     }
@@ -140,11 +142,21 @@ impl NeuralVectorEnv {
     }
 
     fn show_codes(&mut self, mask: &[bool]) {
-        let Buffer::U8(observations) = &mut self.batch.observations else { return };
+        let Buffer::U16(observations) = &mut self.batch.observations else { return };
         for lane in lanes_of(mask) {
-            let code = lane * FRAME_CODE_BYTES..(lane + 1) * FRAME_CODE_BYTES;
-            observations[code.clone()].copy_from_slice(&self.codes[code]);
+            let shown = &mut observations[lane * FRAME_CODES..(lane + 1) * FRAME_CODES];
+            let (codes, _) = code_row(&self.codes, lane).as_chunks();
+            shown.iter_mut().zip(codes).for_each(|(shown, code)| *shown = code_index(code));
         }
+    }
+
+    fn read_latents(&mut self, mask: &[bool]) {
+        self.note_levels_and_draws();
+        let StepBuffers { neutral, levels, draws, .. } = &mut self.buffers;
+        let sampling = Sampling { draws, temperature: 0.0 };
+        let frame = FrameStep { codes: &self.codes, actions: neutral, levels, mask, sampling };
+        let Buffer::F32(observations) = &mut self.batch.observations else { return };
+        self.engine.read_latents(&frame, observations);
     }
 
     fn read_state(&mut self, mask: &[bool]) {

@@ -157,6 +157,7 @@ fn push_action(action: &Buffer, out: &mut Vec<f32>) {
         Buffer::F32(values) => out.extend(values),
         Buffer::I64(values) => out.extend(values.iter().map(|value| *value as f32)),
         Buffer::U8(values) => out.extend(values.iter().map(|value| f32::from(*value))),
+        Buffer::U16(values) => out.extend(values.iter().map(|value| f32::from(*value))),
     }
 }
 

@@ -22,7 +22,7 @@ use smallvec::SmallVec;
 
 use super::{EngineMemory, FrameStep, LaneOutput, Said, StepEngine, StepOutput};
 use crate::cache::LaneCache;
-use crate::config::{FRAME_BYTES, ModelConfig};
+use crate::config::{FRAME_BYTES, FRAME_TOKENS, ModelConfig, READOUT_TOKEN};
 use crate::model::{Model, ModelError};
 use crate::packing::FRAME_CODE_BYTES;
 use crate::reward::REWARD_BINS;
@@ -95,6 +95,38 @@ impl CpuEngine {
     /// Lanes of one task.
     fn group(&self) -> usize {
         group(self.rings.len(), self.scratch.len())
+    }
+}
+
+impl CpuEngine {
+    /// Sees the present frames of the lanes of the mask, copies what `pick` finds of the row of each to its place in `out`,
+    /// and forgets them.
+    fn read(
+        &mut self,
+        frame: &FrameStep<'_>,
+        out: &mut [f32],
+        pick: impl Fn(&Scratch, usize) -> &[f32] + Sync,
+    ) {
+        let (values, group) = (out.len() / self.rings.len(), self.group());
+        let (arch, scratch) = (self.arch, &self.scratch);
+        let network = (&self.dynamics, &self.config.dynamics);
+        let groups = self.rings.par_chunks_mut(group).zip(out.par_chunks_mut(group * values));
+        groups.enumerate().for_each(|(i, (rings, out))| {
+            let mut inputs = inputs(rings, i * group, frame);
+            if inputs.is_empty() {
+                return;
+            }
+            let marks: SmallVec<[Mark; GROUP_MAX]> = inputs.iter().map(|lane| lane.ring.mark()).collect();
+            with_scratch(scratch, |scratch| {
+                network::dynamics(arch, network, &mut inputs, scratch);
+                let live = out.chunks_exact_mut(values).enumerate();
+                let live = live.filter(|(lane, _)| frame.mask[i * group + lane]);
+                for (row, (_, out)) in live.enumerate() {
+                    out.copy_from_slice(pick(scratch, row));
+                }
+            });
+            inputs.iter_mut().zip(marks).for_each(|(lane, mark)| lane.ring.rewind(mark));
+        });
     }
 }
 
@@ -175,26 +207,18 @@ impl StepEngine for CpuEngine {
     }
 
     fn read_objects(&mut self, frame: &FrameStep<'_>, objects: &mut [f32]) {
-        let (values, group) = (objects.len() / self.rings.len(), self.group());
-        let (arch, scratch) = (self.arch, &self.scratch);
-        let network = (&self.dynamics, &self.config.dynamics);
-        let groups = self.rings.par_chunks_mut(group).zip(objects.par_chunks_mut(group * values));
-        groups.enumerate().for_each(|(i, (rings, objects))| {
-            let mut inputs = inputs(rings, i * group, frame);
-            if inputs.is_empty() {
-                return;
-            }
-            let marks: SmallVec<[Mark; GROUP_MAX]> = inputs.iter().map(|lane| lane.ring.mark()).collect();
-            with_scratch(scratch, |scratch| {
-                network::dynamics(arch, network, &mut inputs, scratch);
-                let live = objects.chunks_exact_mut(values).enumerate();
-                let live = live.filter(|(lane, _)| frame.mask[i * group + lane]);
-                let readouts = scratch.output.readouts.chunks_exact(REWARD_BINS + 1 + values);
-                for ((_, objects), readout) in live.zip(readouts) {
-                    objects.copy_from_slice(&readout[REWARD_BINS + 1..]);
-                }
-            });
-            inputs.iter_mut().zip(marks).for_each(|(lane, mark)| lane.ring.rewind(mark));
+        let values = objects.len() / self.rings.len();
+        let readout = REWARD_BINS + 1 + values;
+        self.read(frame, objects, |scratch, row| {
+            &scratch.output.readouts[row * readout + REWARD_BINS + 1..(row + 1) * readout]
+        });
+    }
+
+    fn read_latents(&mut self, frame: &FrameStep<'_>, latents: &mut [f32]) {
+        let width = self.config.dynamics.width;
+        self.read(frame, latents, |scratch, row| {
+            let at = (row * FRAME_TOKENS + READOUT_TOKEN) * width;
+            &scratch.normed[at..at + width]
         });
     }
 

@@ -137,6 +137,7 @@ fn action(rows: &Rows<'_>) -> Option<Fault> {
         let buffer = match space.dtype() {
             DType::Float32 => Buffer::F32(values.to_vec()),
             DType::Int64 if whole => Buffer::I64(values.iter().map(|value| *value as i64).collect()),
+            DType::Uint16 if whole => Buffer::U16(values.iter().map(|value| *value as u16).collect()),
             DType::Uint8 if whole => Buffer::U8(values.iter().map(|value| *value as u8).collect()),
             _ => return Some(Fault::at(Code::Action, t, format!("{values:?} are no whole numbers"))),
         };
