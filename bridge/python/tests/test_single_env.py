@@ -41,7 +41,7 @@ def test_gymnasium_makes_it_by_name(id: str) -> None:
 
 def test_gymnasium_makes_vectors_by_name() -> None:
     envs = gymnasium.make_vec("worldstep/CartPole-v0", num_envs=3, vectorization_mode="vector_entry_point")
-    assert isinstance(envs.unwrapped, worldstep.RemoteVectorEnv)
+    assert isinstance(envs.unwrapped, worldstep.WorldstepVectorEnv)
     assert envs.reset(seed=0)[0].shape[0] == 3
     envs.close()
 

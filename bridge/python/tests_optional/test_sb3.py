@@ -6,12 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from gymnasium.vector import AutoresetMode
 from stable_baselines3 import PPO
 from stable_baselines3.common.env_checker import check_env
 from stable_baselines3.common.vec_env import VecMonitor
 
 import worldstep
+from worldstep.autoreset import AutoresetMode
 from worldstep.sb3 import WorldstepVecEnv, make_sb3
 
 SHIPPED = Path(__file__).resolve().parents[3] / "models" / "nano"
