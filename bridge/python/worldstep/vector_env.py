@@ -59,6 +59,8 @@ class WorldstepVectorEnv(gymnasium.vector.VectorEnv):
         self._check_temperature(engine, temperature)
         self.num_envs = num_envs
         self.render_mode = render_mode
+        # Where TorchRL looks for it; Gymnasium's place is `metadata`.
+        self.autoreset_mode = mode
         if address is None:
             self._server = private_server.acquire(model)
         self.closed = False
