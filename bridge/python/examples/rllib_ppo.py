@@ -59,14 +59,16 @@ def build(arguments: argparse.Namespace) -> PPO:
         )
         .training(
             train_batch_size_per_learner=batch,
-            minibatch_size=min(512, batch),
+            minibatch_size=min(128, batch),
             num_epochs=6,
             lr=1e-3,
             gamma=0.99,
             lambda_=0.95,
             clip_param=0.2,
             entropy_coeff=0.003,
+            vf_loss_coeff=0.5,
             vf_clip_param=float("inf"),
+            use_kl_loss=False,
             grad_clip=0.5,
         )
         .rl_module(model_config=DefaultModelConfig(fcnet_hiddens=[64, 64], fcnet_activation="tanh"))

@@ -21,7 +21,14 @@ from tensordict.nn import TensorDictModule
 from torch import nn
 from torchrl.collectors import Collector
 from torchrl.envs import Compose, GymWrapper, RewardSum, ToTensorImage, TransformedEnv
-from torchrl.modules import NormalParamExtractor, ProbabilisticActor, TanhNormal, ValueOperator
+from torchrl.modules import (
+    MLP,
+    ConvNet,
+    NormalParamExtractor,
+    ProbabilisticActor,
+    TanhNormal,
+    ValueOperator,
+)
 from torchrl.objectives import ClipPPOLoss
 from torchrl.objectives.value import GAE
 
@@ -67,12 +74,12 @@ def network(shape: torch.Size, outputs: int) -> nn.Sequential:
     """Two layers, behind convolutions if what comes in are pixels."""
     eye, width = [], shape[-1]
     if len(shape) == 3:
-        eye = [nn.Conv2d(3, 16, 8, 4), nn.ReLU(), nn.Conv2d(16, 32, 4, 2), nn.ReLU(), nn.Flatten(-3)]
+        eye = [ConvNet(3, num_cells=[16, 32], kernel_sizes=[8, 4], strides=[4, 2], activation_class=nn.ReLU)]
         width = 32 * 6 * 6
-    layers = (nn.Linear(width, 64), nn.Tanh(), nn.Linear(64, 64), nn.Tanh(), nn.Linear(64, outputs))
+    head = MLP(width, outputs, num_cells=[64, 64], activation_class=nn.Tanh)
     # The policy starts near chance.
-    nn.init.orthogonal_(layers[-1].weight, 0.01)
-    return nn.Sequential(*eye, *layers)
+    nn.init.orthogonal_(head[-1].weight, 0.01)
+    return nn.Sequential(*eye, head)
 
 
 def policy_and_critic(env: TransformedEnv) -> tuple[ProbabilisticActor, ValueOperator]:
