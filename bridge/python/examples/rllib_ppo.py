@@ -4,8 +4,8 @@
     python bridge/python/examples/rllib_ppo.py --env-id CatchBehindScreen-v0 --engine dream --obs state
 
 Each environment runner of RLlib holds one vector of environments, which Gymnasium makes by name; its
-private server steps them together. Prints one JSON object: the mean return of the last episodes, how many
-there were, and the steps taken.
+private server steps them together. Prints one JSON object: the mean return of the last ten updates'
+episodes, how many there were, and the steps taken.
 """
 
 from __future__ import annotations
@@ -13,7 +13,9 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections import deque
 
+import numpy as np
 import ray
 from gymnasium import VectorizeMode
 from ray.rllib.algorithms.ppo import PPO, PPOConfig
@@ -81,10 +83,13 @@ def train(arguments: argparse.Namespace) -> dict[str, float]:
     """Trains, and tells how it went."""
     algorithm = build(arguments)
     told: dict[str, float] = {"return": float("nan"), "episodes": 0, "steps": 0}
+    # RLlib's own mean is that of few episodes.
+    means = deque[float](maxlen=10)
     while told["steps"] < arguments.steps:
         found = algorithm.train()[ENV_RUNNER_RESULTS]
+        means.append(float(found.get("episode_return_mean", float("nan"))))
         told = {
-            "return": float(found.get("episode_return_mean", float("nan"))),
+            "return": float(np.nanmean(means)) if not np.isnan(means).all() else float("nan"),
             "episodes": int(found.get("num_episodes_lifetime", 0)),
             "steps": int(found[NUM_ENV_STEPS_SAMPLED_LIFETIME]),
         }

@@ -10,10 +10,10 @@ PROGRAM = "rllib_ppo.py"
 
 def test_it_balances_a_pole_longer_than_chance_does() -> None:
     """A random policy holds it for 31 steps (`worldstep envs`)."""
-    result = recipe(PROGRAM, "--env-id", "CartPole-v0", "--steps", "40000", "--num-envs", "16")
-    assert result["steps"] >= 40_000 - 16 * 64
+    result = recipe(PROGRAM, "--env-id", "CartPole-v0", "--steps", "25000", "--num-envs", "16")
+    assert result["steps"] >= 25_000 - 16 * 64
     assert result["episodes"] > 100
-    assert result["return"] > 50
+    assert result["return"] > 45
 
 
 @pytest.mark.parametrize("obs", ["state", "rgb"])
