@@ -13,11 +13,14 @@ CARGO := setup/in-target-folder cargo
 VENV := .venv
 BIN := $(CARGO_TARGET_DIR)/debug
 MODEL_MINUTES ?= 36
+# `release` for a wheel to publish: it takes far longer to build.
+WHEEL_PROFILE ?= dev
 # Optional groups have environments of their own, and use the command that the main one has.
-OPTIONAL_VENVS := .venv-lerobot .venv-export .venv-ray .venv-sb3 .venv-reference .venv-mujoco
+OPTIONAL_VENVS := .venv-lerobot .venv-export .venv-ray .venv-sb3 .venv-reference .venv-mujoco \
+    .venv-pythons .venv-maturin .venv-torchrl .venv-rllib
 OPTIONAL := WORLDSTEP_BIN="$(CURDIR)/$(VENV)/bin/worldstep"
 
-.PHONY: help setup system venv build test test-rust test-python test-lerobot test-export test-ray test-sb3 test-reference reference soak lint demo nano cuda gpu-train cuda-check bench bench-peers docs clean
+.PHONY: help setup system venv build wheel test test-rust test-python test-lerobot test-export test-ray test-sb3 test-torchrl test-rllib test-pythons test-wheel test-reference reference soak lint demo nano cuda gpu-train cuda-check bench bench-peers docs clean
 
 help:
 	@sed -n 's/^## //p' Makefile
@@ -69,6 +72,29 @@ test-sb3: build
 	@setup/python-environment "$(PYTHON)" .venv-sb3 test-sb3
 	$(OPTIONAL) .venv-sb3/bin/python -m pytest -q bridge/python/tests_optional/test_sb3.py \
 	    bridge/python/tests_optional/test_ppo.py
+
+## make test-torchrl   PPO by TorchRL on both engines, and tensors that steps are copied into (their own environment, CPU torch)
+test-torchrl: build
+	@setup/python-environment "$(PYTHON)" .venv-torchrl test-torchrl
+	$(OPTIONAL) .venv-torchrl/bin/python -m pytest -q bridge/python/tests_optional/test_torchrl.py \
+	    bridge/python/tests_optional/test_torch.py
+
+## make test-rllib     PPO by RLlib on both engines (its own environment, CPU torch)
+test-rllib: build
+	@setup/python-environment "$(PYTHON)" .venv-rllib test-rllib
+	$(OPTIONAL) .venv-rllib/bin/python -m pytest -q bridge/python/tests_optional/test_rllib.py
+
+## make test-pythons   the client on Python 3.10 to 3.13, as far as they are here, with the oldest and the latest packages
+test-pythons: build
+	@$(OPTIONAL) setup/test-pythons
+
+## make wheel    client, `worldstep` command and shipped weights in one file: out/wheels (WHEEL_PROFILE=release to publish)
+wheel: setup
+	@setup/build-wheel "$(PYTHON)" "$(WHEEL_PROFILE)"
+
+## make test-wheel     installs that one file into a fresh environment, and steps both engines away from here
+test-wheel: wheel
+	$(VENV)/bin/python -m pytest -q bridge/python/tests_optional/test_wheel.py
 
 ## make soak     10,000 steps of dreams with random resets: memory and time of a step, first tenth beside last
 soak: setup

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,24 @@ import pytest
 import worldstep
 from worldstep import private_server
 
+# What each engine can be asked to observe.
+FORMS = [("truth", "state"), ("truth", "rgb"), ("dream", "rgb"), ("dream", "state"), ("dream", "codes")]
 GOLDEN = Path(__file__).resolve().parents[2] / "golden"
+
+
+@cache
+def registered() -> tuple[str, ...]:
+    """Ids of all tasks, as the command tells them."""
+    told = subprocess.run([private_server.find_binary(), "envs", "--json"], check=True, capture_output=True)
+    return tuple(task["id"] for task in json.loads(told.stdout)["envs"])
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run tests of `task` for every registered one, and those of `engine` and `obs` for every form."""
+    if "task" in metafunc.fixturenames:
+        metafunc.parametrize("task", registered())
+    if {"engine", "obs"} <= set(metafunc.fixturenames):
+        metafunc.parametrize(("engine", "obs"), FORMS)
 
 
 @pytest.fixture

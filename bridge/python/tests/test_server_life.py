@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -119,3 +120,35 @@ def test_a_port_in_use_is_one_clear_line(server: str) -> None:
     lines = done.stderr.strip().splitlines()
     assert len(lines) == 1
     assert server in lines[0] and "--bind" in lines[0]
+
+
+@pytest.fixture
+def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, no_server_yet: None) -> Path:
+    """A stand-in for the `worldstep` command, to be written by the test."""
+    path = tmp_path / "worldstep"
+    path.touch(mode=0o755)
+    monkeypatch.setenv("WORLDSTEP_BIN", str(path))
+    return path
+
+
+def test_a_missing_libzmq_says_what_to_install(command: Path) -> None:
+    loader = "worldstep: error while loading shared libraries: libzmq.so.5: cannot open shared object file"
+    command.write_text(f"#!/bin/sh\necho '{loader}: No such file or directory' >&2\nexit 127\n")
+    with pytest.raises(worldstep.ServerNotFound, match=r"libzmq\.so\.5.*apt install libzmq5"):
+        worldstep.make_vec("CartPole-v0", num_envs=2)
+
+
+def test_a_command_of_another_machine_is_named(command: Path) -> None:
+    command.write_bytes(b"\x7fELF of something else")
+    with pytest.raises(worldstep.ServerNotFound, match=re.escape(str(command))):
+        worldstep.make_vec("CartPole-v0", num_envs=2)
+
+
+def test_the_command_is_found_where_installers_put_it(command: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("WORLDSTEP_BIN")
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.setattr(private_server, "_script_folders", lambda: [command.parent / "not", command.parent])
+    assert private_server.find_binary() == str(command)
+    command.unlink()
+    with pytest.raises(worldstep.ServerNotFound, match="install the wheel"):
+        private_server.find_binary()

@@ -5,9 +5,9 @@ from __future__ import annotations
 import gymnasium
 import numpy as np
 import pytest
-from gymnasium.vector import AutoresetMode
 
 import worldstep
+from worldstep.autoreset import AutoresetMode
 
 pytestmark = pytest.mark.filterwarnings("error")
 

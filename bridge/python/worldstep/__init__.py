@@ -6,6 +6,7 @@
 >>> observations, rewards, terminated, truncated, infos = envs.step(envs.action_space.sample())
 """
 
+from worldstep.autoreset import AutoresetMode
 from worldstep.errors import (
     EngineError,
     InvalidAction,
@@ -22,16 +23,16 @@ from worldstep.errors import (
 )
 from worldstep.registration import TASKS, register
 from worldstep.single_env import SingleEnv, make
-from worldstep.vector_env import RemoteVectorEnv, make_vec
+from worldstep.vector_env import WorldstepVectorEnv, make_vec
 
 __all__ = [
     "TASKS",
+    "AutoresetMode",
     "EngineError",
     "InvalidAction",
     "InvalidState",
     "LimitExceeded",
     "ProtocolError",
-    "RemoteVectorEnv",
     "ResetNeeded",
     "ServerBusy",
     "ServerNotFound",
@@ -40,6 +41,7 @@ __all__ = [
     "UnknownTask",
     "Unsupported",
     "WorldstepError",
+    "WorldstepVectorEnv",
     "make",
     "make_vec",
 ]

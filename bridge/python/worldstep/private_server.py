@@ -5,10 +5,12 @@ from __future__ import annotations
 import atexit
 import json
 import os
+import re
 import selectors
 import shutil
 import subprocess
 import sys
+import sysconfig
 import tempfile
 import time
 from pathlib import Path
@@ -24,19 +26,34 @@ LEASE_S = 30 * 24 * 3600
 
 
 def find_binary() -> str:
-    """Find the `worldstep` command: `$WORLDSTEP_BIN`, beside this Python, or on the path."""
+    """Find the `worldstep` command: `$WORLDSTEP_BIN`, where the wheel installs it, or on the path."""
     named = os.environ.get("WORLDSTEP_BIN")
-    beside = Path(sys.executable).parent / "worldstep"
-    for candidate in (named, str(beside), "worldstep"):
-        found = shutil.which(candidate) if candidate else None
+    if named:
+        found = shutil.which(named)
+        if found is None:
+            raise ServerNotFound(f"WORLDSTEP_BIN is {named!r}, which is no executable file")
+        return found
+    for folder in _script_folders():
+        found = shutil.which("worldstep", path=str(folder))
         if found:
             return found
-        if candidate and candidate == named:
-            raise ServerNotFound(f"WORLDSTEP_BIN is {named!r}, which is no executable file")
-    raise ServerNotFound(
-        "the `worldstep` command is missing: build it with `make build`, or set WORLDSTEP_BIN "
-        "to its path, or give the address of a running server"
-    )
+    found = shutil.which("worldstep")
+    if found is None:
+        raise ServerNotFound(
+            "the `worldstep` command is missing: install the wheel that carries it, or build it with "
+            "`make build`, or set WORLDSTEP_BIN to its path, or give the address of a running server"
+        )
+    return found
+
+
+def _script_folders() -> list[Path]:
+    """Where an installer puts commands: in an environment, for a user, or below a `--target` folder."""
+    return [
+        Path(sys.executable).parent,
+        Path(sysconfig.get_path("scripts")),
+        Path(sysconfig.get_path("scripts", sysconfig.get_preferred_scheme("user"))),
+        Path(__file__).resolve().parents[1] / "bin",
+    ]
 
 
 class PrivateServer:
@@ -51,14 +68,19 @@ class PrivateServer:
         command = [find_binary(), "serve", "--bind", "tcp://127.0.0.1:0", "--exit-with-stdin"]
         command += ["--json", "--lease-s", str(LEASE_S)]
         command += ["--model", model] if model else []
-        self._process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._stderr
-        )
+        try:
+            self._process = subprocess.Popen(
+                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._stderr
+            )
+        except OSError as error:
+            self._stderr.close()
+            raise ServerNotFound(f"{command[0]} cannot be run here: {error.strerror}") from error
         try:
             self.address: str = json.loads(self._ready_line())["address"]
         except (ValueError, KeyError, TypeError) as error:
             self.stop()
-            raise ServerNotFound(f"`{' '.join(command)}` did not start: {self._said}") from error
+            said = self._said + _what_to_install(self._said)
+            raise ServerNotFound(f"`{' '.join(command)}` did not start: {said}") from error
 
     @property
     def pid(self) -> int:
@@ -107,6 +129,15 @@ class PrivateServer:
         self._stderr.seek(0)
         lines = self._stderr.read().decode(errors="replace").strip().splitlines()
         return lines[-1] if lines else "it said nothing"
+
+
+def _what_to_install(said: str) -> str:
+    """Advice on the loader's complaint about a shared library, which it makes before the program can."""
+    missing = re.search(r"(\S+\.so\S*): cannot open shared object file", said)
+    if missing is None:
+        return ""
+    package = {"libzmq.so.5": "libzmq5"}.get(missing[1])
+    return f" (apt install {package})" if package else f" (install the package that has {missing[1]})"
 
 
 _servers: dict[str | None, PrivateServer] = {}

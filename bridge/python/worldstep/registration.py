@@ -16,6 +16,6 @@ def register() -> None:
             gymnasium.register(
                 id=name,
                 entry_point="worldstep.single_env:SingleEnv",
-                vector_entry_point="worldstep.vector_env:RemoteVectorEnv",
+                vector_entry_point="worldstep.vector_env:WorldstepVectorEnv",
                 kwargs={"id": id},
             )

@@ -11,21 +11,21 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from gymnasium.vector import AutoresetMode
 from stable_baselines3.common.vec_env.base_vec_env import VecEnv
 
+from worldstep.autoreset import AutoresetMode
 from worldstep.errors import Unsupported, WorldstepError
-from worldstep.vector_env import RemoteVectorEnv, make_vec
+from worldstep.vector_env import WorldstepVectorEnv, make_vec
 
 
 class WorldstepVecEnv(VecEnv):
-    """A `RemoteVectorEnv` the way Stable-Baselines3 steps environments.
+    """A `WorldstepVectorEnv` the way Stable-Baselines3 steps environments.
 
     An environment that ends starts its next episode in the same step: its observation is the first of the new
     episode, and its info has `terminal_observation`, the last one of the old, and `TimeLimit.truncated`.
     """
 
-    def __init__(self, envs: RemoteVectorEnv) -> None:
+    def __init__(self, envs: WorldstepVectorEnv) -> None:
         """Wrap `envs`, which must leave resets to their caller (DISABLED autoreset)."""
         if envs.metadata["autoreset_mode"] is not AutoresetMode.DISABLED:
             raise Unsupported("environments for Stable-Baselines3 need autoreset_mode=AutoresetMode.DISABLED")

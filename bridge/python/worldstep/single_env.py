@@ -7,11 +7,11 @@ from typing import Any
 
 import gymnasium
 import numpy as np
-from gymnasium.vector import AutoresetMode
 
+from worldstep.autoreset import AutoresetMode
 from worldstep.errors import InvalidAction
 from worldstep.registration import TASKS
-from worldstep.vector_env import Engine, Obs, RemoteVectorEnv
+from worldstep.vector_env import Engine, Obs, WorldstepVectorEnv
 
 
 class SingleEnv(gymnasium.Env):
@@ -31,7 +31,7 @@ class SingleEnv(gymnasium.Env):
         render_mode: str | None = None,
     ) -> None:
         """Open a session; see `make`."""
-        self._envs = RemoteVectorEnv(
+        self._envs = WorldstepVectorEnv(
             id,
             engine=engine,
             obs=obs,

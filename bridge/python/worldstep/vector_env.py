@@ -7,10 +7,10 @@ from typing import Any, Literal
 
 import gymnasium
 import numpy as np
-from gymnasium.vector import AutoresetMode
 from gymnasium.vector.utils import batch_space
 
 from worldstep import private_server, wire
+from worldstep.autoreset import AutoresetMode
 from worldstep.connection import Connection
 from worldstep.errors import InvalidAction, InvalidState, ProtocolError, Unsupported, WorldstepError
 from worldstep.spaces import space_from_map
@@ -26,7 +26,7 @@ _MODES = {AutoresetMode.NEXT_STEP: "next_step", AutoresetMode.DISABLED: "disable
 _FLAGS = ("success", "diverged")
 
 
-class RemoteVectorEnv(gymnasium.vector.VectorEnv):
+class WorldstepVectorEnv(gymnasium.vector.VectorEnv):
     """Environments that a Worldstep server steps, one message a step.
 
     `autoreset_mode` is NEXT_STEP (an ended environment ignores the next action and starts anew) or
@@ -59,6 +59,8 @@ class RemoteVectorEnv(gymnasium.vector.VectorEnv):
         self._check_temperature(engine, temperature)
         self.num_envs = num_envs
         self.render_mode = render_mode
+        # Where TorchRL looks for it; Gymnasium's place is `metadata`.
+        self.autoreset_mode = mode
         if address is None:
             self._server = private_server.acquire(model)
         self.closed = False
@@ -275,7 +277,7 @@ def make_vec(
     address: str | None = None,
     model: str | None = None,
     render_mode: str | None = None,
-) -> RemoteVectorEnv:
+) -> WorldstepVectorEnv:
     """Make `num_envs` environments of the task `id`.
 
     `engine` is "truth" (physics) or "dream" (a learned world model, from the folder `model` or the server's
@@ -290,7 +292,7 @@ def make_vec(
     `uncertainty`, the mean entropy of the codes just dreamt, in nats; only truth knows `success` and the
     terms of the reward.
     """
-    return RemoteVectorEnv(
+    return WorldstepVectorEnv(
         id,
         num_envs,
         engine=engine,

@@ -1,5 +1,6 @@
 use anyhow::Result;
 use serde_json::json;
+use worldstep_bridge::engines::{model_folder, shipped_models};
 use worldstep_model::device::ComputeDevice;
 use worldstep_synth::{RenderConfig, Renderer};
 
@@ -14,7 +15,7 @@ struct Finding {
 
 /// Says what this machine can do, and what to install if not.
 pub fn run(args: Json) -> Result<()> {
-    let findings = [processor(), renderer(), libzmq(), cuda()];
+    let findings = [processor(), renderer(), libzmq(), weights(), cuda()];
     if args.json {
         let rows: Vec<_> = findings
             .iter()
@@ -48,6 +49,21 @@ fn libzmq() -> Finding {
     let (major, minor, patch) = zmq::version();
     let curve = if zmq::has("curve") == Some(true) { "with CURVE" } else { "without CURVE" };
     Finding { part: "libzmq", ok: true, detail: format!("{major}.{minor}.{patch} {curve}") }
+}
+
+fn weights() -> Finding {
+    let found = shipped_models().map(|folder| (model_folder(&folder, None), folder));
+    let (ok, detail) = match found {
+        Some((Ok(_), folder)) => (true, format!("the dream's, in {}", folder.display())),
+        Some((Err(error), _)) => (false, error.to_string()),
+        None => (
+            false,
+            "none for the dream: set WORLDSTEP_MODEL to their folder, or give it with --model (worldstep train \
+             makes some); truth needs none"
+                .to_owned(),
+        ),
+    };
+    Finding { part: "weights", ok, detail }
 }
 
 fn cuda() -> Finding {

@@ -30,18 +30,23 @@ pub enum NoModel {
     },
 }
 
-/// The weights that come with the repository: `$WORLDSTEP_MODEL`, else `models/nano` in the working directory, else in
-/// the clone whose virtual environment holds this program.
+/// The weights that come with this program: `$WORLDSTEP_MODEL`, else `models/nano` in the working directory, else where
+/// the wheel or the clone that this program belongs to has them.
 pub fn shipped_models() -> Option<PathBuf> {
     let named = std::env::var_os("WORLDSTEP_MODEL").map(PathBuf::from);
     let holds_models = |folder: &PathBuf| model_folder(folder, None).is_ok();
     let here = || Some(PathBuf::from(SHIPPED)).filter(holds_models);
-    // <clone>/.venv/bin/worldstep
-    let beside = || {
-        let program = std::env::current_exe().ok()?;
-        Some(program.ancestors().nth(3)?.join(SHIPPED)).filter(holds_models)
-    };
+    let beside = || shipped_beside(&std::env::current_exe().ok()?).into_iter().find(holds_models);
     named.or_else(here).or_else(beside)
+}
+
+/// Where the weights may lie, seen from the program.
+fn shipped_beside(program: &Path) -> Vec<PathBuf> {
+    // <prefix>/bin/worldstep, as the wheel installs it
+    let installed = program.ancestors().nth(2).map(|prefix| prefix.join("share/worldstep").join(SHIPPED));
+    // <clone>/.venv/bin/worldstep
+    let cloned = program.ancestors().nth(3).map(|clone| clone.join(SHIPPED));
+    installed.into_iter().chain(cloned).collect()
 }
 
 /// The folder with `model.json`: `folder` itself, or its subfolder named after the task. Without a task, the first
@@ -86,6 +91,14 @@ mod tests {
     fn put_model(folder: &Path, task: &str) {
         std::fs::create_dir_all(folder).unwrap();
         std::fs::write(folder.join(CARD), format!(r#"{{"task": "{task}"}}"#)).unwrap();
+    }
+
+    #[test]
+    fn the_weights_of_a_wheel_come_before_those_of_a_clone() {
+        let looked_in = shipped_beside(Path::new("/clone/.venv/bin/worldstep"));
+        let expected = ["/clone/.venv/share/worldstep/models/nano", "/clone/models/nano"];
+        assert_eq!(looked_in, expected.map(PathBuf::from));
+        assert!(shipped_beside(Path::new("worldstep")).len() < 2, "a bare name has no folders above it");
     }
 
     #[test]
