@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod containment;
+mod counting;
 mod golden;
 mod malformed;
 mod merging;
