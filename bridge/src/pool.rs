@@ -188,6 +188,14 @@ impl Pool {
     /// is refused alone; the others are then stepped without it.
     pub fn step(&mut self, mut steps: Vec<PendingStep>) -> Vec<(Token, Result<LaneRows, Refusal>)> {
         let mut results = Vec::with_capacity(steps.len());
+        // The engine may have started such a lane for a session that has gone.
+        steps.retain(|step| match self.unstarted(step) {
+            Some(lane) => {
+                results.push((step.session, Err(EnvError::NeedsReset { lane }.into())));
+                false
+            }
+            None => true,
+        });
         while !steps.is_empty() {
             let Err(error) = self.step_together(&steps) else { break };
             let EnvError::NeedsReset { lane } = error else {
@@ -210,6 +218,12 @@ impl Pool {
             results.push((step.session, self.rows(step.session)));
         }
         results
+    }
+
+    /// The first environment of a session that is to be stepped and was never started by it.
+    fn unstarted(&self, step: &PendingStep) -> Option<usize> {
+        let started = &self.tenants.get(&step.session)?.started;
+        (0..started.len()).find(|i| step.mask[*i] && !started[*i])
     }
 
     fn step_together(&mut self, steps: &[PendingStep]) -> Result<(), EnvError> {
@@ -241,6 +255,7 @@ impl Pool {
     pub fn save(&self, token: Token) -> Result<Vec<Vec<u8>>, Refusal> {
         let tenant = self.tenant(token)?;
         let save = |(i, lane): (usize, usize)| match self.env.save_lane(lane) {
+            _ if !tenant.started[i] => Err(EnvError::NeedsReset { lane: i }.into()),
             Err(EnvError::NeedsReset { .. }) => Err(EnvError::NeedsReset { lane: i }.into()),
             saved => saved.map_err(Refusal::from),
         };
@@ -291,6 +306,8 @@ impl Pool {
                 .collect(),
             info_masks: batch.info.iter().flat_map(|column| &column.mask[lanes.clone()]).copied().collect(),
         };
+        // What a session that has gone left there is nobody's business.
+        (0..lanes.len()).filter(|i| !tenant.started[*i]).for_each(|i| rows.blank_env(i));
         if let Some((kept, untouched)) = &tenant.kept {
             (0..untouched.len()).filter(|i| untouched[*i]).for_each(|i| rows.copy_env(kept, i));
         }

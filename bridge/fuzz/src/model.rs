@@ -3,12 +3,12 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
+use worldstep_bridge::Limits;
 use worldstep_bridge::session::{Route, Token};
 use worldstep_bridge::wire::{
     ErrorCode, Header, LaneRows, MakeRequest, Parts, Refusal, Reply, Request, buffer_from_bytes,
     bytes_from_buffer,
 };
-use worldstep_bridge::Limits;
 use worldstep_env::VectorEnv;
 
 use crate::counting::{CountingEnv, TASK};
@@ -62,7 +62,8 @@ impl Model {
 
     /// Takes a message from `route` at `now`, and tells what it has to bring about.
     pub fn take(&mut self, route: &Route, parts: &[Vec<u8>], now: Duration) -> Expected {
-        let decoded = Header::decode(parts).and_then(|header| Ok((header, Request::decode(&header, &parts[1..])?)));
+        let decoded =
+            Header::decode(parts).and_then(|header| Ok((header, Request::decode(&header, &parts[1..])?)));
         let (header, request) = match decoded {
             Ok(decoded) => decoded,
             Err(refusal) => return Expected::Refused(refusal.code),

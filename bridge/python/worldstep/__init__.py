@@ -18,6 +18,7 @@ from worldstep.errors import (
     SessionLost,
     UnknownTask,
     Unsupported,
+    VersionMismatch,
     WorldstepError,
 )
 from worldstep.registration import TASKS, register
@@ -39,6 +40,7 @@ __all__ = [
     "SingleEnv",
     "UnknownTask",
     "Unsupported",
+    "VersionMismatch",
     "WorldstepError",
     "make",
     "make_vec",

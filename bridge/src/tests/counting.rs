@@ -57,8 +57,7 @@ impl CountingEnv {
     fn write(&mut self, i: usize, reward: f32) {
         let lane = self.lanes[i];
         if let Buffer::F32(values) = &mut self.batch.observations {
-            let row =
-                [lane.steps as f32, lane.steps_in_all as f32, lane.action, (lane.seed % 65_536) as f32];
+            let row = [lane.steps as f32, lane.steps_in_all as f32, lane.action, (lane.seed % 65_536) as f32];
             values[i * WIDTH..(i + 1) * WIDTH].copy_from_slice(&row);
         }
         self.batch.rewards[i] = reward;
@@ -145,7 +144,7 @@ fn parse(bytes: &[u8]) -> Option<Lane> {
     let (steps_in_all, rest) = rest.split_first_chunk()?;
     let action = f32::from_le_bytes(rest.try_into().ok()?);
     let (steps, steps_in_all) = (u32::from_le_bytes(*steps), u32::from_le_bytes(*steps_in_all));
-    let is_sound = ended[0] <= 1 && steps <= EPISODE_STEPS && steps_in_all < 1 << 24 && action.is_finite();
+    let is_sound = ended[0] <= 1 && steps <= steps_in_all && steps_in_all < 1 << 24 && action.is_finite();
     let seed = u64::from_le_bytes(*seed);
     is_sound.then_some(Lane { started: true, ended: ended[0] == 1, seed, steps, steps_in_all, action })
 }

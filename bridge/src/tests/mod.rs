@@ -7,6 +7,7 @@ mod counting;
 mod golden;
 mod malformed;
 mod merging;
+mod properties;
 mod sessions;
 mod socket;
 
