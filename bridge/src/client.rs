@@ -8,7 +8,14 @@ use std::time::{Duration, Instant};
 use thiserror::Error;
 
 use crate::security::{CurveClient, SecurityError};
-use crate::wire::{ErrorCode, Header, MakeReply, MakeRequest, Op, Parts, Refusal, Reply, Request};
+use crate::wire::{
+    ErrorCode, Header, MakeReply, MakeRequest, Op, Parts, Refusal, Reply, Request, rows_as_bytes,
+};
+
+/// How long to wait before a message that found nobody to go to is tried again.
+const SEND_AGAIN: Duration = Duration::from_millis(200);
+/// Times that a request is sent again when the server finds it malformed: it may have been damaged on its way.
+const MALFORMED_MAX: usize = 3;
 
 /// How a client behaves where the network does not.
 #[derive(Clone, Debug)]
@@ -65,6 +72,8 @@ pub struct Client {
     options: ClientOptions,
     socket: zmq::Socket,
     header: Header,
+    /// Bytes of an observation, and info columns.
+    row: Option<(usize, usize)>,
 }
 
 impl Client {
@@ -97,11 +106,16 @@ impl Client {
         };
         let address = address.to_owned();
         let socket = open().map_err(|source| ClientError::Socket { address: address.clone(), source })?;
-        let mut client = Self { address, options, socket, header: Header::request(Op::Make) };
+        let mut client = Self { address, options, socket, header: Header::request(Op::Make), row: None };
         match client.ask(&Request::Make(request))? {
             Reply::Make(reply) => Ok((client, reply)),
             other => Err(Refusal::bad_message(format!("the answer to make was {other:?}")).into()),
         }
+    }
+
+    /// Lets later answers take so long.
+    pub fn set_timeout(&mut self, timeout: Duration) {
+        self.options.timeout = timeout;
     }
 
     /// Sends `request` and waits for its answer.
@@ -113,15 +127,28 @@ impl Client {
         self.header.seq += 1;
         let message = request.encode(self.header);
         let deadline = Instant::now() + self.options.timeout;
+        let mut malformed = 0;
         loop {
             let (header, reply) = self.exchange(request.op(), &message, deadline)?;
             match reply {
                 Reply::Error(refusal) if refusal.code == ErrorCode::Busy && Instant::now() < deadline => {
                     std::thread::sleep(Duration::from_millis(u64::from(refusal.retry_after_ms)));
                 }
+                Reply::Error(refusal)
+                    if refusal.code == ErrorCode::BadMessage && malformed < MALFORMED_MAX =>
+                {
+                    malformed += 1;
+                }
                 Reply::Error(refusal) => return Err(refusal.into()),
                 Reply::Make(reply) => {
                     self.header = Header { seq: 0, reply: false, frames: 0, ..header };
+                    let observation = rows_as_bytes(
+                        &reply.observation_space.buffer(1),
+                        0,
+                        1,
+                        reply.observation_space.flat_len(),
+                    );
+                    self.row = Some((observation.len(), reply.info_names.len()));
                     return Ok(Reply::Make(reply));
                 }
                 reply => return Ok(reply),
@@ -132,14 +159,18 @@ impl Client {
     /// Sends until the answer comes.
     fn exchange(&self, op: Op, message: &Parts, deadline: Instant) -> Result<(Header, Reply), ClientError> {
         loop {
-            self.checked(self.socket.send_multipart(message, zmq::DONTWAIT).or_else(|error| match error {
-                // Nobody is connected, or the queue is full: it is sent again later.
-                zmq::Error::EAGAIN => Ok(()),
-                error => Err(error),
-            }))?;
-            let now = Instant::now();
-            // Environments made twice would leave the first ones behind.
-            let until = if op == Op::Make { deadline } else { deadline.min(now + self.options.resend) };
+            let is_sent = match self.socket.send_multipart(message, zmq::DONTWAIT) {
+                // A server that refused the keys leaves nobody to send to.
+                Err(zmq::Error::EAGAIN) => false,
+                sent => self.checked(sent).map(|()| true)?,
+            };
+            let silence = match op {
+                _ if !is_sent => SEND_AGAIN,
+                // Environments made twice would leave the first ones behind.
+                Op::Make => self.options.timeout,
+                _ => self.options.resend,
+            };
+            let until = deadline.min(Instant::now() + silence);
             if let Some(answer) = self.answer(op, until)? {
                 return Ok(answer);
             }
@@ -165,7 +196,9 @@ impl Client {
             let decoded =
                 Header::decode(&parts).and_then(|header| Ok((header, Reply::decode(&header, &parts[1..])?)));
             match decoded {
-                Ok((header, reply)) if self.is_answer(&header, op) => return Ok(Some((header, reply))),
+                Ok((header, reply)) if self.is_answer(&header, op) && self.is_whole(&reply) => {
+                    return Ok(Some((header, reply)));
+                }
                 // A server of another version cannot be understood, however often it is asked.
                 Err(refusal) if refusal.code == ErrorCode::BadVersion => return Err(refusal.into()),
                 _ => {}
@@ -174,9 +207,16 @@ impl Client {
     }
 
     fn is_answer(&self, header: &Header, op: Op) -> bool {
-        let own = op == Op::Make
-            || (header.session, header.num_envs) == (self.header.session, self.header.num_envs);
-        own && header.seq == self.header.seq && (header.op == op || header.op == Op::Error)
+        let is_own = op == Op::Make || header.session == self.header.session;
+        is_own && header.seq == self.header.seq && (header.op == op || header.op == Op::Error)
+    }
+
+    /// Whether rows are as long as the session's spaces say.
+    fn is_whole(&self, reply: &Reply) -> bool {
+        let (Reply::Rows(rows), Some((observation_bytes, columns))) = (reply, self.row) else { return true };
+        let count = self.header.num_envs as usize;
+        (rows.observations.len(), rows.rewards.len(), rows.info_values.len())
+            == (count * observation_bytes, count, count * columns)
     }
 
     fn checked<T>(&self, result: Result<T, zmq::Error>) -> Result<T, ClientError> {

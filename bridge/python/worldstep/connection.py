@@ -113,7 +113,7 @@ class Connection:
         return Header(op, False, known.session, known.epoch, self._seq, known.num_envs)
 
     def _round_trip(self, op: Op, message: list[bytes], deadline: float) -> tuple[Header, list[bytes]]:
-        self._socket.send_multipart(message)
+        is_sent = self._send(message)
         sent = time.monotonic()
         while True:
             if self._socket.poll(_POLL_MS):
@@ -137,6 +137,14 @@ class Connection:
             if now > deadline:
                 raise ServerBusy(f"{self.address} did not answer {op.name} in time: it is overloaded or gone")
             # Making environments twice would leave the first ones behind.
-            if op != Op.MAKE and now - sent > RESEND_S:
-                self._socket.send_multipart(message)
+            if not is_sent or (op != Op.MAKE and now - sent > RESEND_S):
+                is_sent = self._send(message)
                 sent = now
+
+    def _send(self, message: list[bytes]) -> bool:
+        """Send if there is somebody to send to: a server that refused the keys leaves nobody."""
+        try:
+            self._socket.send_multipart(message, zmq.DONTWAIT)
+        except zmq.Again:
+            return False
+        return True

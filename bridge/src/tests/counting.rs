@@ -93,7 +93,9 @@ impl VectorEnv for CountingEnv {
 
     fn step(&mut self, actions: &Buffer, mask: &[bool]) -> Result<(), EnvError> {
         self.spec.action_space.check(actions, self.lanes.len())?;
-        if let Some(lane) = (0..mask.len()).find(|i| mask[*i] && !self.lanes[*i].started) {
+        let is_over = |lane: &Lane| lane.ended && self.mode == AutoresetMode::Disabled;
+        let cannot = |lane: &Lane| !lane.started || is_over(lane);
+        if let Some(lane) = (0..mask.len()).find(|i| mask[*i] && cannot(&self.lanes[*i])) {
             return Err(EnvError::NeedsReset { lane });
         }
         let Buffer::F32(actions) = actions else { return Ok(()) };

@@ -88,9 +88,8 @@ fn a_newcomer_finds_nothing_of_who_was_there_before() {
     bench.send(&mut newcomer, &step(&[0.0, 0.0]));
     bench.send(&mut stays, &step(&[0.0, 0.0]));
     let replies = bench.replies(Duration::ZERO);
-    let of = |client: &Client| {
-        &replies.iter().find(|reply| reply.1.session == client.header.session).unwrap().2
-    };
+    let of =
+        |client: &Client| &replies.iter().find(|reply| reply.1.session == client.header.session).unwrap().2;
     assert_eq!(code(of(&newcomer)), Some(ErrorCode::NeedsReset));
     assert!(matches!(of(&stays), Reply::Rows(_)));
     let half = Request::Reset { seeds: vec![Some(9), None], mask: vec![true, false] };

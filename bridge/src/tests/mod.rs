@@ -8,6 +8,7 @@ mod golden;
 mod malformed;
 mod merging;
 mod properties;
+mod protocol_page;
 mod sessions;
 mod socket;
 

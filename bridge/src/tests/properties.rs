@@ -116,15 +116,18 @@ impl Pattern {
         let Reply::Rows(rows) = reply else { panic!("{reply:?}") };
         stepper.answered += 1;
         // Steps of the episode, steps in all, action, seed; an episode's end takes one answer without a step.
-        let (episodes, in_episode) = (
-            stepper.answered / (EPISODE_STEPS + 1),
-            stepper.answered % (EPISODE_STEPS + 1),
-        );
+        let (episodes, in_episode) =
+            (stepper.answered / (EPISODE_STEPS + 1), stepper.answered % (EPISODE_STEPS + 1));
         let stepped = (episodes * EPISODE_STEPS + in_episode) as f32;
         let action = if in_episode == 0 { 0.0 } else { action };
         for (i, row) in rows.observations.as_chunks::<16>().0.iter().enumerate() {
             let expected = bytes_from_f32(&[in_episode as f32, stepped, action, i as f32]);
-            assert_eq!(row[..], expected, "environment {i} was not stepped once a request: {stepper:?}", stepper = stepper.answered);
+            assert_eq!(
+                row[..],
+                expected,
+                "environment {i} was not stepped once a request: {stepper:?}",
+                stepper = stepper.answered
+            );
         }
     }
 
