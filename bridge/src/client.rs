@@ -6,11 +6,10 @@
 use std::time::{Duration, Instant};
 
 use thiserror::Error;
+use worldstep_env::DType;
 
 use crate::security::{CurveClient, SecurityError};
-use crate::wire::{
-    ErrorCode, Header, MakeReply, MakeRequest, Op, Parts, Refusal, Reply, Request, rows_as_bytes,
-};
+use crate::wire::{ErrorCode, Header, MakeReply, MakeRequest, Op, Parts, Refusal, Reply, Request};
 
 /// How long to wait before a message that found nobody to go to is tried again.
 const SEND_AGAIN: Duration = Duration::from_millis(200);
@@ -142,13 +141,9 @@ impl Client {
                 Reply::Error(refusal) => return Err(refusal.into()),
                 Reply::Make(reply) => {
                     self.header = Header { seq: 0, reply: false, frames: 0, ..header };
-                    let observation = rows_as_bytes(
-                        &reply.observation_space.buffer(1),
-                        0,
-                        1,
-                        reply.observation_space.flat_len(),
-                    );
-                    self.row = Some((observation.len(), reply.info_names.len()));
+                    let space = &reply.observation_space;
+                    let bytes = space.flat_len().saturating_mul(element_bytes(space.dtype()));
+                    self.row = Some((bytes, reply.info_names.len()));
                     return Ok(Reply::Make(reply));
                 }
                 reply => return Ok(reply),
@@ -216,10 +211,18 @@ impl Client {
         let (Reply::Rows(rows), Some((observation_bytes, columns))) = (reply, self.row) else { return true };
         let count = self.header.num_envs as usize;
         (rows.observations.len(), rows.rewards.len(), rows.info_values.len())
-            == (count * observation_bytes, count, count * columns)
+            == (count.saturating_mul(observation_bytes), count, count.saturating_mul(columns))
     }
 
     fn checked<T>(&self, result: Result<T, zmq::Error>) -> Result<T, ClientError> {
         result.map_err(|source| ClientError::Socket { address: self.address.clone(), source })
+    }
+}
+
+fn element_bytes(dtype: DType) -> usize {
+    match dtype {
+        DType::Float32 => 4,
+        DType::Uint8 => 1,
+        DType::Int64 => 8,
     }
 }

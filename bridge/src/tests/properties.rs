@@ -111,7 +111,7 @@ impl Pattern {
         let (header, reply) = decode(parts);
         let stepper = self.steppers.get_mut(&header.session).unwrap();
         assert_eq!(route, stepper.route);
-        let (seq, action, _) = stepper.sent.pop_front().expect("an answer that nobody waits for");
+        let (seq, action, _) = stepper.sent.pop_front().unwrap();
         assert_eq!(seq, header.seq, "reordered");
         let Reply::Rows(rows) = reply else { panic!("{reply:?}") };
         stepper.answered += 1;
@@ -122,12 +122,7 @@ impl Pattern {
         let action = if in_episode == 0 { 0.0 } else { action };
         for (i, row) in rows.observations.as_chunks::<16>().0.iter().enumerate() {
             let expected = bytes_from_f32(&[in_episode as f32, stepped, action, i as f32]);
-            assert_eq!(
-                row[..],
-                expected,
-                "environment {i} was not stepped once a request: {stepper:?}",
-                stepper = stepper.answered
-            );
+            assert_eq!(row[..], expected, "environment {i} after {} answers", stepper.answered);
         }
     }
 
