@@ -16,7 +16,7 @@ use crate::model::{Expected, Model};
 use crate::scenario::{Ask, Operation, Scenario, Spoil};
 
 const EPOCH: u64 = 7;
-const CLIENTS: usize = 6;
+const CLIENTS: usize = 4;
 const OPERATIONS_MAX: usize = 200;
 const LEASE: Duration = Duration::from_millis(400);
 const WAIT_MAX: Duration = Duration::from_millis(3);
@@ -48,6 +48,7 @@ struct Game {
     service: Service,
     model: Model,
     clients: Vec<Client>,
+    is_polite: bool,
     now: Duration,
 }
 
@@ -84,7 +85,8 @@ impl Game {
             states: Vec::new(),
         };
         let clients = (0..CLIENTS).map(client).collect();
-        Self { service, model: Model::new(limits, EPOCH), clients, now: Duration::ZERO }
+        let (model, is_polite) = (Model::new(limits, EPOCH), scenario.is_polite);
+        Self { service, model, clients, is_polite, now: Duration::ZERO }
     }
 
     fn play(&mut self, operation: &Operation) {
@@ -94,19 +96,32 @@ impl Game {
                     id: TASK.to_owned(),
                     engine: if *dream { Engine::Dream } else { Engine::Truth },
                     obs: Observation::State,
-                    num_envs: usize::from(num_envs % 10),
-                    autoreset_mode: if *disabled { AutoresetMode::Disabled } else { AutoresetMode::NextStep },
+                    num_envs: self.count(*num_envs),
+                    autoreset_mode: if disabled % 4 == 3 {
+                        AutoresetMode::Disabled
+                    } else {
+                        AutoresetMode::NextStep
+                    },
                     temperature: None,
                 };
                 let client = usize::from(*client) % CLIENTS;
                 let parts = Request::Make(request).encode(Header { seq: 1, ..Header::request(Op::Make) });
                 self.send(client, &self.clients[client].route.clone(), &parts);
             }
-            Operation::Ask { client, ask, spoil } => self.ask(usize::from(*client) % CLIENTS, ask, *spoil),
+            Operation::Ask { client, ask, spoil } => {
+                let spoil = if self.is_polite { Spoil::No } else { *spoil };
+                self.ask(usize::from(*client) % CLIENTS, ask, spoil);
+            }
             Operation::Raw { parts } => self.send(0, &vec![9], parts),
             Operation::Wait(ms) => self.wait(Duration::from_millis(u64::from(*ms))),
             Operation::Leave => self.wait(2 * LEASE),
         }
+    }
+
+    /// A number of environments, now and then one that is not allowed.
+    fn count(&self, byte: u8) -> usize {
+        let most = self.model.limits.envs_per_session_max;
+        if byte >= 240 { usize::from(byte - 240) * most } else { 1 + usize::from(byte) % most }
     }
 
     fn ask(&mut self, i: usize, ask: &Ask, spoil: Spoil) {
