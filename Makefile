@@ -15,12 +15,13 @@ BIN := $(CARGO_TARGET_DIR)/debug
 MODEL_MINUTES ?= 36
 # `release` for a wheel to publish: it takes far longer to build.
 WHEEL_PROFILE ?= dev
+FUZZ_SECONDS ?= 600
 # Optional groups have environments of their own, and use the command that the main one has.
 OPTIONAL_VENVS := .venv-lerobot .venv-export .venv-ray .venv-sb3 .venv-reference .venv-mujoco \
     .venv-pythons .venv-maturin .venv-torchrl .venv-rllib
 OPTIONAL := WORLDSTEP_BIN="$(CURDIR)/$(VENV)/bin/worldstep"
 
-.PHONY: help setup system venv build wheel test test-rust test-python test-lerobot test-export test-ray test-sb3 test-torchrl test-rllib test-pythons test-wheel test-reference reference soak lint demo nano cuda gpu-train cuda-check bench bench-peers docs clean
+.PHONY: help setup system venv build wheel test test-rust test-python test-lerobot test-export test-ray test-sb3 test-torchrl test-rllib test-pythons test-wheel test-reference reference soak fuzz fuzz-smoke lint demo nano cuda gpu-train cuda-check bench bench-peers docs clean
 
 help:
 	@sed -n 's/^## //p' Makefile
@@ -113,6 +114,13 @@ test-reference: build reference
 lint: setup
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps
+
+## make fuzz     the decoder and the session machine under libFuzzer, FUZZ_SECONDS=600 each; make fuzz-smoke takes 30
+fuzz: setup
+	setup/fuzz "$(FUZZ_SECONDS)"
+
+fuzz-smoke: setup
+	setup/fuzz 30
 
 ## make nano     trains the shipped weights anew (MODEL_MINUTES=36) into out/nano
 nano: build

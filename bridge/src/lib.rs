@@ -14,6 +14,7 @@ mod limits;
 pub mod metrics;
 mod owner;
 pub mod pool;
+pub mod security;
 mod server;
 mod service;
 pub mod session;
@@ -28,6 +29,10 @@ pub use owner::stop_when_stdin_closes;
 pub use server::{ReadyInfo, ServeError, ServeOptions, serve};
 pub use service::{Service, TokenSource};
 pub use wire::{CatalogueEntry, Engine, ErrorCode, MakeRequest, Observation, Refusal};
+
+// What tests and fuzz targets share names this crate as the latter do.
+#[cfg(test)]
+extern crate self as worldstep_bridge;
 
 #[cfg(test)]
 mod tests;

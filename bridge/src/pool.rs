@@ -39,6 +39,11 @@ struct Tenant {
 }
 
 impl Tenant {
+    /// Whether its rows are what the engine shows of its lanes.
+    fn is_plain(&self) -> bool {
+        self.kept.is_none() && !self.started.contains(&false)
+    }
+
     /// Takes note that the environments of `mask` have rows of their own again.
     fn touch(&mut self, mask: &[bool]) {
         let Some((_, untouched)) = &mut self.kept else { return };
@@ -193,6 +198,14 @@ impl Pool {
     /// be stepped is refused alone; the others are then stepped without it.
     pub fn step(&mut self, mut steps: Vec<PendingStep>) -> Vec<(Asked, Answer)> {
         let mut answers = Vec::with_capacity(steps.len());
+        // The engine may have started such a lane for a session that has gone.
+        steps.retain(|step| match self.unstarted(step) {
+            Some(lane) => {
+                answers.push((step.asked, Err(EnvError::NeedsReset { lane }.into())));
+                false
+            }
+            None => true,
+        });
         while !steps.is_empty() {
             let Err(error) = self.step_together(&steps) else { break };
             let EnvError::NeedsReset { lane } = error else {
@@ -222,6 +235,12 @@ impl Pool {
             }
         }
         answers
+    }
+
+    /// The first environment of a session that is to be stepped and was never started by it.
+    fn unstarted(&self, step: &PendingStep) -> Option<usize> {
+        let started = &self.tenants.get(&step.asked.session)?.started;
+        (0..started.len()).find(|i| step.mask[*i] && !started[*i])
     }
 
     fn step_together(&mut self, steps: &[PendingStep]) -> Result<(), EnvError> {
@@ -297,6 +316,7 @@ impl Pool {
     pub fn save(&self, token: Token) -> Result<Vec<Vec<u8>>, Refusal> {
         let tenant = tenant(&self.tenants, token)?;
         let save = |(i, lane): (usize, usize)| match self.env.save_lane(lane) {
+            _ if !tenant.started[i] => Err(EnvError::NeedsReset { lane: i }.into()),
             Err(EnvError::NeedsReset { .. }) => Err(EnvError::NeedsReset { lane: i }.into()),
             saved => saved.map_err(Refusal::from),
         };
@@ -341,17 +361,18 @@ impl Pool {
         if !asked.shared || tenant.shared.is_none() {
             return self.rows(asked.session, mask);
         }
-        // Rows from before a move are put together first.
-        let mut rows = match tenant.kept {
-            Some(_) => self.rows(asked.session, mask)?,
-            None => self.lane_rows(tenant.lanes.clone(), mask, false),
+        // Rows that are not the engine's are put together first.
+        let is_plain = tenant.is_plain();
+        let mut rows = match is_plain {
+            false => self.rows(asked.session, mask)?,
+            true => self.lane_rows(tenant.lanes.clone(), mask, false),
         };
         let (env, tenants) = (&self.env, &mut self.tenants);
-        let Some(Tenant { lanes, kept, shared: Some(shared), .. }) = tenants.get_mut(&asked.session) else {
+        let Some(Tenant { lanes, shared: Some(shared), .. }) = tenants.get_mut(&asked.session) else {
             return Ok(rows);
         };
         let slot = shared.slot(asked.seq);
-        if kept.is_some() {
+        if !is_plain {
             slot[..rows.observations.len()].copy_from_slice(&rows.observations);
             rows.observations = Vec::new();
         } else {
@@ -363,11 +384,15 @@ impl Pool {
 
     fn rows(&self, token: Token, mask: &[bool]) -> Answer {
         let tenant = tenant(&self.tenants, token)?;
-        let Some((kept, untouched)) = &tenant.kept else {
+        if tenant.is_plain() {
             return Ok(self.lane_rows(tenant.lanes.clone(), mask, true));
-        };
+        }
         let mut rows = self.lane_rows(tenant.lanes.clone(), &vec![true; mask.len()], true);
-        (0..untouched.len()).filter(|i| untouched[*i]).for_each(|i| rows.copy_env(kept, i));
+        // What a session that has gone left there is nobody's business.
+        (0..mask.len()).filter(|i| !tenant.started[*i]).for_each(|i| rows.blank_env(i));
+        if let Some((kept, untouched)) = &tenant.kept {
+            (0..untouched.len()).filter(|i| untouched[*i]).for_each(|i| rows.copy_env(kept, i));
+        }
         Ok(rows.select(mask))
     }
 

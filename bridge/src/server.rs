@@ -12,6 +12,7 @@ use serde::Serialize;
 use thiserror::Error;
 
 use crate::engines::EngineFactory;
+use crate::security::{CurveServer, SecurityError};
 use crate::session::Route;
 use crate::wire::{FRAMES_MAX, Parts};
 use crate::workshop::Threads;
@@ -34,6 +35,8 @@ pub struct ServeOptions {
     pub factory: Box<dyn EngineFactory>,
     /// What is bounded.
     pub limits: Limits,
+    /// Keys of the server and of its clients; needed to be reached from other machines.
+    pub curve: Option<CurveServer>,
     /// Set to end the server: it opens no more sessions, serves those that it has for [`Limits::drain`], and answers
     /// what it has begun.
     pub stop: Arc<AtomicBool>,
@@ -61,7 +64,7 @@ pub enum ServeError {
     },
     /// The address would let other machines in.
     #[error(
-        "refusing to listen on {address}: anyone who reaches it could use the server, and encryption is not supported yet; bind tcp://127.0.0.1:PORT and forward the port with `ssh -L`"
+        "refusing to listen on {address}: anyone who reaches it could use the server; give it keys (make them with `worldstep keys --out keys --name server`, then add --curve-key keys/server.key_secret --allow-clients FOLDER_WITH_CLIENTS_KEY_FILES), or bind tcp://127.0.0.1:PORT and forward the port with `ssh -L`"
     )]
     NotLoopback {
         /// The address asked for.
@@ -75,6 +78,9 @@ pub enum ServeError {
         /// What is wrong with it.
         message: String,
     },
+    /// The keys cannot be used.
+    #[error(transparent)]
+    Security(#[from] SecurityError),
     /// The socket failed.
     #[error("socket: {0}")]
     Socket(#[from] zmq::Error),
@@ -93,7 +99,9 @@ pub enum ServeError {
 pub fn serve(options: ServeOptions, on_ready: impl FnOnce(&ReadyInfo)) -> Result<(), ServeError> {
     let epoch = random().map_err(ServeError::Random)? as u64;
     let context = zmq::Context::new();
-    let socket = listen(&context, &options.bind, &options.limits)?;
+    // Before the socket, so that it goes after it.
+    let _doorkeeper = options.curve.as_ref().map(|curve| curve.doorkeeper(&context)).transpose()?;
+    let socket = listen(&context, &options.bind, &options.limits, options.curve.as_ref())?;
     let address = socket.get_last_endpoint()?.unwrap_or_else(|_| options.bind.clone());
     let (wake, sleeper) = UnixStream::pair().map_err(ServeError::Pipe)?;
     wake.set_nonblocking(true).and(sleeper.set_nonblocking(true)).map_err(ServeError::Pipe)?;
@@ -166,14 +174,22 @@ impl Turns {
     }
 }
 
-fn listen(context: &zmq::Context, bind: &str, limits: &Limits) -> Result<zmq::Socket, ServeError> {
-    check_address(bind)?;
+fn listen(
+    context: &zmq::Context,
+    bind: &str,
+    limits: &Limits,
+    curve: Option<&CurveServer>,
+) -> Result<zmq::Socket, ServeError> {
+    check_address(bind, curve.is_some())?;
     let socket = context.socket(zmq::ROUTER)?;
     socket.set_linger(0)?;
     socket.set_router_mandatory(true)?;
     socket.set_maxmsgsize(limits.frame_bytes_max as i64)?;
     socket.set_handshake_ivl(limits.handshake.as_millis() as i32)?;
     socket.set_sndhwm(REPLIES_QUEUED_MAX)?;
+    if let Some(curve) = curve {
+        curve.secure(&socket)?;
+    }
     let address = bind.to_owned();
     match socket.bind(bind) {
         Ok(()) => Ok(socket),
@@ -182,8 +198,8 @@ fn listen(context: &zmq::Context, bind: &str, limits: &Limits) -> Result<zmq::So
     }
 }
 
-/// Only this machine may connect, and nobody's address is taken over.
-fn check_address(bind: &str) -> Result<(), ServeError> {
+/// Only this machine may connect without keys, and nobody's address is taken over.
+fn check_address(bind: &str, is_secured: bool) -> Result<(), ServeError> {
     let address = bind.to_owned();
     if let Some(path) = bind.strip_prefix("ipc://") {
         // libzmq would unlink the socket of a live server.
@@ -199,7 +215,7 @@ fn check_address(bind: &str) -> Result<(), ServeError> {
         return Err(ServeError::Address { address, message: "neither tcp nor ipc".to_owned() });
     };
     let ip = host.trim_matches(['[', ']']).parse::<net::IpAddr>();
-    if host == "localhost" || ip.is_ok_and(|ip| ip.is_loopback()) {
+    if is_secured || host == "localhost" || ip.is_ok_and(|ip| ip.is_loopback()) {
         return Ok(());
     }
     Err(ServeError::NotLoopback { address })

@@ -19,6 +19,7 @@ from worldstep.errors import (
     SessionLost,
     UnknownTask,
     Unsupported,
+    VersionMismatch,
     WorldstepError,
 )
 from worldstep.registration import TASKS, register
@@ -40,6 +41,7 @@ __all__ = [
     "SingleEnv",
     "UnknownTask",
     "Unsupported",
+    "VersionMismatch",
     "WorldstepError",
     "WorldstepVectorEnv",
     "make",

@@ -8,8 +8,15 @@ from typing import Any
 
 import zmq
 
-from worldstep import wire
-from worldstep.errors import ProtocolError, ServerBusy, ServerNotFound, error_from_refusal
+from worldstep import curve, wire
+from worldstep.errors import (
+    ProtocolError,
+    ServerBusy,
+    ServerNotFound,
+    VersionMismatch,
+    WorldstepError,
+    error_from_refusal,
+)
 from worldstep.wire import Header, Op
 
 HELLO_TIMEOUT_S = 10.0
@@ -27,8 +34,12 @@ class Connection:
         address: str,
         timeout_s: float,
         check_alive: Callable[[], None] | None = None,
+        keys: tuple[str | None, str | None] = (None, None),
     ) -> None:
-        """Connect to `address`; `check_alive` raises if the server is known to have ended."""
+        """Connect to `address`; `check_alive` raises if the server is known to have ended.
+
+        `keys` are the server's and the client's, as `curve.secure` takes them; a private server has none.
+        """
         self.address = address
         self._timeout_s = timeout_s
         self._check_alive = check_alive or (lambda: None)
@@ -36,13 +47,20 @@ class Connection:
         self._seq = 0
         self._socket = zmq.Context.instance().socket(zmq.DEALER)
         self._socket.linger = 0
+        self._has_keys = False
         try:
+            # Of a private server, it is known whether it is alive.
+            if check_alive is None:
+                self._has_keys = curve.secure(self._socket, *keys)
             self._socket.connect(address)
         except zmq.ZMQError as error:
             self.disconnect()
             raise ServerNotFound(
                 f"cannot connect to {address!r}: {error}; expected tcp://127.0.0.1:PORT or ipc://PATH"
             ) from error
+        except WorldstepError:
+            self.disconnect()
+            raise
 
     def hello(self) -> dict[str, Any]:
         """Ask the server who it is; raise `ServerNotFound` if nobody answers."""
@@ -51,8 +69,16 @@ class Connection:
         except ServerBusy as error:
             raise ServerNotFound(
                 f"no Worldstep server answers at {self.address}: "
-                "start one with `worldstep serve --bind ADDRESS`, or leave the address out"
+                "start one with `worldstep serve --bind ADDRESS`, or leave the address out; "
+                f"{self._about_keys()}"
             ) from error
+
+    def _about_keys(self) -> str:
+        if self._has_keys:
+            return (
+                "if it runs, it may have another key than server_key, or not admit client_key's public half"
+            )
+        return "if it runs with --curve-key, it needs server_key and client_key (`worldstep keys` makes them)"
 
     def open(self, request: dict[str, Any]) -> dict[str, Any]:
         """Open the session that all later requests belong to."""
@@ -87,11 +113,17 @@ class Connection:
         return Header(op, False, known.session, known.epoch, self._seq, known.num_envs)
 
     def _round_trip(self, op: Op, message: list[bytes], deadline: float) -> tuple[Header, list[bytes]]:
-        self._socket.send_multipart(message)
+        is_sent = self._send(message)
         sent = time.monotonic()
         while True:
             if self._socket.poll(_POLL_MS):
-                header, frames = wire.decode(self._socket.recv_multipart())
+                try:
+                    header, frames = wire.decode(self._socket.recv_multipart())
+                except VersionMismatch:
+                    raise
+                except ProtocolError:
+                    # Damaged on its way: as good as lost.
+                    continue
                 if header.seq == self._seq:
                     if header.op not in (op, Op.ERROR) or not header.reply:
                         raise ProtocolError(f"{header.op.name} came in answer to {op.name}")
@@ -105,6 +137,14 @@ class Connection:
             if now > deadline:
                 raise ServerBusy(f"{self.address} did not answer {op.name} in time: it is overloaded or gone")
             # Making environments twice would leave the first ones behind.
-            if op != Op.MAKE and now - sent > RESEND_S:
-                self._socket.send_multipart(message)
+            if not is_sent or (op != Op.MAKE and now - sent > RESEND_S):
+                is_sent = self._send(message)
                 sent = now
+
+    def _send(self, message: list[bytes]) -> bool:
+        """Send if there is somebody to send to: a server that refused the keys leaves nobody."""
+        try:
+            self._socket.send_multipart(message, zmq.DONTWAIT)
+        except zmq.Again:
+            return False
+        return True

@@ -43,6 +43,10 @@ class ProtocolError(WorldstepError):
     """Client and server do not understand each other."""
 
 
+class VersionMismatch(ProtocolError):
+    """Client and server speak different versions of the protocol: update the older one."""
+
+
 class LimitExceeded(WorldstepError):
     """One of the server's limits; the message names it."""
 
@@ -59,7 +63,7 @@ _BY_CODE: dict[str, type[WorldstepError]] = {
     "unknown_task": UnknownTask,
     "bad_action": InvalidAction,
     "bad_message": ProtocolError,
-    "bad_version": ProtocolError,
+    "bad_version": VersionMismatch,
     "session_lost": SessionLost,
     "busy": ServerBusy,
     "needs_reset": ResetNeeded,

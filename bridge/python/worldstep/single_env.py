@@ -27,6 +27,8 @@ class SingleEnv(gymnasium.Env):
         obs: Obs | None = None,
         temperature: float | None = None,
         address: str | None = None,
+        server_key: str | None = None,
+        client_key: str | None = None,
         model: str | None = None,
         render_mode: str | None = None,
     ) -> None:
@@ -38,6 +40,8 @@ class SingleEnv(gymnasium.Env):
             autoreset_mode=AutoresetMode.DISABLED,
             temperature=temperature,
             address=address,
+            server_key=server_key,
+            client_key=client_key,
             model=model,
             render_mode=render_mode,
         )
@@ -98,6 +102,8 @@ def make(
     obs: Obs | None = None,
     temperature: float | None = None,
     address: str | None = None,
+    server_key: str | None = None,
+    client_key: str | None = None,
     model: str | None = None,
     render_mode: str | None = None,
 ) -> SingleEnv:
@@ -108,6 +114,7 @@ def make(
     `gymnasium.make("worldstep/PushCube-v0", ...)` makes the same, inside Gymnasium's usual wrappers.
     """
     arguments = {"engine": engine, "obs": obs, "temperature": temperature, "address": address, "model": model}
+    arguments |= {"server_key": server_key, "client_key": client_key}
     env = SingleEnv(id, **arguments, render_mode=render_mode)
     if id in TASKS:
         env.spec = deepcopy(gymnasium.spec(f"worldstep/{id}"))

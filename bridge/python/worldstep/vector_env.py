@@ -46,10 +46,13 @@ class WorldstepVectorEnv(gymnasium.vector.VectorEnv):
         autoreset_mode: AutoresetMode | str = AutoresetMode.NEXT_STEP,
         temperature: float | None = None,
         address: str | None = None,
+        server_key: str | None = None,
+        client_key: str | None = None,
         model: str | None = None,
         render_mode: str | None = None,
     ) -> None:
         """Open a session; see `make_vec`."""
+        self._keys = (server_key, client_key)
         self._server: private_server.PrivateServer | None = None
         self._connection: Connection | None = None
         self.closed = True
@@ -188,7 +191,7 @@ class WorldstepVectorEnv(gymnasium.vector.VectorEnv):
         server = self._server
         check_alive = server.check_alive if server else None
         address = server.address if server else address
-        self._connection = Connection(str(address), TIMEOUT_S, check_alive)
+        self._connection = Connection(str(address), TIMEOUT_S, check_alive, self._keys)
         self._connection.hello()
         return self._connection.open(request)
 
@@ -275,6 +278,8 @@ def make_vec(
     autoreset_mode: AutoresetMode | str = AutoresetMode.NEXT_STEP,
     temperature: float | None = None,
     address: str | None = None,
+    server_key: str | None = None,
+    client_key: str | None = None,
     model: str | None = None,
     render_mode: str | None = None,
 ) -> WorldstepVectorEnv:
@@ -283,6 +288,8 @@ def make_vec(
     `engine` is "truth" (physics) or "dream" (a learned world model, from the folder `model` or the server's
     own); `obs` is "state" or "rgb", by default state for truth and rgb for dream. Without an `address` a
     private server is started, shared by this process, and ended with its last environment or the process.
+    A server with keys needs `server_key` (its public key, or the path of the file) and `client_key` (path of
+    one's own secret key file), or WORLDSTEP_SERVER_KEY and WORLDSTEP_CLIENT_KEY in the environment.
 
     A dream is shown the first four frames of truth's episode with the same seed, so that it can tell
     velocities: three neutral actions are spent on them, and its reset observation is truth's frame 3, not 0.
@@ -300,6 +307,8 @@ def make_vec(
         autoreset_mode=autoreset_mode,
         temperature=temperature,
         address=address,
+        server_key=server_key,
+        client_key=client_key,
         model=model,
         render_mode=render_mode,
     )

@@ -14,7 +14,7 @@ from typing import Any
 import msgpack
 import numpy as np
 
-from worldstep.errors import InvalidState, ProtocolError
+from worldstep.errors import InvalidState, ProtocolError, VersionMismatch
 
 MAGIC = b"WSTP"
 VERSION = 1
@@ -69,7 +69,7 @@ def decode(parts: Sequence[bytes]) -> tuple[Header, list[bytes]]:
     if magic != MAGIC:
         raise ProtocolError("header does not start with WSTP: not a Worldstep server")
     if version != VERSION:
-        raise ProtocolError(
+        raise VersionMismatch(
             f"protocol version {version}, this client speaks {VERSION}: update the older side"
         )
     if op not in Op.__members__.values() or flags & ~_REPLY or frames != len(parts) - 1:

@@ -57,6 +57,7 @@ impl Server {
             bind: bind.to_owned(),
             factory: Box::new(engines),
             limits: Limits::default(),
+            curve: None,
             stop: Arc::clone(&stop),
         };
         let (sender, ready) = std::sync::mpsc::channel();

@@ -20,6 +20,7 @@ mod envs;
 mod eval;
 mod eval_summary;
 mod export;
+mod keys;
 mod pictures;
 mod progress;
 mod serve;
@@ -62,6 +63,8 @@ enum Command {
     Audit(AuditArgs),
     /// Serves both engines over ZeroMQ.
     Serve(ServeArgs),
+    /// Makes a key pair: what a server and its clients need to talk across machines.
+    Keys(keys::KeysArgs),
     /// Measures one part: env, render, dream, train or bridge.
     Bench(BenchArgs),
 }
@@ -214,6 +217,12 @@ struct ServeArgs {
     /// `tcp://HOST:PORT` (port 0 picks one) or `ipc://PATH`.
     #[arg(long, default_value = "tcp://127.0.0.1:7447")]
     bind: String,
+    /// The server's secret key file (`worldstep keys`): everything is encrypted, and other machines may be let in.
+    #[arg(long, value_name = "FILE", requires = "allow_clients")]
+    curve_key: Option<PathBuf>,
+    /// Folder with the public key files (NAME.key) of those who may connect; read again as it changes.
+    #[arg(long, value_name = "DIR", requires = "curve_key")]
+    allow_clients: Option<PathBuf>,
     /// Ends when standard input closes, as it does when the parent process dies.
     #[arg(long)]
     exit_with_stdin: bool,
@@ -289,6 +298,7 @@ pub fn run(cli: Cli) -> Result<()> {
         Command::Eval(args) => eval::run(&args),
         Command::Audit(args) => audit::run(&args),
         Command::Serve(args) => serve::run(args),
+        Command::Keys(args) => keys::run(&args),
         Command::Bench(args) => bench::run(&args),
     }
 }

@@ -76,6 +76,32 @@ fn environments_that_are_not_stepped_keep_their_rows_when_the_engine_grows() {
     assert!(bench.figure(&mut client, "pools_grown") >= 2.0);
 }
 
+/// Environments of a shared engine are used again; who gets them finds nothing of who had them.
+#[test]
+fn a_newcomer_finds_nothing_of_who_was_there_before() {
+    let mut bench = Bench::new(Limits::default());
+    let mut first = bench.open(Engine::Dream, 2);
+    let mut stays = bench.open(Engine::Dream, 2);
+    for client in [&mut first, &mut stays] {
+        bench.ask(client, &reset(2, 9));
+        bench.ask(client, &step(&[0.5, 0.5]));
+    }
+    bench.ask(&mut first, &Request::Close);
+    let mut newcomer = bench.open(Engine::Dream, 2);
+    assert_eq!(code(&bench.ask(&mut newcomer, &Request::Save)), Some(ErrorCode::NeedsReset));
+    bench.send(&mut newcomer, &step(&[0.0, 0.0]));
+    bench.send(&mut stays, &step(&[0.0, 0.0]));
+    let replies = bench.replies(Duration::ZERO);
+    let of =
+        |client: &Client| &replies.iter().find(|reply| reply.1.session == client.header.session).unwrap().2;
+    assert_eq!(code(of(&newcomer)), Some(ErrorCode::NeedsReset));
+    assert!(matches!(of(&stays), Reply::Rows(_)));
+    let half = Request::Reset { seeds: vec![Some(9), None], mask: vec![true, false] };
+    let Reply::Rows(rows) = bench.ask(&mut newcomer, &half) else { panic!("not reset") };
+    let (own, other) = rows.observations.split_at(rows.observations.len() / 2);
+    assert!(own.iter().any(|byte| *byte != 0) && other.iter().all(|byte| *byte == 0), "{rows:?}");
+}
+
 #[test]
 fn a_shared_engine_grows_by_doubling() {
     let mut bench = Bench::new(Limits::default());

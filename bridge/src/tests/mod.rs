@@ -3,9 +3,12 @@
 #![allow(clippy::unwrap_used)]
 
 mod containment;
+mod counting;
 mod golden;
 mod malformed;
 mod merging;
+mod properties;
+mod protocol_page;
 mod sessions;
 mod socket;
 

@@ -19,6 +19,7 @@ fn options(bind: &str, stop: &Arc<AtomicBool>) -> ServeOptions {
         bind: bind.to_owned(),
         factory: Box::new(TruthFactory::default()),
         limits: Limits::default(),
+        curve: None,
         stop: Arc::clone(stop),
     }
 }

@@ -46,6 +46,17 @@ pub struct FinalRows {
 }
 
 impl LaneRows {
+    /// Makes the rows of environment `i` those of one that was never reset: zeros.
+    pub fn blank_env(&mut self, i: usize) {
+        let count = self.rewards.len();
+        let width = self.observations.len() / count;
+        self.observations[i * width..(i + 1) * width].fill(0);
+        (self.rewards[i], self.terminated[i], self.truncated[i]) = (0.0, false, false);
+        for at in (i..self.info_values.len()).step_by(count) {
+            (self.info_values[at], self.info_masks[at]) = (0.0, false);
+        }
+    }
+
     /// Copies the rows of environment `i` from those of the same session at another time.
     pub fn copy_env(&mut self, other: &Self, i: usize) {
         self.rewards[i] = other.rewards[i];
