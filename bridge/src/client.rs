@@ -6,7 +6,7 @@ use thiserror::Error;
 
 use crate::wire::{Header, MakeReply, MakeRequest, Op, Refusal, Reply, Request};
 
-/// How long an answer may take.
+/// How long an answer may take, if nothing else is said.
 const ANSWER_MAX: Duration = Duration::from_secs(60);
 
 /// Why a request got no answer.
@@ -38,25 +38,34 @@ impl Client {
     /// # Errors
     /// [`ClientError`] if the server is not there or refuses.
     pub fn connect(address: &str, request: MakeRequest) -> Result<(Self, MakeReply), ClientError> {
-        let open = || {
-            let socket = zmq::Context::new().socket(zmq::DEALER)?;
-            socket.set_linger(0)?;
-            socket.set_rcvtimeo(ANSWER_MAX.as_millis() as i32)?;
-            socket.connect(address)?;
-            Ok(socket)
-        };
-        let socket = open().map_err(|source| ClientError::Socket { address: address.to_owned(), source })?;
-        let mut client = Self { address: address.to_owned(), socket, header: Header::request(Op::Make) };
+        let mut client = Self::without_session(address, ANSWER_MAX)?;
         match client.ask(&Request::Make(request))? {
             Reply::Make(reply) => Ok((client, reply)),
             other => Err(unexpected("make", &other).into()),
         }
     }
 
+    /// Reaches a server to ask what needs no session, `hello` and `metrics`; answers may take `answer_max`. Whether
+    /// anybody listens shows with the first question.
+    ///
+    /// # Errors
+    /// [`ClientError::Socket`] if the address makes no sense.
+    pub fn without_session(address: &str, answer_max: Duration) -> Result<Self, ClientError> {
+        let open = || {
+            let socket = zmq::Context::new().socket(zmq::DEALER)?;
+            socket.set_linger(0)?;
+            socket.set_rcvtimeo(answer_max.as_millis() as i32)?;
+            socket.connect(address)?;
+            Ok(socket)
+        };
+        let socket = open().map_err(|source| ClientError::Socket { address: address.to_owned(), source })?;
+        Ok(Self { address: address.to_owned(), socket, header: Header::request(Op::Make) })
+    }
+
     /// Sends `request` and waits for its answer.
     ///
     /// # Errors
-    /// [`ClientError`] if the server refuses or does not answer in a minute.
+    /// [`ClientError`] if the server refuses or does not answer in time.
     pub fn ask(&mut self, request: &Request) -> Result<Reply, ClientError> {
         self.header.seq += 1;
         let exchange = || {

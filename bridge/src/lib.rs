@@ -11,6 +11,7 @@ mod containment;
 pub mod engines;
 mod limits;
 pub mod metrics;
+pub mod ops;
 mod owner;
 pub mod pool;
 mod server;

@@ -88,6 +88,11 @@ impl Sessions {
         self.live.is_empty()
     }
 
+    /// Environments of all live sessions.
+    pub fn envs(&self) -> usize {
+        self.live.values().map(|session| session.num_envs).sum()
+    }
+
     /// The session with this token.
     pub fn get(&self, token: Token) -> Option<&Session> {
         self.live.get(&token)
@@ -105,6 +110,14 @@ impl Sessions {
         if num_envs == 0 || num_envs > self.limits.envs_per_session_max {
             let most = self.limits.envs_per_session_max;
             return limit(format!("num_envs is {num_envs}, envs_per_session_max allows 1 to {most}"));
+        }
+        let (held, most) = (self.envs(), self.limits.envs_total_max);
+        if num_envs > most.saturating_sub(held) {
+            let free = most.saturating_sub(held);
+            return limit(format!(
+                "num_envs is {num_envs}, but sessions hold {held} of the {most} environments that envs_total_max \
+                 allows: ask for at most {free}, or close a session first"
+            ));
         }
         Ok(())
     }
