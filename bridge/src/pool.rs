@@ -9,6 +9,7 @@ use worldstep_model::neural_env::AUDIT_INFO;
 
 use crate::Limits;
 use crate::batcher::{Batcher, PendingStep};
+use crate::ops::PoolKind;
 use crate::session::Token;
 use crate::wire::{ErrorCode, LaneRows, MakeReply, MakeRequest, Refusal, rows_as_bytes};
 
@@ -68,6 +69,11 @@ impl Pool {
             ..request.clone()
         };
         kind(request) == kind(&self.request)
+    }
+
+    /// What its figures and its log lines are told under.
+    pub fn kind(&self) -> PoolKind {
+        PoolKind::from(&self.request)
     }
 
     /// Whether a session holds lanes here.

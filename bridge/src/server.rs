@@ -10,6 +10,7 @@ use serde::Serialize;
 use thiserror::Error;
 
 use crate::engines::EngineFactory;
+use crate::ops::{Board, events};
 use crate::session::Route;
 use crate::wire::{FRAMES_MAX, Parts};
 use crate::{Limits, Service};
@@ -31,6 +32,8 @@ pub struct ServeOptions {
     pub limits: Limits,
     /// Set to end the server.
     pub stop: Arc<AtomicBool>,
+    /// Where figures are hung out for other threads.
+    pub board: Option<Arc<Board>>,
 }
 
 /// What a server tells once it can be reached.
@@ -87,6 +90,7 @@ pub fn serve(options: ServeOptions, on_ready: impl FnOnce(&ReadyInfo)) -> Result
     let socket = listen(&context, &options.bind, &options.limits)?;
     let address = socket.get_last_endpoint()?.unwrap_or_else(|_| options.bind.clone());
     let mut service = Service::new(options.factory, options.limits, epoch, Box::new(random));
+    events::listening(&address, epoch);
     on_ready(&ReadyInfo { address, epoch });
     let started = Instant::now();
     while !options.stop.load(Ordering::Acquire) {
@@ -96,10 +100,14 @@ pub fn serve(options: ServeOptions, on_ready: impl FnOnce(&ReadyInfo)) -> Result
             service.handle(&route, &parts, started.elapsed());
         }
         service.advance(started.elapsed());
+        if let Some(board) = &options.board {
+            board.publish_if_due(|| service.snapshot());
+        }
         for (route, parts) in service.take_outbox() {
             send(&socket, &route, &parts)?;
         }
     }
+    events::stopped(service.sessions());
     Ok(())
 }
 

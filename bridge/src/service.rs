@@ -10,6 +10,7 @@ use crate::batcher::PendingStep;
 use crate::containment::contain;
 use crate::engines::EngineFactory;
 use crate::metrics::Metrics;
+use crate::ops::{ProcessFigures, Snapshot, events};
 use crate::pool::Pool;
 use crate::session::{Admission, Admitted, Route, Sessions, Token};
 use crate::wire::{
@@ -50,6 +51,11 @@ impl Service {
         std::mem::take(&mut self.outbox)
     }
 
+    /// Number of live sessions.
+    pub fn sessions(&self) -> usize {
+        self.sessions.len()
+    }
+
     /// Figures of this run.
     pub fn metrics(&self) -> &Metrics {
         &self.metrics
@@ -76,6 +82,7 @@ impl Service {
         }
         for token in self.sessions.expire(now) {
             self.metrics.count("sessions_expired", 1);
+            events::session_expired(token);
             self.release(token);
         }
     }
@@ -119,6 +126,7 @@ impl Service {
         match contain(|| self.join(request)).flatten() {
             Ok((token, i)) => {
                 self.metrics.count("sessions_opened", 1);
+                events::session_opened(token, request);
                 self.sessions.open(token, route.clone(), request.num_envs, now);
                 let reply = Reply::Make(self.pools[i].describe(self.limits.lease));
                 let num_envs = request.num_envs as u32;
@@ -146,6 +154,7 @@ impl Service {
                     // Doubled, so that not every newcomer makes it move; as large as it is, if only a gap is missing.
                     let grown = if needed <= lanes { lanes } else { needed.max(2 * lanes) };
                     let grown = grown.min(self.limits.envs_per_pool_max);
+                    let started = Instant::now();
                     let made = match self.factory.make(request, grown) {
                         // What does not fit twice over may fit as it is needed.
                         Err(refusal) if refusal.code == ErrorCode::Limit && grown > needed => {
@@ -155,13 +164,16 @@ impl Service {
                     };
                     pool.move_into(made?)?;
                     self.metrics.count("pools_grown", 1);
+                    events::engine_grown(&pool.kind(), lanes, pool.lanes(), started.elapsed());
                     if pool.admit(token, count) {
                         return Ok((token, i));
                     }
                 }
             }
         }
+        let started = Instant::now();
         let mut pool = Pool::new(request.clone(), self.factory.make(request, count)?, &self.limits);
+        events::engine_made(request, pool.lanes(), started.elapsed());
         if !pool.admit(token, count) {
             return Err(Refusal::new(ErrorCode::Engine, "the engine has fewer environments than asked for"));
         }
@@ -226,8 +238,9 @@ impl Service {
     fn dispatch(&mut self, i: usize, now: Duration) {
         let steps = self.pools[i].batcher.take();
         let envs = steps.iter().flat_map(|step| &step.mask).filter(|masked| **masked).count();
+        let kind = self.pools[i].kind();
         for step in &steps {
-            self.metrics.wait(now.saturating_sub(step.at));
+            self.metrics.wait(&kind, now.saturating_sub(step.at));
         }
         let sessions = steps.len();
         let started = Instant::now();
@@ -235,7 +248,7 @@ impl Service {
             Ok(results) => results,
             Err(failure) => return self.bury(i, &failure),
         };
-        self.metrics.engine_call(sessions, envs, started.elapsed());
+        self.metrics.engine_call(&kind, sessions, envs, started.elapsed());
         for (name, value) in self.pools[i].take_found() {
             self.metrics.average(name, value);
         }
@@ -255,6 +268,7 @@ impl Service {
         self.metrics.count("engines_failed", 1);
         let pool = self.pools.remove(i);
         let tokens = pool.tokens();
+        events::engine_failed(&pool.kind(), tokens.len(), failure);
         discard(pool);
         for token in tokens {
             self.answer_all(token, failure);
@@ -281,6 +295,7 @@ impl Service {
             self.outbox.push((route, parts));
         }
         if header.op == Op::Close {
+            events::session_closed(token);
             self.sessions.close(token);
             self.release(token);
         }
@@ -300,6 +315,7 @@ impl Service {
 
     fn refuse(&mut self, route: &Route, header: &Header, refusal: Refusal) {
         self.metrics.count("refusals", 1);
+        events::refused(route, header.op, &refusal);
         self.answer(route, header, &Reply::Error(refusal));
     }
 
@@ -312,10 +328,23 @@ impl Service {
         }
     }
 
+    /// Figures of this moment.
+    pub fn snapshot(&self) -> Snapshot {
+        let mut snapshot = self.metrics.snapshot();
+        snapshot.gauge("sessions", self.sessions.len() as f64);
+        snapshot.gauge("sessions_max", self.limits.sessions_max as f64);
+        snapshot.gauge("envs", self.sessions.envs() as f64);
+        snapshot.gauge("envs_max", self.limits.envs_total_max as f64);
+        snapshot.gauge("pools", self.pools.len() as f64);
+        for pool in &self.pools {
+            snapshot.add_pool(pool.kind(), pool.sessions(), pool.lanes_held(), pool.lanes());
+        }
+        snapshot
+    }
+
     fn figures(&self) -> BTreeMap<String, f64> {
-        let mut figures = self.metrics.snapshot();
-        figures.insert("sessions".to_owned(), self.sessions.len() as f64);
-        figures.insert("pools".to_owned(), self.pools.len() as f64);
+        let mut figures = self.snapshot().figures();
+        figures.extend(ProcessFigures::read().figures());
         figures
     }
 }

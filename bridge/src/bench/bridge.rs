@@ -58,6 +58,7 @@ impl Server {
             factory: Box::new(engines),
             limits: Limits::default(),
             stop: Arc::clone(&stop),
+            board: None,
         };
         let (sender, ready) = std::sync::mpsc::channel();
         std::thread::spawn(move || {

@@ -20,6 +20,7 @@ fn options(bind: &str, stop: &Arc<AtomicBool>) -> ServeOptions {
         factory: Box::new(TruthFactory::default()),
         limits: Limits::default(),
         stop: Arc::clone(stop),
+        board: None,
     }
 }
 
