@@ -15,8 +15,16 @@ pub enum ClientError {
     /// The server refused.
     #[error(transparent)]
     Refused(#[from] Refusal),
-    /// The socket failed, or the answer took too long.
-    #[error("no answer from {address}: {source}; is `worldstep serve` running there?")]
+    /// The answer took too long.
+    #[error("no answer from {address} in {} s; is `worldstep serve` running there?", waited.as_secs_f64())]
+    Silence {
+        /// The server.
+        address: String,
+        /// How long an answer was waited for.
+        waited: Duration,
+    },
+    /// The socket failed.
+    #[error("cannot talk to {address}; expected tcp://HOST:PORT or ipc://PATH")]
     Socket {
         /// The server.
         address: String,
@@ -29,6 +37,7 @@ pub enum ClientError {
 pub struct Client {
     address: String,
     socket: zmq::Socket,
+    answer_max: Duration,
     header: Header,
 }
 
@@ -59,7 +68,7 @@ impl Client {
             Ok(socket)
         };
         let socket = open().map_err(|source| ClientError::Socket { address: address.to_owned(), source })?;
-        Ok(Self { address: address.to_owned(), socket, header: Header::request(Op::Make) })
+        Ok(Self { address: address.to_owned(), socket, answer_max, header: Header::request(Op::Make) })
     }
 
     /// Sends `request` and waits for its answer.
@@ -72,8 +81,11 @@ impl Client {
             self.socket.send_multipart(request.encode(self.header), 0)?;
             self.socket.recv_multipart(0)
         };
-        let parts =
-            exchange().map_err(|source| ClientError::Socket { address: self.address.clone(), source })?;
+        let address = || self.address.clone();
+        let parts = exchange().map_err(|source| match source {
+            zmq::Error::EAGAIN => ClientError::Silence { address: address(), waited: self.answer_max },
+            source => ClientError::Socket { address: address(), source },
+        })?;
         let header = Header::decode(&parts)?;
         let reply = Reply::decode(&header, &parts[1..])?;
         match reply {

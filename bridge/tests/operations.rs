@@ -115,6 +115,7 @@ fn step(client: &mut Client) {
 #[test]
 fn log_metrics_and_top_tell_of_a_session() {
     let mut server = Server::start(&[]);
+    server.await_metric("worldstep_sessions 0");
     assert!(server.get("/healthz").ends_with("ok\n"));
     let (mut client, _) = Client::connect(&server.address, make_request(ENVS)).unwrap();
     let opened = server.event("session opened");

@@ -69,8 +69,7 @@ pub fn run(args: &TopArgs) -> Result<()> {
         lines = match server.look() {
             Ok(view) => view.lines(),
             Err(error) => {
-                // A server that is restarted is found again.
-                server.reconnect();
+                server.reconnect()?;
                 vec![format!("{error:#}")]
             }
         };
@@ -81,6 +80,7 @@ pub fn run(args: &TopArgs) -> Result<()> {
 struct Watched {
     address: String,
     client: Client,
+    /// Empty until it is asked for.
     version: String,
     before: Figures,
     at: Instant,
@@ -88,15 +88,18 @@ struct Watched {
 
 impl Watched {
     fn reach(address: &str) -> Result<Self> {
-        let mut client = Client::without_session(address, ANSWER_MAX)?;
-        let Reply::Hello(info) = client.ask(&Request::Hello)? else {
-            bail!("{address} did not say what server it is");
-        };
-        let before = figures(&mut client)?;
-        Ok(Self { address: address.to_owned(), client, version: info.version, before, at: Instant::now() })
+        let client = Client::without_session(address, ANSWER_MAX)?;
+        let (version, before) = (String::new(), Figures::new());
+        let mut server = Self { address: address.to_owned(), client, version, before, at: Instant::now() };
+        server.look()?;
+        Ok(server)
     }
 
+    /// What has happened since the last look.
     fn look(&mut self) -> Result<View> {
+        if self.version.is_empty() {
+            self.version = version(&mut self.client)?;
+        }
         let now = figures(&mut self.client)?;
         let interval = self.at.elapsed();
         let view = View::new(&self.address, &self.version, &self.before, &now, interval);
@@ -104,10 +107,18 @@ impl Watched {
         Ok(view)
     }
 
-    fn reconnect(&mut self) {
-        if let Ok(again) = Self::reach(&self.address) {
-            *self = again;
-        }
+    /// Begins anew with a server that did not answer: it may be another one when it does.
+    fn reconnect(&mut self) -> Result<()> {
+        self.client = Client::without_session(&self.address, ANSWER_MAX)?;
+        self.version.clear();
+        Ok(())
+    }
+}
+
+fn version(client: &mut Client) -> Result<String> {
+    match client.ask(&Request::Hello)? {
+        Reply::Hello(info) => Ok(info.version),
+        other => bail!("the server answered hello with {other:?}"),
     }
 }
 

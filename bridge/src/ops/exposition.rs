@@ -24,6 +24,8 @@ const GAUGES: &[(&str, &str)] = &[
 ];
 
 type Labels = [(&'static str, String); 3];
+/// What is told of each kind of pool: name, type, help, value.
+type Family<T> = (&'static str, &'static str, &'static str, fn(&PoolFigures) -> T);
 
 /// A server's figures in Prometheus' text format, version 0.0.4: names begin with `worldstep_`, times are seconds, sizes
 /// bytes. Those of the process have the names that Prometheus' own libraries give them.
@@ -56,8 +58,7 @@ pub fn exposition(snapshot: &Snapshot, process: &ProcessFigures) -> String {
 
 fn pools(text: &mut Text, snapshot: &Snapshot) {
     let rows: Vec<_> = snapshot.pools.iter().map(|(kind, row)| (kind.labels(), row)).collect();
-    type Value = fn(&PoolFigures) -> f64;
-    let values: [(&str, &str, &str, Value); 7] = [
+    let values: [Family<f64>; 7] = [
         ("pools", "gauge", "Engines.", |row| row.pools as f64),
         ("pool_sessions", "gauge", "Sessions with environments in these engines.", |row| row.sessions as f64),
         ("pool_envs", "gauge", "Environments that sessions hold.", |row| row.envs as f64),
@@ -73,16 +74,19 @@ fn pools(text: &mut Text, snapshot: &Snapshot) {
         text.heading(&name, kind, help);
         rows.iter().for_each(|(labels, row)| text.sample(&name, labels, value(row)));
     }
-    let summaries: [(&str, &str, fn(&PoolFigures) -> Summary); 3] = [
-        ("step_wait_seconds", "How long steps waited for their call.", |row| row.work.wait_s),
-        ("engine_call_seconds", "How long calls took: the engine's time on processor or GPU.", |row| {
-            row.work.call_s
-        }),
-        ("batch_envs", "Environments that a call stepped.", |row| row.work.batch_envs),
+    let summaries: [Family<Summary>; 3] = [
+        ("step_wait_seconds", "summary", "How long steps waited for their call.", |row| row.work.wait_s),
+        (
+            "engine_call_seconds",
+            "summary",
+            "How long calls took: the engine's time on processor or GPU.",
+            |row| row.work.call_s,
+        ),
+        ("batch_envs", "summary", "Environments that a call stepped.", |row| row.work.batch_envs),
     ];
-    for (name, help, summary) in summaries {
+    for (name, kind, help, summary) in summaries {
         let name = format!("worldstep_{name}");
-        text.heading(&name, "summary", help);
+        text.heading(&name, kind, help);
         rows.iter().for_each(|(labels, row)| text.summary(&name, labels, &summary(row)));
     }
 }
@@ -158,4 +162,5 @@ fn number(value: f64) -> String {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests;

@@ -68,6 +68,7 @@ fn response(status: &str, headers: &str, body: &str, with_body: bool) -> Vec<u8>
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
     use crate::ops::Snapshot;

@@ -157,4 +157,5 @@ impl Visit for Fields {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests;

@@ -66,6 +66,7 @@ fn stat_field(stat: &str, index: usize) -> Option<f64> {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use std::time::{SystemTime, UNIX_EPOCH};
 

@@ -125,6 +125,21 @@ fn a_parser_of_the_format_reads_every_figure() {
 }
 
 #[test]
+fn the_operators_page_lists_every_metric() {
+    let page = include_str!("../../../../docs/operations.md");
+    let mut told = snapshot();
+    told.counts.extend(COUNTERS.iter().map(|(name, _)| (*name, 1)));
+    told.counts.remove("never_heard_of");
+    told.means.clear();
+    told.gauges.extend(GAUGES.iter().map(|(name, _)| (*name, 1.0)));
+    let (types, _) = parse(&exposition(&told, &ProcessFigures::read()));
+    assert!(types.len() > 20, "{types:?}");
+    for name in types.keys() {
+        assert!(page.contains(&format!("`{name}`")), "{name} is not in docs/operations.md");
+    }
+}
+
+#[test]
 fn labels_and_names_hold_anything() {
     let mut snapshot = Snapshot::default();
     let odd = "a\\b\"c\nd\u{1f600}";
