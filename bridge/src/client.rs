@@ -5,11 +5,11 @@
 
 use std::time::{Duration, Instant};
 
-use thiserror::Error;
-use worldstep_env::DType;
-
+use crate::random::random;
 use crate::security::{CurveClient, SecurityError};
-use crate::wire::{ErrorCode, Header, MakeReply, MakeRequest, Op, Parts, Refusal, Reply, Request};
+use crate::shared_memory::{SharedView, host_id};
+use crate::wire::{ErrorCode, Header, LaneRows, MakeReply, MakeRequest, Op, Parts, Refusal, Reply, Request};
+use thiserror::Error;
 
 /// How long to wait before a message that found nobody to go to is tried again.
 const SEND_AGAIN: Duration = Duration::from_millis(200);
@@ -25,11 +25,18 @@ pub struct ClientOptions {
     pub resend: Duration,
     /// Keys, for a server that asks for them.
     pub curve: Option<CurveClient>,
+    /// Takes observations from shared memory, if the server is on this machine.
+    pub shared_memory: bool,
 }
 
 impl Default for ClientOptions {
     fn default() -> Self {
-        Self { timeout: Duration::from_secs(60), resend: Duration::from_secs(5), curve: None }
+        Self {
+            timeout: Duration::from_secs(60),
+            resend: Duration::from_secs(5),
+            curve: None,
+            shared_memory: true,
+        }
     }
 }
 
@@ -60,6 +67,9 @@ pub enum ClientError {
         /// What ZeroMQ said.
         source: zmq::Error,
     },
+    /// The system gave no random numbers.
+    #[error("cannot draw a random number: {0}")]
+    Random(#[source] std::io::Error),
     /// The keys that the environment names cannot be used.
     #[error(transparent)]
     Security(#[from] SecurityError),
@@ -73,6 +83,8 @@ pub struct Client {
     header: Header,
     /// Bytes of an observation, and info columns.
     row: Option<(usize, usize)>,
+    /// Where observations are, if not in the answers.
+    shared: Option<SharedView>,
 }
 
 impl Client {
@@ -94,6 +106,22 @@ impl Client {
         options: ClientOptions,
         request: MakeRequest,
     ) -> Result<(Self, MakeReply), ClientError> {
+        let host = if options.shared_memory { host_id() } else { None };
+        let mut client = Self::without_session(address, options)?;
+        // A name of its own, so that the request can be sent again.
+        client.header.session = random().map_err(ClientError::Random)?;
+        match client.ask(&Request::Make(MakeRequest { shared_memory_host: host, ..request }))? {
+            Reply::Make(reply) => Ok((client, reply)),
+            other => Err(Refusal::bad_message(format!("the answer to make was {other:?}")).into()),
+        }
+    }
+
+    /// Reaches a server to ask what needs no session, `hello` and `metrics`. Whether anybody listens shows with the first
+    /// question.
+    ///
+    /// # Errors
+    /// [`ClientError::Socket`] if the address makes no sense.
+    pub fn without_session(address: &str, options: ClientOptions) -> Result<Self, ClientError> {
         let open = || {
             let socket = zmq::Context::new().socket(zmq::DEALER)?;
             socket.set_linger(0)?;
@@ -105,11 +133,12 @@ impl Client {
         };
         let address = address.to_owned();
         let socket = open().map_err(|source| ClientError::Socket { address: address.clone(), source })?;
-        let mut client = Self { address, options, socket, header: Header::request(Op::Make), row: None };
-        match client.ask(&Request::Make(request))? {
-            Reply::Make(reply) => Ok((client, reply)),
-            other => Err(Refusal::bad_message(format!("the answer to make was {other:?}")).into()),
-        }
+        Ok(Self { address, options, socket, header: Header::request(Op::Make), row: None, shared: None })
+    }
+
+    /// Whether observations come through shared memory.
+    pub fn shares_memory(&self) -> bool {
+        self.shared.is_some()
     }
 
     /// Lets later answers take so long.
@@ -125,10 +154,11 @@ impl Client {
     pub fn ask(&mut self, request: &Request) -> Result<Reply, ClientError> {
         self.header.seq += 1;
         let message = request.encode(self.header);
+        let asked = Pending { op: request.op(), rows: self.rows(request), message };
         let deadline = Instant::now() + self.options.timeout;
         let mut malformed = 0;
         loop {
-            let (header, reply) = self.exchange(request.op(), &message, deadline)?;
+            let (header, reply) = self.exchange(&asked, deadline)?;
             match reply {
                 Reply::Error(refusal) if refusal.code == ErrorCode::Busy && Instant::now() < deadline => {
                     std::thread::sleep(Duration::from_millis(u64::from(refusal.retry_after_ms)));
@@ -140,45 +170,68 @@ impl Client {
                 }
                 Reply::Error(refusal) => return Err(refusal.into()),
                 Reply::Make(reply) => {
-                    self.header = Header { seq: 0, reply: false, frames: 0, ..header };
-                    let space = &reply.observation_space;
-                    let bytes = space.flat_len().saturating_mul(element_bytes(space.dtype()));
-                    self.row = Some((bytes, reply.info_names.len()));
+                    self.begin(header, &reply);
                     return Ok(Reply::Make(reply));
                 }
+                Reply::Rows(rows) => return Ok(Reply::Rows(self.with_observations(rows))),
                 reply => return Ok(reply),
             }
         }
     }
 
+    /// Takes a new session up.
+    fn begin(&mut self, header: Header, reply: &MakeReply) {
+        let space = &reply.observation_space;
+        let bytes = space.flat_len().saturating_mul(space.dtype().size());
+        self.row = Some((bytes, reply.info_names.len()));
+        // What cannot be opened is done without.
+        let opened = reply.shared_memory.as_ref().and_then(|slots| SharedView::open(slots).ok());
+        let fits = |view: &SharedView| view.slot_len() >= bytes.saturating_mul(header.num_envs as usize);
+        self.shared = opened.filter(fits);
+        let shared = self.shared.is_some();
+        self.header = Header { seq: 0, reply: false, frames: 0, shared, ..header };
+    }
+
+    /// `rows` with their observations, wherever these are.
+    fn with_observations(&self, mut rows: LaneRows) -> LaneRows {
+        if let (true, Some(shared), Some((bytes, _))) = (rows.shared, &self.shared, self.row) {
+            rows.observations = shared.slot(self.header.seq)[..rows.rewards.len() * bytes].to_vec();
+            rows.shared = false;
+        }
+        rows
+    }
+
+    /// Rows that the answer to `request` has.
+    fn rows(&self, request: &Request) -> usize {
+        match request {
+            Request::Step { mask: Some(mask), .. } => mask.iter().filter(|stepped| **stepped).count(),
+            _ => self.header.num_envs as usize,
+        }
+    }
+
     /// Sends until the answer comes.
-    fn exchange(&self, op: Op, message: &Parts, deadline: Instant) -> Result<(Header, Reply), ClientError> {
+    fn exchange(&self, asked: &Pending, deadline: Instant) -> Result<(Header, Reply), ClientError> {
         loop {
-            let is_sent = match self.socket.send_multipart(message, zmq::DONTWAIT) {
+            let is_sent = match self.socket.send_multipart(&asked.message, zmq::DONTWAIT) {
                 // A server that refused the keys leaves nobody to send to.
                 Err(zmq::Error::EAGAIN) => false,
                 sent => self.checked(sent).map(|()| true)?,
             };
-            let silence = match op {
-                _ if !is_sent => SEND_AGAIN,
-                // Environments made twice would leave the first ones behind.
-                Op::Make => self.options.timeout,
-                _ => self.options.resend,
-            };
+            let silence = if is_sent { self.options.resend } else { SEND_AGAIN };
             let until = deadline.min(Instant::now() + silence);
-            if let Some(answer) = self.answer(op, until)? {
+            if let Some(answer) = self.answer(asked, until)? {
                 return Ok(answer);
             }
             if Instant::now() >= deadline {
                 let (address, timeout) = (self.address.clone(), self.options.timeout);
-                return Err(ClientError::NoAnswer { address, op, timeout });
+                return Err(ClientError::NoAnswer { address, op: asked.op, timeout });
             }
         }
     }
 
     /// The answer to the request under way, if it comes in time. Anything else is passed over: answers to requests that
     /// were sent twice, and what was damaged on its way.
-    fn answer(&self, op: Op, until: Instant) -> Result<Option<(Header, Reply)>, ClientError> {
+    fn answer(&self, asked: &Pending, until: Instant) -> Result<Option<(Header, Reply)>, ClientError> {
         loop {
             let left = until.saturating_duration_since(Instant::now());
             let ready = self.socket.poll(zmq::POLLIN, left.as_micros().div_ceil(1000) as i64);
@@ -191,7 +244,7 @@ impl Client {
             let decoded =
                 Header::decode(&parts).and_then(|header| Ok((header, Reply::decode(&header, &parts[1..])?)));
             match decoded {
-                Ok((header, reply)) if self.is_answer(&header, op) && self.is_whole(&reply) => {
+                Ok((header, reply)) if self.is_answer(&header, asked.op) && self.is_whole(&reply, asked) => {
                     return Ok(Some((header, reply)));
                 }
                 // A server of another version cannot be understood, however often it is asked.
@@ -206,12 +259,13 @@ impl Client {
         is_own && header.seq == self.header.seq && (header.op == op || header.op == Op::Error)
     }
 
-    /// Whether rows are as long as the session's spaces say.
-    fn is_whole(&self, reply: &Reply) -> bool {
-        let (Reply::Rows(rows), Some((observation_bytes, columns))) = (reply, self.row) else { return true };
-        let count = self.header.num_envs as usize;
+    /// Whether rows are as many and as long as the request and the session's spaces say.
+    fn is_whole(&self, reply: &Reply, asked: &Pending) -> bool {
+        let (Reply::Rows(rows), Some((bytes, columns))) = (reply, self.row) else { return true };
+        let seen = if rows.shared { 0 } else { asked.rows.saturating_mul(bytes) };
         (rows.observations.len(), rows.rewards.len(), rows.info_values.len())
-            == (count.saturating_mul(observation_bytes), count, count.saturating_mul(columns))
+            == (seen, asked.rows, asked.rows.saturating_mul(columns))
+            && (!rows.shared || self.shared.is_some())
     }
 
     fn checked<T>(&self, result: Result<T, zmq::Error>) -> Result<T, ClientError> {
@@ -219,10 +273,10 @@ impl Client {
     }
 }
 
-fn element_bytes(dtype: DType) -> usize {
-    match dtype {
-        DType::Float32 => 4,
-        DType::Uint8 => 1,
-        DType::Int64 => 8,
-    }
+/// A request that is to be answered.
+struct Pending {
+    op: Op,
+    /// Rows that its answer has, if it has any.
+    rows: usize,
+    message: Parts,
 }

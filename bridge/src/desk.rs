@@ -7,6 +7,7 @@ use worldstep_env::Space;
 
 use crate::Limits;
 use crate::batcher::{Batcher, PendingStep};
+use crate::ops::PoolKind;
 use crate::session::Token;
 use crate::wire::{ErrorCode, MakeRequest, Refusal};
 use crate::worker::{Job, Join};
@@ -14,6 +15,7 @@ use crate::worker::{Job, Join};
 /// An engine's sessions and the jobs that wait for it, oldest first, steps apart: they wait for one another.
 pub struct Desk {
     request: MakeRequest,
+    kind: PoolKind,
     batcher: Batcher,
     orders: VecDeque<(Duration, Job)>,
     seats: BTreeMap<Token, Seat>,
@@ -40,6 +42,7 @@ impl Desk {
     pub fn new(request: &MakeRequest, gains_by_waiting: bool, limits: &Limits) -> Self {
         Self {
             request: request.clone(),
+            kind: PoolKind::from(request),
             batcher: Batcher::new(limits, gains_by_waiting),
             orders: VecDeque::new(),
             seats: BTreeMap::new(),
@@ -49,6 +52,11 @@ impl Desk {
             lanes: 0,
             idle_after: limits.idle_after,
         }
+    }
+
+    /// What its figures and its log lines are told under.
+    pub fn kind(&self) -> &PoolKind {
+        &self.kind
     }
 
     /// Whether a session with this request could live here, as far as limits allow.

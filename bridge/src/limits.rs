@@ -1,12 +1,14 @@
 use std::time::Duration;
 
 /// Everything that is bounded, and by how much; at each limit the client gets a typed error.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Limits {
     /// Sessions at a time.
     pub sessions_max: usize,
     /// Environments in a session.
     pub envs_per_session_max: usize,
+    /// Environments of all sessions together.
+    pub envs_total_max: usize,
     /// Environments in one engine that sessions share.
     pub envs_per_pool_max: usize,
     /// Requests of a session that are unanswered at a time.
@@ -34,9 +36,10 @@ impl Default for Limits {
         Self {
             sessions_max: 256,
             envs_per_session_max: 8192,
+            envs_total_max: 65_536,
             envs_per_pool_max: 16_384,
             in_flight_max: 2,
-            frame_bytes_max: 1 << 30,
+            frame_bytes_max: 1_000_000_000,
             lease: Duration::from_secs(300),
             wait_max: Duration::from_millis(2),
             batch_max: 4096,

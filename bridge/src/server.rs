@@ -12,6 +12,8 @@ use serde::Serialize;
 use thiserror::Error;
 
 use crate::engines::EngineFactory;
+use crate::ops::{Board, events};
+use crate::random::random;
 use crate::security::{CurveServer, SecurityError};
 use crate::session::Route;
 use crate::wire::{FRAMES_MAX, Parts};
@@ -40,6 +42,8 @@ pub struct ServeOptions {
     /// Set to end the server: it opens no more sessions, serves those that it has for [`Limits::drain`], and answers
     /// what it has begun.
     pub stop: Arc<AtomicBool>,
+    /// Where figures are hung out for other threads.
+    pub board: Option<Arc<Board>>,
 }
 
 /// What a server tells once it can be reached.
@@ -109,11 +113,13 @@ pub fn serve(options: ServeOptions, on_ready: impl FnOnce(&ReadyInfo)) -> Result
     let workshop = Box::new(Threads::new(engines_max, wake));
     let tokens = Box::new(random);
     let mut service = Service::with_workshop(options.factory, workshop, options.limits, (epoch, tokens));
+    events::listening(&address, epoch);
     on_ready(&ReadyInfo { address, epoch });
-    let mut turns = Turns { socket, sleeper, started: Instant::now() };
+    let mut turns = Turns { socket, sleeper, board: options.board, started: Instant::now() };
     while !options.stop.load(Ordering::Acquire) {
         turns.turn(&mut service)?;
     }
+    events::draining(service.sessions());
     service.drain();
     let until = turns.started.elapsed() + drain;
     while !service.is_deserted() && turns.started.elapsed() < until {
@@ -126,6 +132,7 @@ pub fn serve(options: ServeOptions, on_ready: impl FnOnce(&ReadyInfo)) -> Result
     }
     turns.socket.set_linger(LAST_ANSWERS.as_millis() as i32)?;
     service.end(LAST_ANSWERS);
+    events::stopped(service.sessions());
     Ok(())
 }
 
@@ -134,6 +141,7 @@ struct Turns {
     socket: zmq::Socket,
     /// A byte comes for each job that an engine has finished.
     sleeper: UnixStream,
+    board: Option<Arc<Board>>,
     started: Instant,
 }
 
@@ -149,6 +157,9 @@ impl Turns {
 
     fn advance(&mut self, service: &mut Service) -> Result<(), ServeError> {
         service.advance(self.started.elapsed());
+        if let Some(board) = &self.board {
+            board.publish_if_due(|| service.snapshot());
+        }
         for (route, parts) in service.take_outbox() {
             send(&self.socket, &route, &parts)?;
         }
@@ -251,11 +262,4 @@ fn send(socket: &zmq::Socket, route: &Route, parts: &Parts) -> Result<(), ServeE
         Ok(()) | Err(zmq::Error::EHOSTUNREACH | zmq::Error::EAGAIN | zmq::Error::EINTR) => Ok(()),
         Err(error) => Err(error.into()),
     }
-}
-
-fn random() -> io::Result<u128> {
-    use io::Read as _;
-    let mut bytes = [0; 16];
-    fs::File::open("/dev/urandom")?.read_exact(&mut bytes)?;
-    Ok(u128::from_le_bytes(bytes))
 }

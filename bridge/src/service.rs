@@ -10,7 +10,8 @@ use crate::batcher::PendingStep;
 use crate::desk::Desk;
 use crate::engines::EngineFactory;
 use crate::metrics::Metrics;
-use crate::session::{Admission, Admitted, Opening, Route, Sessions, Token};
+use crate::ops::{ProcessFigures, Snapshot, events};
+use crate::session::{Admission, Admitted, Expected, Opening, Route, Sessions, Token};
 use crate::shared_memory::host_id;
 use crate::wire::{
     ErrorCode, Header, MakeReply, MakeRequest, Op, Parts, Refusal, Reply, Request, ServerInfo,
@@ -73,6 +74,11 @@ impl Service {
         std::mem::take(&mut self.outbox)
     }
 
+    /// Number of live sessions.
+    pub fn sessions(&self) -> usize {
+        self.sessions.len()
+    }
+
     /// Figures of this run.
     pub fn metrics(&self) -> &Metrics {
         &self.metrics
@@ -125,6 +131,7 @@ impl Service {
         }
         for token in self.sessions.expire(now) {
             self.metrics.count("sessions_expired", 1);
+            events::session_expired(token);
             self.release(token, now);
         }
     }
@@ -178,7 +185,8 @@ impl Service {
             Ok(found) => found,
             Err(refusal) => return self.refuse(route, header, refusal),
         };
-        self.sessions.expect(join.token, (*header, route.clone()));
+        let (header, route, num_envs) = (*header, route.clone(), join.count);
+        self.sessions.expect(join.token, Expected { header, route, num_envs });
         if let Some(desk) = self.desks.get_mut(&id) {
             desk.expect(join.count);
             desk.order(Job::Join(join), now);
@@ -217,6 +225,7 @@ impl Service {
         while let Some(front) = self.sessions.get(token).and_then(|session| session.front()).cloned() {
             let asked = front.header;
             if let Request::Close = front.request {
+                events::session_closed(token);
                 self.finish(&asked, Arc::new(Reply::Close.into_parts(&asked)), now);
                 return self.close(token, now);
             }
@@ -248,10 +257,10 @@ impl Service {
     }
 
     fn begin(&mut self, id: PoolId, job: Job, now: Duration) {
-        if let Job::Step(steps) = &job {
-            steps.iter().for_each(|step| self.metrics.wait(now.saturating_sub(step.at)));
-        }
         if let Some(desk) = self.desks.get_mut(&id) {
+            if let Job::Step(steps) = &job {
+                steps.iter().for_each(|step| self.metrics.wait(desk.kind(), now.saturating_sub(step.at)));
+            }
             desk.busy = true;
             self.workshop.submit(id, job);
         }
@@ -260,10 +269,15 @@ impl Service {
     fn conclude(&mut self, id: PoolId, done: Done, now: Duration) {
         let Some(desk) = self.desks.get_mut(&id) else { return };
         desk.busy = false;
-        desk.lanes = done.lanes;
-        self.metrics.count("pools_grown", usize::from(done.grown));
+        let before = std::mem::replace(&mut desk.lanes, done.lanes);
+        if done.grown {
+            self.metrics.count("pools_grown", 1);
+            events::engine_grown(desk.kind(), before, done.lanes, done.took);
+        } else if before == 0 && done.lanes > 0 {
+            events::engine_made(desk.kind(), done.lanes, done.took);
+        }
         if let Some((sessions, envs)) = done.stepped {
-            self.metrics.engine_call(sessions, envs, done.took);
+            self.metrics.engine_call(desk.kind(), sessions, envs, done.took);
         }
         done.found.iter().for_each(|(name, value)| self.metrics.average(name, *value));
         if let Some((join, made)) = done.joined {
@@ -287,10 +301,13 @@ impl Service {
             let joined = made.as_ref().ok().map(|reply| (join.token, reply.action_space.clone()));
             desk.seat(join.count, joined, now);
         }
-        let Some((header, route)) = self.sessions.expected(join.token) else { return };
+        let Some(Expected { header, route, .. }) = self.sessions.expected(join.token) else { return };
         match made {
             Ok(reply) => {
                 self.metrics.count("sessions_opened", 1);
+                if let Some(desk) = self.desks.get(&id) {
+                    events::session_opened(join.token, desk.kind(), join.count);
+                }
                 let nonce = header.session;
                 let num_envs = join.count as u32;
                 let header = Header { session: join.token, epoch: self.sessions.epoch(), num_envs, ..header };
@@ -307,12 +324,13 @@ impl Service {
         self.metrics.count("engines_failed", 1);
         let Some(desk) = self.desks.remove(&id) else { return };
         self.workshop.close(id);
+        events::engine_failed(desk.kind(), desk.tokens().count(), failure);
         for token in desk.tokens() {
             self.answer_all(token, failure, now);
         }
         for join in desk.into_joins() {
-            let Some((header, route)) = self.sessions.expected(join.token) else { continue };
-            self.refuse(&route, &header, failure.clone());
+            let Some(expected) = self.sessions.expected(join.token) else { continue };
+            self.refuse(&expected.route, &expected.header, failure.clone());
         }
     }
 
@@ -366,6 +384,7 @@ impl Service {
 
     fn refuse(&mut self, route: &Route, header: &Header, refusal: Refusal) {
         self.metrics.count("refusals", 1);
+        events::refused(route, header.op, &refusal);
         self.answer(route, header, Reply::Error(refusal));
     }
 
@@ -378,10 +397,23 @@ impl Service {
         }
     }
 
+    /// Figures of this moment.
+    pub fn snapshot(&self) -> Snapshot {
+        let mut snapshot = self.metrics.snapshot();
+        snapshot.gauge("sessions", self.sessions.len() as f64);
+        snapshot.gauge("sessions_max", self.limits.sessions_max as f64);
+        snapshot.gauge("envs", self.sessions.envs() as f64);
+        snapshot.gauge("envs_max", self.limits.envs_total_max as f64);
+        snapshot.gauge("pools", self.desks.len() as f64);
+        for desk in self.desks.values() {
+            snapshot.add_pool(desk.kind().clone(), desk.tokens().count(), desk.envs(), desk.lanes);
+        }
+        snapshot
+    }
+
     fn figures(&self) -> BTreeMap<String, f64> {
-        let mut figures = self.metrics.snapshot();
-        figures.insert("sessions".to_owned(), self.sessions.len() as f64);
-        figures.insert("pools".to_owned(), self.desks.len() as f64);
+        let mut figures = self.snapshot().figures();
+        figures.extend(ProcessFigures::read().figures());
         figures
     }
 }

@@ -12,6 +12,17 @@ pub type Token = u128;
 /// Where a reply goes: the socket's name for the peer.
 pub type Route = Vec<u8>;
 
+/// A request to open a session that is being served.
+#[derive(Clone, Debug)]
+pub struct Expected {
+    /// Its header; the session in it is the client's name for the request, or 0.
+    pub header: Header,
+    /// Where the reply goes.
+    pub route: Route,
+    /// Environments that are asked for.
+    pub num_envs: usize,
+}
+
 /// What is known of a request to open a session.
 #[derive(Debug)]
 pub enum Opening {
@@ -79,7 +90,7 @@ pub struct Sessions {
     limits: Limits,
     live: BTreeMap<Token, Session>,
     /// Requests to open a session that are being served, by the token that it is to have.
-    opening: BTreeMap<Token, (Header, Route)>,
+    opening: BTreeMap<Token, Expected>,
 }
 
 impl Sessions {
@@ -103,6 +114,12 @@ impl Sessions {
         self.live.is_empty()
     }
 
+    /// Environments of all sessions, those that are being opened included.
+    pub fn envs(&self) -> usize {
+        let opening: usize = self.opening.values().map(|expected| expected.num_envs).sum();
+        opening + self.live.values().map(|session| session.num_envs).sum::<usize>()
+    }
+
     /// The session with this token.
     pub fn get(&self, token: Token) -> Option<&Session> {
         self.live.get(&token)
@@ -121,6 +138,14 @@ impl Sessions {
             let most = self.limits.envs_per_session_max;
             return limit(format!("num_envs is {num_envs}, envs_per_session_max allows 1 to {most}"));
         }
+        let (held, most) = (self.envs(), self.limits.envs_total_max);
+        if num_envs > most.saturating_sub(held) {
+            let free = most.saturating_sub(held);
+            return limit(format!(
+                "num_envs is {num_envs}, but sessions hold {held} of the {most} environments that envs_total_max \
+                 allows: ask for at most {free}, or close a session first"
+            ));
+        }
         Ok(())
     }
 
@@ -129,8 +154,9 @@ impl Sessions {
         if nonce == 0 {
             return Opening::New;
         }
-        if let Some((_, known)) = self.opening.values_mut().find(|(header, _)| header.session == nonce) {
-            known.clone_from(route);
+        let mut opening = self.opening.values_mut();
+        if let Some(expected) = opening.find(|expected| expected.header.session == nonce) {
+            expected.route.clone_from(route);
             return Opening::UnderWay;
         }
         let lease = self.limits.lease;
@@ -144,12 +170,12 @@ impl Sessions {
     }
 
     /// Notes a request to open a session that is being served; the caller has checked for room.
-    pub fn expect(&mut self, token: Token, (header, route): (Header, Route)) {
-        self.opening.insert(token, (header, route));
+    pub fn expect(&mut self, token: Token, expected: Expected) {
+        self.opening.insert(token, expected);
     }
 
     /// Takes the request that [`expect`](Self::expect) has noted.
-    pub fn expected(&mut self, token: Token) -> Option<(Header, Route)> {
+    pub fn expected(&mut self, token: Token) -> Option<Expected> {
         self.opening.remove(&token)
     }
 

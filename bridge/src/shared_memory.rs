@@ -103,6 +103,11 @@ impl SharedView {
         Ok(Self { map, slots: slots.clone() })
     }
 
+    /// Bytes of a slot.
+    pub fn slot_len(&self) -> usize {
+        self.slots.slot_len as usize
+    }
+
     /// The observations of the reply to request `seq`, at the beginning of its slot.
     pub fn slot(&self, seq: u64) -> &[u8] {
         let start = self.slots.offset + seq % u64::from(self.slots.slots) * self.slots.slot_len;

@@ -59,6 +59,7 @@ impl Server {
             limits: Limits::default(),
             curve: None,
             stop: Arc::clone(&stop),
+            board: None,
         };
         let (sender, ready) = std::sync::mpsc::channel();
         std::thread::spawn(move || {

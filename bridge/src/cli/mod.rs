@@ -9,8 +9,9 @@ use std::time::Duration;
 use anyhow::Result;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use serde::Serialize;
-use worldstep_bridge::Limits;
 use worldstep_synth::SynthError;
+
+use serve_config::ServeConfig;
 
 mod audit;
 mod bench;
@@ -24,7 +25,10 @@ mod keys;
 mod pictures;
 mod progress;
 mod serve;
+mod serve_config;
 mod synth;
+mod top;
+mod top_view;
 mod train;
 mod train_data;
 mod train_objective;
@@ -65,6 +69,8 @@ enum Command {
     Serve(ServeArgs),
     /// Makes a key pair: what a server and its clients need to talk across machines.
     Keys(keys::KeysArgs),
+    /// Watches a server: sessions, batch sizes, engine time, waits.
+    Top(top::TopArgs),
     /// Measures one part: env, render, dream, train or bridge.
     Bench(BenchArgs),
 }
@@ -208,36 +214,17 @@ struct AuditArgs {
 
 #[derive(Args)]
 struct ServeArgs {
-    /// Folder of the model behind the dream engine, or of one for each task; the shipped ones if it is not given.
+    #[command(flatten)]
+    flags: ServeConfig,
+    /// TOML file with any of the options above, named like them (`max_wait_us = 500`); flags win over it.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Prints what file and flags come to, as such a file, and ends.
     #[arg(long)]
-    model: Option<PathBuf>,
-    /// Where the dream runs: `cpu` or `cuda:0`.
-    #[arg(long, default_value = "cpu")]
-    device: String,
-    /// `tcp://HOST:PORT` (port 0 picks one) or `ipc://PATH`.
-    #[arg(long, default_value = "tcp://127.0.0.1:7447")]
-    bind: String,
-    /// The server's secret key file (`worldstep keys`): everything is encrypted, and other machines may be let in.
-    #[arg(long, value_name = "FILE", requires = "allow_clients")]
-    curve_key: Option<PathBuf>,
-    /// Folder with the public key files (NAME.key) of those who may connect; read again as it changes.
-    #[arg(long, value_name = "DIR", requires = "curve_key")]
-    allow_clients: Option<PathBuf>,
+    print_config: bool,
     /// Ends when standard input closes, as it does when the parent process dies.
     #[arg(long)]
     exit_with_stdin: bool,
-    /// Longest wait for other clients before a batch goes without them.
-    #[arg(long, default_value_t = Limits::default().wait_max.as_millis() as u64)]
-    max_wait_ms: u64,
-    /// Seconds without a message after which a session is dropped.
-    #[arg(long, default_value_t = Limits::default().lease.as_secs())]
-    lease_s: u64,
-    /// Megabytes (10⁶ bytes) that one dream may take, all its environments together; half of what is free if not given.
-    #[arg(long)]
-    memory_mb: Option<u64>,
-    /// Environments of each dream that truth is stepped beside; their infos tell how far they are apart.
-    #[arg(long, default_value_t = 0, value_name = "ENVS")]
-    audit: usize,
     #[command(flatten)]
     json: Json,
 }
@@ -299,6 +286,7 @@ pub fn run(cli: Cli) -> Result<()> {
         Command::Audit(args) => audit::run(&args),
         Command::Serve(args) => serve::run(args),
         Command::Keys(args) => keys::run(&args),
+        Command::Top(args) => top::run(&args),
         Command::Bench(args) => bench::run(&args),
     }
 }
@@ -328,7 +316,7 @@ fn print_text(text: &str) -> Result<()> {
     Ok(())
 }
 
-/// A flag that Ctrl-C raises; a second Ctrl-C ends the process at once.
+/// A flag that Ctrl-C (SIGINT) and SIGTERM raise; a second one ends the process at once.
 fn stop_flag() -> Result<Arc<AtomicBool>> {
     let flag = Arc::new(AtomicBool::new(false));
     let raised = Arc::clone(&flag);
@@ -338,24 +326,4 @@ fn stop_flag() -> Result<Arc<AtomicBool>> {
         }
     })?;
     Ok(flag)
-}
-
-#[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used)]
-
-    use std::time::Duration;
-
-    use super::*;
-
-    #[test]
-    fn serve_without_flags_has_the_limits_of_the_library() {
-        let Command::Serve(args) = Cli::try_parse_from(["worldstep", "serve"]).unwrap().command else {
-            panic!("no serve");
-        };
-        let limits = Limits::default();
-        assert_eq!(Duration::from_secs(args.lease_s), limits.lease);
-        assert_eq!(Duration::from_millis(args.max_wait_ms), limits.wait_max);
-        assert!(limits.lease >= Duration::from_secs(300), "a client may learn for minutes between two steps");
-    }
 }

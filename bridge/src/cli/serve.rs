@@ -1,41 +1,57 @@
-use std::time::Duration;
+use std::sync::Arc;
 
 use anyhow::Result;
 use worldstep_bridge::engines::{Engines, shipped_models};
+use worldstep_bridge::ops::{Board, MetricsServer, logs};
 use worldstep_bridge::security::CurveServer;
-use worldstep_bridge::{Limits, ReadyInfo, ServeOptions, serve, stop_when_stdin_closes};
+use worldstep_bridge::{ReadyInfo, ServeOptions, serve, stop_when_stdin_closes};
 use worldstep_model::device::ComputeDevice;
 
-use super::{ServeArgs, print_json, stop_flag};
+use super::{ServeArgs, print_json, print_text, stop_flag};
 
-/// Serves until Ctrl-C, or until standard input closes if that was asked for.
+/// Serves until SIGINT (Ctrl-C) or SIGTERM, or until standard input closes if that was asked for.
 pub fn run(args: ServeArgs) -> Result<()> {
+    let config = args.flags.effective(args.config.as_deref())?;
+    if args.print_config {
+        return print_text(&toml::to_string(&config)?);
+    }
+    logs::start(config.log_format.unwrap_or_default(), config.log.unwrap_or_default());
     let stop = stop_flag()?;
     if args.exit_with_stdin {
         stop_when_stdin_closes(&stop)?;
     }
-    let limits = Limits {
-        lease: Duration::from_secs(args.lease_s),
-        wait_max: Duration::from_millis(args.max_wait_ms),
-        ..Limits::default()
-    };
-    let keys = args.curve_key.as_deref().zip(args.allow_clients.as_deref());
-    let curve = keys.map(|(secret, clients)| CurveServer::load(secret, clients)).transpose()?;
-    let device = ComputeDevice::from_name(&args.device)?;
-    let memory_bytes_max = args.memory_mb.map(|mega| mega.saturating_mul(1_000_000));
-    let engines = Engines::new(args.model.or_else(shipped_models), device)?
+    let (limits, memory_bytes_max) = (config.limits(), config.memory_bytes_max());
+    let device = ComputeDevice::from_name(&config.device.unwrap_or_default())?;
+    let engines = Engines::new(config.model.or_else(shipped_models), device)?
         .with_memory_max(memory_bytes_max)
-        .with_audit(args.audit);
-    let options = ServeOptions { bind: args.bind, factory: Box::new(engines), limits, curve, stop };
+        .with_audit(config.audit.unwrap_or_default());
+    let keys = config.curve_key.as_deref().zip(config.allow_clients.as_deref());
+    let curve = keys.map(|(secret, clients)| CurveServer::load(secret, clients)).transpose()?;
+    let board = Arc::new(Board::default());
+    // Answers as long as it is held.
+    let metrics = config
+        .metrics
+        .map(|address| MetricsServer::start(address, config.metrics_unprotected, Arc::clone(&board)));
+    let metrics = metrics.transpose()?;
+    if let Some(metrics) = &metrics {
+        tracing::info!(address = %metrics.address(), "metrics endpoint");
+    }
+    let options = ServeOptions {
+        bind: config.bind.unwrap_or_default(),
+        factory: Box::new(engines),
+        limits,
+        curve,
+        stop,
+        board: metrics.is_some().then_some(board),
+    };
     let json = args.json.json;
     serve(options, |ready| announce(ready, json))?;
     Ok(())
 }
 
+/// A client that went away before the server was up is no reason to fail.
 fn announce(ready: &ReadyInfo, json: bool) {
     if json {
-        // A client that went away before the server was up is no reason to fail.
         let _ = print_json(ready);
     }
-    eprintln!("serving on {}", ready.address);
 }

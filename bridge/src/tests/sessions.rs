@@ -56,6 +56,42 @@ fn a_closed_session_is_lost_and_its_engine_gone() {
 }
 
 #[test]
+fn all_sessions_together_have_so_many_environments() {
+    let mut bench = Bench::new(Limits { envs_total_max: 10, ..Limits::default() });
+    let mut first = bench.open(Engine::Truth, 6);
+    let mut second = bench.open(Engine::Dream, 3);
+    let refusal = bench.try_open(make_request(Engine::Truth, 2)).err().unwrap();
+    assert_eq!(refusal.code, ErrorCode::Limit);
+    assert!(refusal.message.contains("envs_total_max") && refusal.message.contains("at most 1"), "{refusal}");
+    bench.open(Engine::Truth, 1);
+    assert_eq!((bench.figure(&mut second, "envs"), bench.figure(&mut second, "envs_max")), (10.0, 10.0));
+    bench.ask(&mut first, &Request::Close);
+    bench.open(Engine::Dream, 6);
+}
+
+#[test]
+fn figures_tell_who_holds_what_by_kind_of_pool() {
+    let mut bench = Bench::new(Limits::default());
+    let mut clients: Vec<_> = (0..3).map(|_| bench.open(Engine::Dream, 2)).collect();
+    bench.open(Engine::Truth, 5);
+    clients.iter_mut().for_each(|client| drop(bench.ask(client, &reset(2, 0))));
+    bench.send(&mut clients[0], &step(&[0.1, 0.2]));
+    assert_eq!(bench.replies(Limits::default().wait_max).len(), 1);
+    let held = |bench: &mut Bench, client: &mut Client, engine: &str| {
+        let name = |what| format!("pool/{TASK}/{engine}/state/{what}");
+        ["pools", "sessions", "envs", "lanes", "env_steps"].map(|what| bench.figure(client, &name(what)))
+    };
+    // The dream's engine has grown by doubling: 2, 4, 8 lanes.
+    assert_eq!(held(&mut bench, &mut clients[0], "dream"), [1.0, 3.0, 6.0, 8.0, 2.0]);
+    assert_eq!(held(&mut bench, &mut clients[0], "truth"), [1.0, 1.0, 5.0, 5.0, 0.0]);
+    let mut last = clients.remove(0);
+    clients.iter_mut().for_each(|client| drop(bench.ask(client, &Request::Close)));
+    bench.ask(&mut last, &Request::Close);
+    // What an engine did is told when it has gone, too.
+    assert_eq!(held(&mut bench, &mut last, "dream"), [0.0, 0.0, 0.0, 0.0, 2.0]);
+}
+
+#[test]
 fn the_third_request_in_flight_is_told_to_come_back() {
     let mut bench = Bench::new(Limits::default());
     // Two sessions share an engine, so a step of one waits for the other.

@@ -21,6 +21,7 @@ fn options(bind: &str, stop: &Arc<AtomicBool>) -> ServeOptions {
         limits: Limits::default(),
         curve: None,
         stop: Arc::clone(stop),
+        board: None,
     }
 }
 
