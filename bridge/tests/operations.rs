@@ -10,7 +10,7 @@ use serde_json::Value;
 use worldstep_bridge::client::Client;
 use worldstep_bridge::wire::{Reply, Request};
 use worldstep_bridge::{Engine, MakeRequest, Observation};
-use worldstep_env::AutoresetMode;
+use worldstep_bridge::wire::Autoreset;
 
 const TASK: &str = "CartPole-v0";
 const ENVS: usize = 3;
@@ -97,8 +97,9 @@ fn make_request(num_envs: usize) -> MakeRequest {
         engine: Engine::Truth,
         obs: Observation::State,
         num_envs,
-        autoreset_mode: AutoresetMode::NextStep,
+        autoreset_mode: Autoreset::NextStep,
         temperature: None,
+ shared_memory_host: None,
     }
 }
 

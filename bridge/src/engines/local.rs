@@ -215,7 +215,7 @@ mod tests {
 
     #[test]
     fn without_a_model_there_is_truth_and_a_dream_says_what_to_do() {
-        let mut engines = Engines::new(None, ComputeDevice::Cpu).unwrap();
+        let engines = Engines::new(None, ComputeDevice::Cpu).unwrap();
         assert!(dreams_listed(&engines).is_empty());
         let refusal = engines.make(&dream_of("CartPole-v0"), 1).err().unwrap();
         assert_eq!(refusal.code, ErrorCode::Unsupported);
@@ -228,7 +228,7 @@ mod tests {
     fn the_dream_of_another_task_is_refused_with_what_to_do() {
         let models = tempfile::tempdir().unwrap();
         std::fs::write(models.path().join("model.json"), r#"{"task": "CatchBehindScreen-v0"}"#).unwrap();
-        let mut engines = Engines::new(Some(models.path().to_owned()), ComputeDevice::Cpu).unwrap();
+        let engines = Engines::new(Some(models.path().to_owned()), ComputeDevice::Cpu).unwrap();
         assert_eq!(dreams_listed(&engines), ["CatchBehindScreen-v0"]);
         let refusal = engines.make(&dream_of("PushCube-v0"), 1).err().unwrap();
         assert_eq!(refusal.code, ErrorCode::Unsupported);

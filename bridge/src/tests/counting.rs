@@ -161,16 +161,16 @@ impl EngineFactory for CountingFactory {
         vec![CatalogueEntry { id: TASK.to_owned(), summary: "count".to_owned(), modes }]
     }
 
-    fn shares(&self, request: &MakeRequest) -> bool {
+    fn gains_by_waiting(&self, request: &MakeRequest) -> bool {
         request.engine == Engine::Dream
     }
 
-    fn make(&mut self, request: &MakeRequest, num_envs: usize) -> Result<Box<dyn VectorEnv>, Refusal> {
+    fn make(&self, request: &MakeRequest, num_envs: usize) -> Result<Box<dyn VectorEnv>, Refusal> {
         assert!(num_envs <= Limits::default().envs_per_pool_max, "{num_envs} environments were asked for");
         if request.id != TASK {
             let message = format!("unknown task {:?}; known tasks: {TASK}", request.id);
             return Err(Refusal::new(ErrorCode::UnknownTask, message));
         }
-        Ok(Box::new(CountingEnv::new(num_envs, request.autoreset_mode)))
+        Ok(Box::new(CountingEnv::new(num_envs, request.autoreset_mode.of_engine())))
     }
 }

@@ -94,8 +94,9 @@ pub fn make_request(num_envs: usize) -> MakeRequest {
         engine: Engine::Truth,
         obs: Observation::State,
         num_envs,
-        autoreset_mode: worldstep_env::AutoresetMode::NextStep,
+        autoreset_mode: worldstep_bridge::wire::Autoreset::NextStep,
         temperature: None,
+ shared_memory_host: None,
     }
 }
 
