@@ -10,7 +10,7 @@ use crate::batcher::PendingStep;
 use crate::desk::Desk;
 use crate::engines::EngineFactory;
 use crate::metrics::Metrics;
-use crate::ops::{ProcessFigures, Snapshot, events};
+use crate::ops::{ProcessFigures, SessionRow, Snapshot, events, session_figures};
 use crate::session::{Admission, Admitted, Expected, Opening, Route, Sessions, Token};
 use crate::shared_memory::host_id;
 use crate::wire::{
@@ -153,7 +153,7 @@ impl Service {
             Request::Metrics => {
                 // Says what is, changes nothing: needs no session, but keeps one alive.
                 let _ = self.sessions.renew(&header, route, admitted.at);
-                let reply = Reply::Metrics(self.figures());
+                let reply = Reply::Metrics(self.figures(admitted.at));
                 return self.answer(route, &header, reply);
             }
             _ => {}
@@ -411,9 +411,17 @@ impl Service {
         snapshot
     }
 
-    fn figures(&self) -> BTreeMap<String, f64> {
+    fn figures(&self, now: Duration) -> BTreeMap<String, f64> {
         let mut figures = self.snapshot().figures();
         figures.extend(ProcessFigures::read().figures());
+        let rows = self.desks.values().flat_map(|desk| {
+            desk.tokens().filter_map(|token| {
+                let session = self.sessions.get(token)?;
+                let (kind, envs, idle) = (desk.kind().clone(), session.num_envs, session.idle(now));
+                Some(SessionRow { token, kind, envs, idle })
+            })
+        });
+        figures.extend(session_figures(rows.collect()));
         figures
     }
 }

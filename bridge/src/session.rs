@@ -71,6 +71,7 @@ pub struct Session {
     queue: VecDeque<Admitted>,
     replies: VecDeque<(u64, Arc<Parts>)>,
     seq_last: u64,
+    heard: Duration,
     expires: Duration,
     /// What its client called the request that opened it, and the reply, until it asks for something else.
     made: Option<(u128, Arc<Parts>)>,
@@ -80,6 +81,11 @@ impl Session {
     /// The request that is being served.
     pub fn front(&self) -> Option<&Admitted> {
         self.queue.front()
+    }
+
+    /// How long it has been silent.
+    pub fn idle(&self, now: Duration) -> Duration {
+        now.saturating_sub(self.heard)
     }
 }
 
@@ -203,6 +209,7 @@ impl Sessions {
             queue: VecDeque::new(),
             replies: VecDeque::new(),
             seq_last: 0,
+            heard: now,
             expires: now + self.limits.lease,
             made: (nonce != 0).then_some((nonce, reply)),
         };
@@ -222,6 +229,7 @@ impl Sessions {
         let session = self.live.get_mut(&header.session).ok_or_else(|| {
             Refusal::session_lost("the session was closed or its lease ran out: make the environments again")
         })?;
+        session.heard = now;
         session.expires = now + self.limits.lease;
         session.route.clone_from(route);
         Ok(session)

@@ -30,6 +30,19 @@ pub struct View {
     /// All pools together.
     total: Work,
     pools: Vec<PoolRow>,
+    /// Those that have been silent longest, first.
+    silent_sessions: Vec<SessionRow>,
+}
+
+/// A session: for one that is silent, those who share its engine wait.
+#[derive(Debug, PartialEq, Serialize)]
+struct SessionRow {
+    session: String,
+    task: String,
+    engine: String,
+    obs: String,
+    envs: f64,
+    idle_s: f64,
 }
 
 /// The pools of one task, engine and observation.
@@ -122,6 +135,25 @@ impl Readings<'_> {
         };
         kinds.map(row).collect()
     }
+
+    /// One row for each `session/LABEL/TASK/ENGINE/OBS`.
+    fn silent_sessions(&self) -> Vec<SessionRow> {
+        let row = |(name, idle_s): (&String, &f64)| {
+            let prefix = name.strip_suffix("/idle_s")?;
+            let mut parts = prefix.strip_prefix("session/")?.split('/').map(str::to_owned);
+            Some(SessionRow {
+                session: parts.next()?,
+                task: parts.next()?,
+                engine: parts.next()?,
+                obs: parts.next()?,
+                envs: self.value(&format!("{prefix}/envs")),
+                idle_s: *idle_s,
+            })
+        };
+        let mut rows: Vec<_> = self.now.iter().filter_map(row).collect();
+        rows.sort_by(|a, b| b.idle_s.total_cmp(&a.idle_s));
+        rows
+    }
 }
 
 impl View {
@@ -147,6 +179,7 @@ impl View {
             process_fds_max: readings.optional("process_fds_max"),
             total: readings.work(""),
             pools: readings.pools(),
+            silent_sessions: readings.silent_sessions(),
         }
     }
 
@@ -191,6 +224,17 @@ impl View {
             let names = [row.task.as_str(), &row.engine, &row.obs];
             lines.push(table_row(names, [row.pools, row.sessions, row.envs, row.lanes], &row.work));
         }
+        if !self.silent_sessions.is_empty() {
+            lines.push(String::new());
+            lines.push(format!(
+                "{:<22} {:<6} {:<6} {:<8} {:>5} {:>8}",
+                "task", "engine", "obs", "session", "envs", "silent s"
+            ));
+        }
+        lines.extend(self.silent_sessions.iter().map(|row| {
+            let SessionRow { session, task, engine, obs, envs, idle_s } = row;
+            format!("{task:<22} {engine:<6} {obs:<6} {session:<8} {envs:>5} {idle_s:>8.1}")
+        }));
         lines
     }
 }
@@ -255,6 +299,10 @@ mod tests {
         };
         let mut now = figures(&[("sessions", 2.0), ("sessions_max", 256.0), ("env_steps", 1440.0)]);
         now.extend(own(1440.0, 2.5));
+        for (label, envs, idle_s) in [("aaaaaaaa", 40.0, 0.5), ("bbbbbbbb", 8.0, 61.25)] {
+            let prefix = format!("session/{label}/CartPole-v0/dream/rgb");
+            now.extend([(format!("{prefix}/envs"), envs), (format!("{prefix}/idle_s"), idle_s)]);
+        }
         let before = own(480.0, 1.0);
         View::new("tcp://127.0.0.1:7447", "0.1.0", &before, &now, Duration::from_secs(2))
     }
@@ -285,13 +333,21 @@ mod tests {
     fn the_table_stands_in_columns() {
         let lines = view().lines();
         assert!(lines[1].starts_with("sessions 2 of 256 "), "{}", lines[1]);
-        let rows = &lines[3..];
-        assert_eq!(rows.len(), 3, "heading, all, one pool");
+        let rows = &lines[3..6];
+        assert_eq!(lines[6], "", "heading, all, one pool, then the sessions");
         let widths: Vec<_> = rows.iter().map(|row| row.chars().count()).collect();
         assert!(widths.iter().all(|width| *width == widths[0]), "{widths:?}");
         assert!(
             rows[2].contains("CartPole-v0") && rows[2].contains("12.50/31.25") && rows[2].ends_with(" 75%")
         );
+    }
+
+    #[test]
+    fn who_has_been_silent_longest_comes_first() {
+        let lines = view().lines();
+        let rows = &lines[8..];
+        assert!(rows[0].contains("bbbbbbbb") && rows[0].ends_with(" 8     61.2"), "{rows:?}");
+        assert!(rows[1].contains("aaaaaaaa") && rows.len() == 2, "{rows:?}");
     }
 
     #[test]

@@ -7,6 +7,7 @@ mod exposition;
 mod http;
 pub mod logs;
 mod process;
+mod sessions;
 mod snapshot;
 mod throttle;
 
@@ -14,4 +15,5 @@ pub use board::Board;
 pub use endpoint::{MetricsError, MetricsServer};
 pub use exposition::exposition;
 pub use process::ProcessFigures;
+pub use sessions::{SessionRow, session_figures};
 pub use snapshot::{PoolFigures, PoolKind, Snapshot, Summary, WorkFigures};

@@ -92,6 +92,31 @@ fn figures_tell_who_holds_what_by_kind_of_pool() {
 }
 
 #[test]
+fn the_sessions_that_have_been_silent_longest_are_told_one_by_one() {
+    let mut bench = Bench::new(Limits::default());
+    let mut clients: Vec<_> = (1..=40)
+        .map(|envs| {
+            bench.replies(1000 * MS);
+            bench.open(Engine::Dream, envs)
+        })
+        .collect();
+    bench.replies(1000 * MS);
+    // The first has something to say again, and asks.
+    let Reply::Metrics(figures) = bench.ask(&mut clients[0], &Request::Metrics) else { panic!("no metrics") };
+    let of = |what: &str| -> Vec<f64> {
+        let told = |(name, value): (&String, &f64)| {
+            (name.starts_with("session/") && name.ends_with(&format!("/{TASK}/dream/state/{what}")))
+                .then_some(*value)
+        };
+        let mut values: Vec<_> = figures.iter().filter_map(told).collect();
+        values.sort_by(f64::total_cmp);
+        values
+    };
+    assert_eq!(of("envs"), (2..=33).map(f64::from).collect::<Vec<_>>());
+    assert_eq!((of("idle_s").len(), of("idle_s")[31].floor()), (32, 39.0));
+}
+
+#[test]
 fn the_third_request_in_flight_is_told_to_come_back() {
     let mut bench = Bench::new(Limits::default());
     // Two sessions share an engine, so a step of one waits for the other.
