@@ -34,8 +34,8 @@ class Connection:
         self._check_alive = check_alive or (lambda: None)
         self._header = Header(Op.HELLO)
         self._seq = 0
-        self._socket = zmq.Context.instance().socket(zmq.DEALER)
-        self._socket.linger = 0
+        self._socket: zmq.Socket[bytes] = zmq.Context.instance().socket(zmq.DEALER)
+        self._socket.setsockopt(zmq.LINGER, 0)
         try:
             self._socket.connect(address)
         except zmq.ZMQError as error:
