@@ -110,10 +110,11 @@ test-reference: build reference
 	REFERENCE_FIXTURE="$(BIN)/examples/reference_fixture" PYTHONPATH=model \
 	    .venv-reference/bin/python -m pytest -q model/reference/tests
 
-## make lint     clippy and rustdoc with warnings as errors
+## make lint     clippy, rustdoc and mypy with warnings as errors
 lint: setup
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps
+	cd bridge/python && "$(CURDIR)/$(VENV)/bin/mypy"
 
 ## make fuzz     the decoder and the session machine under libFuzzer, FUZZ_SECONDS=600 each; make fuzz-smoke takes 30
 fuzz: setup

@@ -17,10 +17,12 @@ from collections import deque
 
 import numpy as np
 import ray
-from gymnasium import VectorizeMode
+from gymnasium import VectorizeMode, spaces
 from ray.rllib.algorithms.ppo import PPO, PPOConfig
 from ray.rllib.connectors.env_to_module import MeanStdFilter
+from ray.rllib.connectors.env_to_module.observation_preprocessor import SingleAgentObservationPreprocessor
 from ray.rllib.core.rl_module.default_model_config import DefaultModelConfig
+from ray.rllib.env.single_agent_episode import SingleAgentEpisode
 from ray.rllib.utils.metrics import ENV_RUNNER_RESULTS, NUM_ENV_STEPS_SAMPLED_LIFETIME
 
 import worldstep  # registers the tasks with Gymnasium
@@ -42,12 +44,25 @@ def parse_arguments(given: list[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(given)
 
 
+class UnitPixels(SingleAgentObservationPreprocessor):
+    """Turns bytes into floats from 0 to 1."""
+
+    def recompute_output_observation_space(
+        self, input_observation_space: spaces.Box, input_action_space: spaces.Space
+    ) -> spaces.Box:
+        """The space of what `preprocess` gives."""
+        return spaces.Box(0.0, 1.0, input_observation_space.shape, np.float32)
+
+    def preprocess(self, observation: np.ndarray, episode: SingleAgentEpisode) -> np.ndarray:
+        """Scales one frame."""
+        return np.asarray(observation, dtype=np.float32) / 255.0
+
+
 def build(arguments: argparse.Namespace) -> PPO:
     """Sets the algorithm up."""
     obs = arguments.obs or ("rgb" if arguments.engine == "dream" else "state")
     batch = max(arguments.runners, 1) * arguments.num_envs * arguments.rollout
-    # RLlib's convolutions scale pixels by themselves.
-    scale = MeanStdFilter if obs == "state" else None
+    scale = UnitPixels if obs == "rgb" else MeanStdFilter
     config = (
         PPOConfig()
         .environment(f"worldstep/{arguments.env_id}", env_config={"engine": arguments.engine, "obs": obs})
@@ -57,7 +72,7 @@ def build(arguments: argparse.Namespace) -> PPO:
             rollout_fragment_length=arguments.rollout,
             # Not one process an environment: the vector that `worldstep` has registered.
             gym_env_vectorize_mode=VectorizeMode.VECTOR_ENTRY_POINT,
-            env_to_module_connector=(lambda env, spaces, device: scale()) if scale else None,
+            env_to_module_connector=lambda env, spaces, device: scale(),
         )
         .training(
             train_batch_size_per_learner=batch,

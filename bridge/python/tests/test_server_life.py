@@ -113,6 +113,16 @@ def test_a_killed_server_is_a_lost_session_and_the_next_one_is_new() -> None:
     envs.close()
 
 
+def test_environments_may_be_closed_after_their_server_was_stopped() -> None:
+    """The order at the end of a process: servers stop first, environments are collected later."""
+    envs = worldstep.make_vec("CartPole-v0", num_envs=2)
+    envs.reset(seed=0)
+    private_server._stop_all()
+    with pytest.raises(worldstep.SessionLost, match="ended"):
+        envs.step(envs.action_space.sample())
+    envs.close()
+
+
 def test_a_port_in_use_is_one_clear_line(server: str) -> None:
     command = [private_server.find_binary(), "serve", "--bind", server]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)

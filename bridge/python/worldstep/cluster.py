@@ -14,6 +14,7 @@ import argparse
 import ctypes
 import fcntl
 import json
+import logging
 import os
 import shutil
 import signal
@@ -109,7 +110,8 @@ def run_shard(job: Job, index: int) -> dict[str, Any]:
         said = done.stderr.strip()[-SAID_MAX:] or "it said nothing"
         error = WrongRequest if done.returncode == WRONG_REQUEST else RuntimeError
         raise error(f"shard {index} ended with status {done.returncode}: {said}")
-    return json.loads(done.stdout)
+    report: dict[str, Any] = json.loads(done.stdout)
+    return report
 
 
 def _lock(descriptor: int, folder: Path) -> None:
@@ -185,7 +187,8 @@ def merge(job: Job) -> dict[str, Any]:
         raise RuntimeError(f"merging failed: {merged.stderr.strip()[-SAID_MAX:]}")
     if not job.keep_shards:
         shutil.rmtree(job.shard_root)
-    return json.loads(merged.stdout)
+    report: dict[str, Any] = json.loads(merged.stdout)
+    return report
 
 
 def shards_of_use(clips: int, shards: int) -> int:
@@ -245,7 +248,7 @@ def main(arguments: list[str] | None = None) -> None:
         binary=args.worldstep,
         keep_shards=args.keep_shards,
     )
-    ray.init(address=args.address, log_to_driver=False, logging_level="warning")
+    ray.init(address=args.address, log_to_driver=False, logging_level=logging.WARNING)
     last = ""
 
     def show(progress: Progress) -> None:

@@ -45,8 +45,8 @@ class Connection:
         self._check_alive = check_alive or (lambda: None)
         self._header = Header(Op.HELLO)
         self._seq = 0
-        self._socket = zmq.Context.instance().socket(zmq.DEALER)
-        self._socket.linger = 0
+        self._socket: zmq.Socket[bytes] = zmq.Context.instance().socket(zmq.DEALER)
+        self._socket.setsockopt(zmq.LINGER, 0)
         self._has_keys = False
         try:
             # Of a private server, it is known whether it is alive.

@@ -37,7 +37,7 @@ class Clip:
 
     def __len__(self) -> int:
         """Rows."""
-        return self.facts["length"]
+        return int(self.facts["length"])
 
 
 class Dataset:

@@ -108,7 +108,7 @@ def suffix(camera: str) -> str:
 
 def part(label: dict[str, Any]) -> str:
     """Give a thing's name as a part of an entity's path."""
-    return rr.escape_entity_path_part(label["name"])
+    return str(rr.escape_entity_path_part(label["name"]))
 
 
 def object_entity(label: dict[str, Any]) -> str:

@@ -75,6 +75,8 @@ class PrivateServer:
         except OSError as error:
             self._stderr.close()
             raise ServerNotFound(f"{command[0]} cannot be run here: {error.strerror}") from error
+        assert self._process.stdin and self._process.stdout
+        self._input, self._output = self._process.stdin, self._process.stdout
         try:
             self.address: str = json.loads(self._ready_line())["address"]
         except (ValueError, KeyError, TypeError) as error:
@@ -96,36 +98,37 @@ class PrivateServer:
 
     def let_go(self) -> None:
         """Close this process's copies of the pipes, without which the server would not see its owner end."""
-        self._process.stdin.close()
-        self._process.stdout.close()
+        self._input.close()
+        self._output.close()
 
     def stop(self) -> None:
         """End it; kill it if it does not listen."""
-        self._process.stdin.close()
+        self._input.close()
         try:
             self._process.wait(STOP_TIMEOUT_S)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
-        self._process.stdout.close()
-        if not self._stderr.closed:
-            self._said = self._last_words()
-            self._stderr.close()
+        self._output.close()
+        self._said = self._last_words()
+        self._stderr.close()
 
     def _ready_line(self) -> bytes:
         """First line of its output, or what there is of it when it ends or the time is up."""
         line = b""
         deadline = time.monotonic() + START_TIMEOUT_S
         with selectors.DefaultSelector() as selector:
-            selector.register(self._process.stdout, selectors.EVENT_READ)
+            selector.register(self._output, selectors.EVENT_READ)
             while not line.endswith(b"\n") and selector.select(deadline - time.monotonic()):
-                chunk = os.read(self._process.stdout.fileno(), 4096)
+                chunk = os.read(self._output.fileno(), 4096)
                 if not chunk:
                     break
                 line += chunk
         return line
 
     def _last_words(self) -> str:
+        if self._stderr.closed:
+            return self._said
         self._stderr.seek(0)
         lines = self._stderr.read().decode(errors="replace").strip().splitlines()
         return lines[-1] if lines else "it said nothing"

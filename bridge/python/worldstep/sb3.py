@@ -25,6 +25,8 @@ class WorldstepVecEnv(VecEnv):
     episode, and its info has `terminal_observation`, the last one of the old, and `TimeLimit.truncated`.
     """
 
+    metadata: dict[str, Any]
+
     def __init__(self, envs: WorldstepVectorEnv) -> None:
         """Wrap `envs`, which must leave resets to their caller (DISABLED autoreset)."""
         if envs.metadata["autoreset_mode"] is not AutoresetMode.DISABLED:

@@ -14,7 +14,7 @@ from worldstep.registration import TASKS
 from worldstep.vector_env import Engine, Obs, WorldstepVectorEnv
 
 
-class SingleEnv(gymnasium.Env):
+class SingleEnv(gymnasium.Env[np.ndarray, Any]):
     """One environment that a Worldstep server steps."""
 
     metadata: dict[str, Any] = {"render_modes": ["rgb_array"]}  # noqa: RUF012 (Gymnasium's)
@@ -68,7 +68,7 @@ class SingleEnv(gymnasium.Env):
         flags = bool(terminated[0]), bool(truncated[0])
         return observations[0], float(rewards[0]), *flags, _first(infos)
 
-    def render(self) -> np.ndarray | None:
+    def render(self) -> Any:
         """Give the last frame."""
         frames = self._envs.render()
         return None if frames is None else frames[0]
@@ -79,7 +79,8 @@ class SingleEnv(gymnasium.Env):
 
     def load_state(self, state: bytes) -> np.ndarray:
         """Put the environment back into a saved state; return its observation."""
-        return self._envs.load_state(state)[0]
+        observation: np.ndarray = self._envs.load_state(state)[0]
+        return observation
 
     def metrics(self) -> dict[str, float]:
         """Counters, waits and batch sizes of the server since it started."""
@@ -113,7 +114,13 @@ def make(
 
     `gymnasium.make("worldstep/PushCube-v0", ...)` makes the same, inside Gymnasium's usual wrappers.
     """
-    arguments = {"engine": engine, "obs": obs, "temperature": temperature, "address": address, "model": model}
+    arguments: dict[str, Any] = {
+        "engine": engine,
+        "obs": obs,
+        "temperature": temperature,
+        "address": address,
+        "model": model,
+    }
     arguments |= {"server_key": server_key, "client_key": client_key}
     env = SingleEnv(id, **arguments, render_mode=render_mode)
     if id in TASKS:

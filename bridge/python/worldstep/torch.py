@@ -46,7 +46,7 @@ class TensorVectorEnv:
         self.envs = envs
         self.num_envs = envs.num_envs
         space = envs.observation_space
-        self.observations = _allocate(space.shape, torch.from_numpy(np.empty(0, space.dtype)).dtype)
+        self.observations = _allocate(space.shape or (), torch.from_numpy(np.empty(0, space.dtype)).dtype)
         self.rewards = _allocate((envs.num_envs,), torch.float32)
         self.terminated = _allocate((envs.num_envs,), torch.bool)
         self.truncated = _allocate((envs.num_envs,), torch.bool)
@@ -84,4 +84,6 @@ def _allocate(shape: tuple[int, ...], dtype: torch.dtype) -> torch.Tensor:
     """A tensor of zeros that other devices, or other processes, get at without a copy in between."""
     if torch.cuda.is_available():
         return torch.zeros(shape, dtype=dtype, pin_memory=True)
-    return torch.zeros(shape, dtype=dtype).share_memory_()
+    tensor = torch.zeros(shape, dtype=dtype)
+    tensor.share_memory_()
+    return tensor

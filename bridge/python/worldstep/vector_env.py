@@ -26,7 +26,7 @@ _MODES = {AutoresetMode.NEXT_STEP: "next_step", AutoresetMode.DISABLED: "disable
 _FLAGS = ("success", "diverged")
 
 
-class WorldstepVectorEnv(gymnasium.vector.VectorEnv):
+class WorldstepVectorEnv(gymnasium.vector.VectorEnv[np.ndarray, Any, np.ndarray]):
     """Environments that a Worldstep server steps, one message a step.
 
     `autoreset_mode` is NEXT_STEP (an ended environment ignores the next action and starts anew) or
@@ -86,7 +86,7 @@ class WorldstepVectorEnv(gymnasium.vector.VectorEnv):
         }
         self._info_names: list[str] = described["info_names"]
         self._seeded = np.zeros(num_envs, dtype=bool)
-        self._observations = np.zeros(self.observation_space.shape, dtype=self.observation_space.dtype)
+        self._observations = np.zeros(self.observation_space.shape or (), self.observation_space.dtype)
 
     def reset(
         self,
@@ -113,7 +113,7 @@ class WorldstepVectorEnv(gymnasium.vector.VectorEnv):
         encoded = self._encode_actions(actions)
         return self._rows(self._connected().ask(Op.STEP, [encoded]))
 
-    def render(self) -> tuple[np.ndarray, ...] | None:
+    def render(self) -> tuple[Any, ...] | None:
         """Give the frames of the last observation."""
         return tuple(self._observations.copy()) if self.render_mode == "rgb_array" else None
 
@@ -129,7 +129,7 @@ class WorldstepVectorEnv(gymnasium.vector.VectorEnv):
             raise InvalidState(f"not a saved state of {self.num_envs} Worldstep environments")
         frames = [state[len(_STATE_MAGIC) : lengths_end], state[lengths_end:]]
         wire.states_from_frames(frames)
-        observations = self._rows(self._connected().ask(Op.LOAD, frames))[0]
+        observations: np.ndarray = self._rows(self._connected().ask(Op.LOAD, frames))[0]
         self._seeded[:] = True
         return observations
 
@@ -241,7 +241,7 @@ class WorldstepVectorEnv(gymnasium.vector.VectorEnv):
             raise InvalidAction(f"actions are {array.dtype}, expected {space.dtype}")
         if continuous and not np.isfinite(array).all():
             raise InvalidAction("actions hold NaN or infinity")
-        return np.ascontiguousarray(array, dtype=space.dtype.newbyteorder("<")).tobytes()
+        return np.ascontiguousarray(array, dtype=np.dtype(space.dtype).newbyteorder("<")).tobytes()
 
     def _rows(
         self, frames: list[bytes], touched: np.ndarray | bool = True

@@ -81,7 +81,8 @@ def decode(parts: Sequence[bytes]) -> tuple[Header, list[bytes]]:
 
 def pack(value: dict[str, Any]) -> bytes:
     """Encode a map as MessagePack."""
-    return msgpack.packb(value)
+    packed: bytes = msgpack.packb(value)
+    return packed
 
 
 def unpack(frames: Sequence[bytes]) -> dict[str, Any]:
