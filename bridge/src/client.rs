@@ -168,6 +168,12 @@ impl Client {
                 {
                     malformed += 1;
                 }
+                // It was closed the first time, and the answer was lost.
+                Reply::Error(refusal)
+                    if refusal.code == ErrorCode::SessionLost && request.op() == Op::Close =>
+                {
+                    return Ok(Reply::Close);
+                }
                 Reply::Error(refusal) => return Err(refusal.into()),
                 Reply::Make(reply) => {
                     self.begin(header, &reply);

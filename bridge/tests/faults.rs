@@ -24,9 +24,10 @@ const BAD: Faults = Faults {
     drop: 0.05,
     duplicate: 0.1,
     delay: 0.2,
-    truncate: 0.02,
+    truncate: 0.01,
     delay_max: Duration::from_millis(120),
     calm: 2,
+    drops: u64::MAX,
 };
 
 fn options() -> ClientOptions {
@@ -133,7 +134,7 @@ fn several_clients_on_bad_networks_do_not_mix_up() {
 #[test]
 fn a_network_that_loses_everything_is_an_error_in_time() {
     let server = RunningServer::start("tcp://127.0.0.1:0", &["--lease-s", "1"]);
-    let all = Faults { drop: 1.0, calm: 4, ..Faults::default() };
+    let all = Faults { drop: 1.0, calm: 4, drops: u64::MAX, ..Faults::default() };
     let proxy = Proxy::start(&server.address, all, 0);
     let (mut client, _) = Client::connect_with(&proxy.address, options(), make_request(ENVS)).unwrap();
     rows(client.ask(&reset(ENVS, 0)).unwrap());
@@ -144,6 +145,20 @@ fn a_network_that_loses_everything_is_an_error_in_time() {
     wait_until("the session outlives its lease", Duration::from_secs(5), || {
         figure(&server.address, "sessions") == 0.0
     });
+}
+
+/// The server has closed the session and forgotten it, and the client does not know.
+#[test]
+fn a_close_whose_answer_is_lost_is_a_close() {
+    let server = RunningServer::start("tcp://127.0.0.1:0", &[]);
+    // Six messages of opening, reset and step, the close, and its answer.
+    let faults = Faults { drop: 1.0, calm: 7, drops: 1, ..Faults::default() };
+    let proxy = Proxy::start(&server.address, faults, 0);
+    let (mut client, _) = Client::connect_with(&proxy.address, options(), make_request(ENVS)).unwrap();
+    rows(client.ask(&reset(ENVS, 0)).unwrap());
+    rows(client.ask(&step(ENVS, 0)).unwrap());
+    assert_eq!(client.ask(&Request::Close).unwrap(), Reply::Close);
+    assert_eq!((proxy.suffered(), figure(&server.address, "sessions")), (1, 0.0));
 }
 
 /// The server dies between any two messages; another one takes its address.

@@ -89,8 +89,7 @@ impl KeyPair {
     /// # Errors
     /// [`SecurityError::NoKey`] if they are not in there, [`SecurityError::Exposed`] if others can read it.
     pub fn read(path: &Path) -> Result<Self, SecurityError> {
-        let text = read_file(path)?;
-        let mode = fs::metadata(path).map_err(|source| file_error(path, source))?.permissions().mode();
+        let (text, mode) = read_file(path)?;
         let no_key = |message| SecurityError::NoKey { path: path.to_owned(), message };
         let secret = key_of(&text, "secret-key").ok_or_else(|| no_key("holds no secret key"))?;
         let public = key_of(&text, "public-key").ok_or_else(|| no_key("holds no public key"))?;
@@ -107,7 +106,7 @@ impl KeyPair {
 /// [`SecurityError::NoKey`] if there is none.
 pub fn read_public_key(path: &Path) -> Result<PublicKey, SecurityError> {
     let message = "holds no public key";
-    key_of(&read_file(path)?, "public-key")
+    key_of(&read_file(path)?.0, "public-key")
         .ok_or_else(|| SecurityError::NoKey { path: path.to_owned(), message })
 }
 
@@ -140,11 +139,14 @@ fn key_of(text: &str, name: &str) -> Option<[u8; 32]> {
     decode(value.trim().trim_matches(['"', '\'']))
 }
 
-fn read_file(path: &Path) -> Result<String, SecurityError> {
+/// Text and permissions of a file.
+fn read_file(path: &Path) -> Result<(String, u32), SecurityError> {
     let read = || {
         let mut text = String::new();
-        fs::File::open(path)?.take(FILE_BYTES_MAX).read_to_string(&mut text)?;
-        Ok(text)
+        let file = fs::File::open(path)?;
+        let mode = file.metadata()?.permissions().mode();
+        file.take(FILE_BYTES_MAX).read_to_string(&mut text)?;
+        Ok((text, mode))
     };
     read().map_err(|source: io::Error| match source.kind() {
         io::ErrorKind::InvalidData => {

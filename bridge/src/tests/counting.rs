@@ -85,7 +85,11 @@ impl VectorEnv for CountingEnv {
             return Err(EnvError::Argument { message: "seeds or mask of another length".to_owned() });
         }
         for i in (0..mask.len()).filter(|i| mask[*i]) {
-            self.lanes[i].seed = seeds[i].unwrap_or(self.lanes[i].seed.wrapping_mul(31).wrapping_add(1));
+            // A seed makes an environment forget all that was, as every engine's does.
+            self.lanes[i] = match seeds[i] {
+                Some(seed) => Lane { seed, ..Lane::default() },
+                None => Lane { seed: self.lanes[i].seed.wrapping_mul(31).wrapping_add(1), ..self.lanes[i] },
+            };
             self.start(i);
         }
         Ok(())

@@ -22,6 +22,8 @@ pub struct Faults {
     pub delay_max: Duration,
     /// Messages that go through before the first suffers: a session is opened by two.
     pub calm: u64,
+    /// Messages that are lost at most.
+    pub drops: u64,
 }
 
 /// Runs until it is dropped.
@@ -128,7 +130,8 @@ impl Network {
                 self.suffered.fetch_add(u64::from(strikes), Ordering::Relaxed);
                 strikes
             };
-            if strikes(faults.drop) {
+            if faults.drops > 0 && strikes(faults.drop) {
+                self.faults.drops -= 1;
                 return;
             }
             let is_late = strikes(faults.delay);

@@ -1,0 +1,94 @@
+"""A network that loses, doubles and delays messages changes no trajectory."""
+
+from __future__ import annotations
+
+import contextlib
+import random
+import threading
+import time
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+import zmq
+
+import worldstep
+
+CALM = 4
+"""Messages that go through unharmed: hello, make, and their answers."""
+
+
+class Network(threading.Thread):
+    """What lies between one client and its server, with faults by a seeded schedule."""
+
+    def __init__(self, server: str, seed: int) -> None:
+        super().__init__()
+        self._random = random.Random(seed)
+        self._ended = threading.Event()
+        self._under_way: list[tuple[float, zmq.Socket, list[bytes]]] = []
+        self.suffered = 0
+        context = zmq.Context.instance()
+        # One client, so its side needs no addresses.
+        self._front, self._back = context.socket(zmq.DEALER), context.socket(zmq.DEALER)
+        self._front.linger = self._back.linger = 0
+        self.address = f"tcp://127.0.0.1:{self._front.bind_to_random_port('tcp://127.0.0.1')}"
+        self._back.connect(server)
+
+    def run(self) -> None:
+        seen = 0
+        while not self._ended.is_set():
+            for source, target in ((self._front, self._back), (self._back, self._front)):
+                while source.poll(1):
+                    message = source.recv_multipart()
+                    seen += 1
+                    copies = self._random.choice([0, 1, 1, 1, 1, 2]) if seen > CALM else 1
+                    for _ in range(copies):
+                        late = self._random.random() * 0.03 if seen > CALM else 0.0
+                        self._under_way.append((time.monotonic() + late, target, message))
+                    self.suffered += copies != 1
+            now = time.monotonic()
+            due = [one for one in self._under_way if one[0] <= now]
+            self._under_way = [one for one in self._under_way if one[0] > now]
+            for _, target, message in due:
+                # Whoever has gone loses its messages.
+                with contextlib.suppress(zmq.Again):
+                    target.send_multipart(message, zmq.DONTWAIT)
+
+    def stop(self) -> None:
+        self._ended.set()
+        self.join()
+        self._front.close()
+        self._back.close()
+
+
+@pytest.fixture
+def networks(server: str) -> Iterator[list[Network]]:
+    made = [Network(server, seed) for seed in range(3)]
+    for network in made:
+        network.start()
+    yield made
+    for network in made:
+        network.stop()
+
+
+def rollout(address: str) -> tuple[np.ndarray, bytes]:
+    envs = worldstep.make_vec("CartPole-v0", num_envs=2, address=address)
+    observations = [envs.reset(seed=4)[0]]
+    for t in range(30):
+        observations.append(envs.step(np.full((2, 1), np.sin(t), dtype=np.float32))[0])
+    state = envs.save_state()
+    observations.append(envs.load_state(state))
+    envs.close()
+    return np.stack(observations), state
+
+
+def test_a_bad_network_changes_no_trajectory(
+    server: str, networks: list[Network], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("worldstep.connection.RESEND_S", 0.05)
+    monkeypatch.setattr("worldstep.connection._POLL_MS", 20)
+    good, state = rollout(server)
+    for network in networks:
+        observations, again = rollout(network.address)
+        assert (observations == good).all() and again == state
+        assert network.suffered > 10
