@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import secrets
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import zmq
@@ -17,7 +20,8 @@ from worldstep.errors import (
     WorldstepError,
     error_from_refusal,
 )
-from worldstep.wire import Header, Op
+from worldstep.shared_memory import SharedSlots, host_id, open_slots
+from worldstep.wire import Buffer, Header, Op
 
 HELLO_TIMEOUT_S = 10.0
 """How long a server may take to say hello."""
@@ -48,6 +52,9 @@ class Connection:
         self._socket: zmq.Socket[bytes] = zmq.Context.instance().socket(zmq.DEALER)
         self._socket.setsockopt(zmq.LINGER, 0)
         self._has_keys = False
+        self._pending: deque[_Request] = deque()
+        self._arrived: dict[int, tuple[Header, list[bytes]]] = {}
+        self._slots: SharedSlots | None = None
         try:
             # Of a private server, it is known whether it is alive.
             if check_alive is None:
@@ -80,71 +87,144 @@ class Connection:
             )
         return "if it runs with --curve-key, it needs server_key and client_key (`worldstep keys` makes them)"
 
-    def open(self, request: dict[str, Any]) -> dict[str, Any]:
-        """Open the session that all later requests belong to."""
-        header, frames = self._exchange(Op.MAKE, [wire.pack(request)], self._timeout_s)
-        self._header = header
-        self._seq = 0
-        return wire.unpack(frames)
+    def open(self, request: dict[str, Any], *, share_memory: bool = True) -> dict[str, Any]:
+        """Open the session that all later requests belong to.
 
-    def ask(self, op: Op, frames: Sequence[bytes] = (), timeout_s: float | None = None) -> list[bytes]:
+        On the server's machine, observations come through shared memory if it offers that.
+        """
+        host = host_id() if share_memory else None
+        request = request if host is None else {**request, "shared_memory_host": host}
+        # A name of its own, so that the request can be sent again and still opens one session.
+        self._header = replace(self._header, session=secrets.randbits(128))
+        self.submit(Op.MAKE, [wire.pack(request)])
+        header, frames = self.collect()
+        described = wire.unpack(frames)
+        self._slots = open_slots(described.get("shared_memory"))
+        self._header = replace(header, shared=self._slots is not None)
+        self._seq = 0
+        return described
+
+    @property
+    def shares_memory(self) -> bool:
+        """Whether observations come through shared memory."""
+        return self._slots is not None
+
+    @property
+    def waiting(self) -> int:
+        """Number of requests that have been submitted and not collected."""
+        return len(self._pending)
+
+    def ask(self, op: Op, frames: Sequence[Buffer] = (), timeout_s: float | None = None) -> list[bytes]:
         """Send one request and return the frames of its reply; raise what the server refuses."""
-        return self._exchange(op, frames, timeout_s or self._timeout_s)[1]
+        self.submit(op, frames, timeout_s)
+        return self.collect()[1]
+
+    def ask_rows(self, op: Op, frames: Sequence[Buffer]) -> tuple[Header, list[bytes]]:
+        """As `ask`, with the reply's header, for replies that have rows."""
+        self.submit(op, frames)
+        return self.collect()
+
+    def submit(self, op: Op, frames: Sequence[Buffer] = (), timeout_s: float | None = None) -> None:
+        """Send one request; `collect` gives its reply. The server takes two at a time."""
+        self._seq += 1
+        deadline = time.monotonic() + (timeout_s or self._timeout_s)
+        message = wire.encode(self._request_header(op), frames)
+        request = _Request(op, self._seq, message, deadline)
+        self._send(request)
+        self._pending.append(request)
+
+    def collect(self) -> tuple[Header, list[bytes]]:
+        """Wait for the reply to the oldest request, and give its header and frames; raise what is refused."""
+        request = self._pending[0]
+        try:
+            while True:
+                header, reply = self._answer(request)
+                if header.op != Op.ERROR:
+                    return header, reply
+                refusal = wire.unpack(reply)
+                if refusal["code"] != "busy" or time.monotonic() > request.deadline:
+                    raise error_from_refusal(refusal)
+                time.sleep(refusal["retry_after_ms"] / 1000)
+                self._send(request)
+        finally:
+            self._pending.popleft()
+
+    def observations(self, header: Header, frame: bytes, length: int) -> bytes | memoryview:
+        """Give the observations of the reply with `header`: its frame, or what lies in shared memory."""
+        if not header.shared:
+            return frame
+        if self._slots is None:
+            raise ProtocolError("observations are in shared memory, which this client does not share")
+        return self._slots.slot(header.seq, length)
 
     def disconnect(self) -> None:
         """Close the socket."""
         self._socket.close()
-
-    def _exchange(self, op: Op, frames: Sequence[bytes], timeout_s: float) -> tuple[Header, list[bytes]]:
-        self._seq += 1
-        deadline = time.monotonic() + timeout_s
-        message = wire.encode(self._request_header(op), frames)
-        while True:
-            header, reply = self._round_trip(op, message, deadline)
-            if header.op != Op.ERROR:
-                return header, reply
-            refusal = wire.unpack(reply)
-            if refusal["code"] != "busy" or time.monotonic() > deadline:
-                raise error_from_refusal(refusal)
-            time.sleep(refusal["retry_after_ms"] / 1000)
+        if self._slots is not None:
+            self._slots.close()
 
     def _request_header(self, op: Op) -> Header:
         known = self._header
-        return Header(op, False, known.session, known.epoch, self._seq, known.num_envs)
+        session = 0 if op == Op.HELLO else known.session
+        return Header(op, False, session, known.epoch, self._seq, known.num_envs, shared=known.shared)
 
-    def _round_trip(self, op: Op, message: list[bytes], deadline: float) -> tuple[Header, list[bytes]]:
-        is_sent = self._send(message)
-        sent = time.monotonic()
+    def _answer(self, request: _Request) -> tuple[Header, list[bytes]]:
+        if request.seq in self._arrived:
+            return self._arrived.pop(request.seq)
         while True:
             if self._socket.poll(_POLL_MS):
-                try:
-                    header, frames = wire.decode(self._socket.recv_multipart())
-                except VersionMismatch:
-                    raise
-                except ProtocolError:
-                    # Damaged on its way: as good as lost.
-                    continue
-                if header.seq == self._seq:
-                    if header.op not in (op, Op.ERROR) or not header.reply:
-                        raise ProtocolError(f"{header.op.name} came in answer to {op.name}")
-                    return header, frames
-                if header.seq == 0 and header.op == Op.ERROR:
-                    raise error_from_refusal(wire.unpack(frames))
-                # The reply to a request that was sent twice.
+                answer = self._receive(request)
+                if answer is not None:
+                    return answer
                 continue
             self._check_alive()
             now = time.monotonic()
-            if now > deadline:
-                raise ServerBusy(f"{self.address} did not answer {op.name} in time: it is overloaded or gone")
-            # Making environments twice would leave the first ones behind.
-            if not is_sent or (op != Op.MAKE and now - sent > RESEND_S):
-                is_sent = self._send(message)
-                sent = now
+            if now > request.deadline:
+                raise ServerBusy(
+                    f"{self.address} did not answer {request.op.name} in time: it is overloaded or gone"
+                )
+            for waiting in self._pending:
+                if not waiting.is_sent or now - waiting.sent_at > RESEND_S:
+                    self._send(waiting)
 
-    def _send(self, message: list[bytes]) -> bool:
-        """Send if there is somebody to send to: a server that refused the keys leaves nobody."""
+    def _receive(self, request: _Request) -> tuple[Header, list[bytes]] | None:
+        """Take one message; give it if it answers `request`, keep it if it answers a later one."""
         try:
-            self._socket.send_multipart(message, zmq.DONTWAIT)
+            header, frames = wire.decode(self._socket.recv_multipart())
+        except VersionMismatch:
+            raise
+        except ProtocolError:
+            # Damaged on its way: as good as lost.
+            return None
+        if header.seq == 0 and header.op == Op.ERROR:
+            raise error_from_refusal(wire.unpack(frames))
+        for waiting in self._pending:
+            if header.seq == waiting.seq:
+                if header.op not in (waiting.op, Op.ERROR) or not header.reply:
+                    raise ProtocolError(f"{header.op.name} came in answer to {waiting.op.name}")
+                if waiting is request:
+                    return header, frames
+                self._arrived[waiting.seq] = header, frames
+        # Otherwise it is the reply to a request that was sent twice.
+        return None
+
+    def _send(self, request: _Request) -> None:
+        """Send if there is somebody to send to: a server that refused the keys leaves nobody."""
+        request.sent_at = time.monotonic()
+        try:
+            self._socket.send_multipart(request.message, zmq.DONTWAIT)
+            request.is_sent = True
         except zmq.Again:
-            return False
-        return True
+            request.is_sent = False
+
+
+@dataclass(eq=False)
+class _Request:
+    """A request that is to be answered."""
+
+    op: Op
+    seq: int
+    message: list[Buffer]
+    deadline: float
+    sent_at: float = 0.0
+    is_sent: bool = False

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
+from collections import deque
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import gymnasium
 import numpy as np
@@ -14,24 +16,34 @@ from worldstep.autoreset import AutoresetMode
 from worldstep.connection import Connection
 from worldstep.errors import InvalidAction, InvalidState, ProtocolError, Unsupported, WorldstepError
 from worldstep.spaces import space_from_map
-from worldstep.wire import Op
+from worldstep.wire import Header, Op
 
 Engine = Literal["truth", "dream"]
-Obs = Literal["state", "rgb", "codes"]
+Obs = Literal["state", "rgb", "depth", "codes", "latent"]
+IN_FLIGHT_MAX = 2
+"""Requests that a server takes of one session at a time."""
 
 TIMEOUT_S = 300.0
 """How long a server may take for one request (the first one of a dream compiles kernels)."""
 _STATE_MAGIC = b"worldstep-state-1\n"
-_MODES = {AutoresetMode.NEXT_STEP: "next_step", AutoresetMode.DISABLED: "disabled"}
+_MODES = {
+    AutoresetMode.NEXT_STEP: "next_step",
+    AutoresetMode.SAME_STEP: "same_step",
+    AutoresetMode.DISABLED: "disabled",
+}
 _FLAGS = ("success", "diverged")
 
 
 class WorldstepVectorEnv(gymnasium.vector.VectorEnv[np.ndarray, Any, np.ndarray]):
     """Environments that a Worldstep server steps, one message a step.
 
-    `autoreset_mode` is NEXT_STEP (an ended environment ignores the next action and starts anew) or
-    DISABLED (ended environments must be reset with `options={"reset_mask": ...}`). Infos are Gymnasium's:
+    `autoreset_mode` is NEXT_STEP (an ended environment ignores the next action and starts anew), SAME_STEP (it
+    starts anew at once: `infos["final_obs"]` and `infos["final_info"]` tell what it ended with) or DISABLED
+    (ended environments must be reset with `options={"reset_mask": ...}`). Infos are Gymnasium's:
     `infos["success"]` and, where it is set, `infos["_success"]`.
+
+    `step_async` and `step_wait` are the two halves of `step`; `send` and `recv` step some of the environments
+    while the policy looks at others. On the server's machine, observations come through shared memory.
     """
 
     metadata: dict[str, Any] = {"render_modes": ["rgb_array"]}  # noqa: RUF012 (Gymnasium's)
@@ -50,9 +62,13 @@ class WorldstepVectorEnv(gymnasium.vector.VectorEnv[np.ndarray, Any, np.ndarray]
         client_key: str | None = None,
         model: str | None = None,
         render_mode: str | None = None,
+        copy: bool = True,
+        share_memory: bool = True,
     ) -> None:
         """Open a session; see `make_vec`."""
         self._keys = (server_key, client_key)
+        self._copies = copy
+        self._steps: deque[np.ndarray | None] = deque()
         self._server: private_server.PrivateServer | None = None
         self._connection: Connection | None = None
         self.closed = True
@@ -70,7 +86,9 @@ class WorldstepVectorEnv(gymnasium.vector.VectorEnv[np.ndarray, Any, np.ndarray]
         try:
             chosen = {} if temperature is None else {"temperature": float(temperature)}
             request = {"id": id, "engine": engine, "obs": obs, "num_envs": num_envs}
-            described = self._open(address, {**request, "autoreset_mode": _MODES[mode], **chosen})
+            described = self._open(
+                address, {**request, "autoreset_mode": _MODES[mode], **chosen}, share_memory=share_memory
+            )
         except BaseException:
             self.close()
             raise
@@ -86,6 +104,8 @@ class WorldstepVectorEnv(gymnasium.vector.VectorEnv[np.ndarray, Any, np.ndarray]
         }
         self._info_names: list[str] = described["info_names"]
         self._seeded = np.zeros(num_envs, dtype=bool)
+        # Environments that are not stepped need an action in the message, too.
+        self._neutral_action = self._encode_actions(_neutral(self.single_action_space)[np.newaxis], 1)
         self._observations = np.zeros(self.observation_space.shape or (), self.observation_space.dtype)
 
     def reset(
@@ -103,15 +123,71 @@ class WorldstepVectorEnv(gymnasium.vector.VectorEnv[np.ndarray, Any, np.ndarray]
         super().reset(seed=seed if isinstance(seed, int | np.integer) else None)
         mask = self._reset_mask(options)
         seeds = self._seeds(seed, mask)
-        frames = self._connected().ask(Op.RESET, wire.reset_frames(seeds, mask))
+        reply = self._idle().ask_rows(Op.RESET, wire.reset_frames(seeds, mask))
         self._seeded |= mask
-        observations, _, _, _, infos = self._rows(frames, mask)
-        return observations, infos
+        self._observations, _, _, _, infos = self._rows(reply, mask)
+        return self._observations, infos
 
     def step(self, actions: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
         """Step every environment."""
-        encoded = self._encode_actions(actions)
-        return self._rows(self._connected().ask(Op.STEP, [encoded]))
+        self.step_async(actions)
+        return self.step_wait()
+
+    def step_async(self, actions: Any) -> None:
+        """Begin to step every environment; `step_wait` gives what comes of it."""
+        self._idle().submit(Op.STEP, [self._encode_actions(actions, self.num_envs)])
+        self._steps.append(None)
+
+    def step_wait(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
+        """Give what the step came to that `step_async` began."""
+        if not self._steps or self._steps[0] is not None:
+            raise gymnasium.error.NoAsyncCallError("step_wait without a step: call step_async first", "step")
+        self._steps.popleft()
+        stepped = self._rows(self._connected().collect())
+        self._observations = stepped[0]
+        return stepped
+
+    def send(self, actions: Any, env_id: Any = None) -> None:
+        """Begin to step the environments of `env_id` (numbers; all of them without); `recv` gives what comes of it.
+
+        As with EnvPool, `actions` has one action for each of them. Two groups may be under way at a time, so that
+        a policy looks at one while the other is stepped; an environment is in one of them at most.
+        """
+        connection = self._connected()
+        ids = np.arange(self.num_envs) if env_id is None else np.asarray(env_id)
+        if ids.ndim != 1 or ids.dtype.kind not in "iu" or not len(ids):
+            raise WorldstepError(
+                f"env_id is {ids.dtype} of shape {ids.shape}, expected numbers of environments"
+            )
+        if ids.min() < 0 or ids.max() >= self.num_envs or len(np.unique(ids)) < len(ids):
+            raise WorldstepError(f"env_id is {ids}, expected different numbers from 0 to {self.num_envs - 1}")
+        if len(self._steps) >= IN_FLIGHT_MAX or None in self._steps:
+            raise gymnasium.error.AlreadyPendingCallError(
+                f"{len(self._steps)} steps are under way: call recv or step_wait first", "step"
+            )
+        if any(np.isin(ids, under_way).any() for under_way in self._steps):
+            raise gymnasium.error.AlreadyPendingCallError("an environment of env_id is being stepped", "step")
+        order = np.argsort(ids)
+        mask = np.zeros(self.num_envs, np.uint8)
+        mask[ids] = 1
+        given = np.frombuffer(self._encode_actions(actions, len(ids)), np.uint8).reshape(len(ids), -1)
+        encoded = np.zeros((self.num_envs, given.shape[1]), np.uint8)
+        encoded[:] = np.frombuffer(self._neutral_action, np.uint8)
+        encoded[ids] = given
+        connection.submit(Op.STEP, [encoded.tobytes(), mask.tobytes()])
+        self._steps.append(ids[order])
+
+    def recv(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
+        """Give what the oldest step of `send` came to: rows of its environments by number, `infos["env_id"]`."""
+        if not self._steps or self._steps[0] is None:
+            raise gymnasium.error.NoAsyncCallError("recv without a step: call send first", "step")
+        ids = self._steps.popleft()
+        observations, rewards, terminated, truncated, infos = self._rows(self._connected().collect())
+        if observations.shape[1:] == self._observations.shape[1:]:
+            if not self._observations.flags.writeable:
+                self._observations = self._observations.copy()
+            self._observations[ids] = observations
+        return observations, rewards, terminated, truncated, infos | {"env_id": ids}
 
     def render(self) -> tuple[Any, ...] | None:
         """Give the frames of the last observation."""
@@ -119,7 +195,7 @@ class WorldstepVectorEnv(gymnasium.vector.VectorEnv[np.ndarray, Any, np.ndarray]
 
     def save_state(self) -> bytes:
         """Give everything that the future of all environments depends on."""
-        lengths, blob = self._connected().ask(Op.SAVE)
+        lengths, blob = self._idle().ask(Op.SAVE)
         return _STATE_MAGIC + lengths + blob
 
     def load_state(self, state: bytes) -> np.ndarray:
@@ -129,13 +205,13 @@ class WorldstepVectorEnv(gymnasium.vector.VectorEnv[np.ndarray, Any, np.ndarray]
             raise InvalidState(f"not a saved state of {self.num_envs} Worldstep environments")
         frames = [state[len(_STATE_MAGIC) : lengths_end], state[lengths_end:]]
         wire.states_from_frames(frames)
-        observations: np.ndarray = self._rows(self._connected().ask(Op.LOAD, frames))[0]
+        self._observations = self._rows(self._idle().ask_rows(Op.LOAD, frames))[0]
         self._seeded[:] = True
-        return observations
+        return self._observations
 
     def metrics(self) -> dict[str, float]:
         """Counters, waits and batch sizes of the server since it started."""
-        return wire.unpack(self._connected().ask(Op.METRICS))
+        return wire.unpack(self._idle().ask(Op.METRICS))
 
     def close_extras(self, **kwargs: Any) -> None:
         """End the session, and the private server with its last session."""
@@ -167,10 +243,10 @@ class WorldstepVectorEnv(gymnasium.vector.VectorEnv[np.ndarray, Any, np.ndarray]
             raise WorldstepError(f"num_envs is {num_envs}, expected at least 1")
         if engine not in ("truth", "dream"):
             raise Unsupported(f"engine is {engine!r}, expected 'truth' or 'dream'")
-        if obs not in ("state", "rgb", "codes"):
-            raise Unsupported(f"obs is {obs!r}, expected 'state', 'rgb' or, of a dream, 'codes'")
-        if mode not in _MODES:
-            raise Unsupported(f"autoreset_mode {mode.name} is not supported yet: use NEXT_STEP")
+        if obs not in get_args(Obs):
+            raise Unsupported(
+                f"obs is {obs!r}, expected 'state' or 'rgb', of truth also 'depth', of a dream also 'codes' or 'latent'"
+            )
         if address is not None and model is not None:
             raise Unsupported("a server at an address has its own model: leave `model` out")
         if render_mode not in (None, "rgb_array"):
@@ -187,18 +263,27 @@ class WorldstepVectorEnv(gymnasium.vector.VectorEnv[np.ndarray, Any, np.ndarray]
         if not (np.isfinite(temperature) and temperature >= 0):
             raise WorldstepError(f"temperature is {temperature}, expected a number from 0 on")
 
-    def _open(self, address: str | None, request: dict[str, Any]) -> Any:
+    def _open(self, address: str | None, request: dict[str, Any], *, share_memory: bool) -> Any:
         server = self._server
         check_alive = server.check_alive if server else None
         address = server.address if server else address
         self._connection = Connection(str(address), TIMEOUT_S, check_alive, self._keys)
         self._connection.hello()
-        return self._connection.open(request)
+        return self._connection.open(request, share_memory=share_memory)
 
     def _connected(self) -> Connection:
         if self._connection is None:
             raise gymnasium.error.ClosedEnvironmentError("the environment is closed: make a new one")
         return self._connection
+
+    def _idle(self) -> Connection:
+        """Give the connection if no step is under way."""
+        connection = self._connected()
+        if self._steps:
+            raise gymnasium.error.AlreadyPendingCallError(
+                f"{len(self._steps)} steps are under way: call recv or step_wait first", "step"
+            )
+        return connection
 
     def _reset_mask(self, options: dict[str, Any] | None) -> np.ndarray:
         mask = (options or {}).get("reset_mask")
@@ -227,15 +312,16 @@ class WorldstepVectorEnv(gymnasium.vector.VectorEnv[np.ndarray, Any, np.ndarray]
             raise WorldstepError("a seed is negative or has more than 64 bits")
         return seeds
 
-    def _encode_actions(self, actions: Any) -> bytes:
+    def _encode_actions(self, actions: Any, count: int) -> bytes:
         """Check shape, type and finiteness here; the server checks the bounds."""
         space = self.action_space
+        shape = (count, *(self.single_action_space.shape or ()))
         try:
             array = np.asarray(actions)
         except ValueError as error:
             raise InvalidAction(f"actions are no array: {error}") from error
-        if array.shape != space.shape:
-            raise InvalidAction(f"actions have shape {array.shape}, expected {space.shape}")
+        if array.shape != shape:
+            raise InvalidAction(f"actions have shape {array.shape}, expected {shape}")
         continuous = np.issubdtype(space.dtype, np.floating)
         if array.dtype.kind not in ("fiu" if continuous else "iu"):
             raise InvalidAction(f"actions are {array.dtype}, expected {space.dtype}")
@@ -244,29 +330,75 @@ class WorldstepVectorEnv(gymnasium.vector.VectorEnv[np.ndarray, Any, np.ndarray]
         return np.ascontiguousarray(array, dtype=np.dtype(space.dtype).newbyteorder("<")).tobytes()
 
     def _rows(
-        self, frames: list[bytes], touched: np.ndarray | bool = True
+        self, reply: tuple[Header, list[bytes]], touched: np.ndarray | bool = True
     ) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
         """Decode a reply; infos of environments that were not `touched` are those of an earlier step."""
-        if len(frames) != 6:
-            raise ProtocolError(f"{len(frames)} frames, expected 6")
-        columns = (len(self._info_names), self.num_envs)
-        shape, dtype = self.observation_space.shape, self.observation_space.dtype
+        header, frames = reply
+        if len(frames) not in (2, 4):
+            raise ProtocolError(f"{len(frames)} frames, expected 2 or 4")
+        count, columns = header.num_envs, len(self._info_names)
+        floats = 4 * count * (1 + columns)
         try:
-            observations = np.frombuffer(frames[0], dtype).reshape(shape).copy()
-            rewards = np.frombuffer(frames[1], "<f4").reshape(self.num_envs).astype(np.float64)
-            terminated = np.frombuffer(frames[2], np.uint8).reshape(self.num_envs).astype(bool)
-            truncated = np.frombuffer(frames[3], np.uint8).reshape(self.num_envs).astype(bool)
-            values = np.frombuffer(frames[4], "<f4").reshape(columns)
-            masks = np.frombuffer(frames[5], np.uint8).reshape(columns).astype(bool) & touched
+            observations = self._seen(header, frames[0])
+            numbers = np.frombuffer(frames[1][:floats], "<f4").reshape(1 + columns, count)
+            flags = np.frombuffer(frames[1][floats:], np.uint8).reshape(2 + columns, count).astype(bool)
+            finals = self._finals(frames[2:], count)
         except ValueError as error:
             raise ProtocolError(f"reply of unexpected size: {error}") from error
-        self._observations = observations
+        rewards = numbers[0].astype(np.float64)
+        infos = self._infos(numbers[1:], flags[2:] & touched)
+        return observations, rewards, flags[0], flags[1], infos | finals
+
+    def _seen(self, header: Header, frame: bytes) -> np.ndarray:
+        """Observations of a reply's rows, wherever they are."""
+        space = self.single_observation_space
+        shape, dtype = (header.num_envs, *(space.shape or ())), np.dtype(space.dtype)
+        length = math.prod(shape) * dtype.itemsize
+        data = self._connected().observations(header, frame, length)
+        observations = np.frombuffer(data, dtype).reshape(shape)
+        return observations.copy() if self._copies else observations
+
+    def _infos(self, values: np.ndarray, masks: np.ndarray) -> dict[str, Any]:
         infos: dict[str, Any] = {}
         for name, value, mask in zip(self._info_names, values, masks, strict=True):
             if mask.any():
                 infos[name] = np.where(mask, value, 0).astype(bool if name in _FLAGS else np.float32)
                 infos[f"_{name}"] = mask
-        return observations, rewards, terminated, truncated, infos
+        return infos
+
+    def _finals(self, frames: list[bytes], count: int) -> dict[str, Any]:
+        """Infos on the last rows of episodes that were followed by the next one in the same step."""
+        if not frames:
+            return {}
+        observations, rest = frames
+        columns = len(self._info_names)
+        mask = np.frombuffer(rest, np.uint8)[len(rest) - count :].astype(bool)
+        ended = int(mask.sum())
+        space = self.single_observation_space
+        last = np.frombuffer(observations, np.dtype(space.dtype)).reshape(ended, *(space.shape or ()))
+        floats = 4 * ended * columns
+        values = np.zeros((columns, count), np.float32)
+        values[:, mask] = np.frombuffer(rest[:floats], "<f4").reshape(columns, ended)
+        masks = np.zeros((columns, count), bool)
+        masks[:, mask] = np.frombuffer(rest[floats : len(rest) - count], np.uint8).reshape(columns, ended)
+        final_obs = np.full(count, None, object)
+        for place, observation in zip(np.flatnonzero(mask), last, strict=True):
+            final_obs[place] = observation.copy()
+        final_info = self._infos(values, masks)
+        return {
+            "final_obs": final_obs,
+            "_final_obs": mask,
+            "final_info": final_info,
+            "_final_info": mask.copy(),
+        }
+
+
+def _neutral(space: gymnasium.Space[Any]) -> np.ndarray:
+    """Give a member of an action space: zero, or the nearest to it."""
+    if isinstance(space, gymnasium.spaces.Box):
+        return np.clip(np.zeros(space.shape, space.dtype), space.low, space.high)
+    start = getattr(space, "start", 0)
+    return np.full(space.shape or (), start, space.dtype)
 
 
 def make_vec(
@@ -282,11 +414,14 @@ def make_vec(
     client_key: str | None = None,
     model: str | None = None,
     render_mode: str | None = None,
+    copy: bool = True,
+    share_memory: bool = True,
 ) -> WorldstepVectorEnv:
     """Make `num_envs` environments of the task `id`.
 
     `engine` is "truth" (physics) or "dream" (a learned world model, from the folder `model` or the server's
-    own); `obs` is "state" or "rgb", by default state for truth and rgb for dream. Without an `address` a
+    own); `obs` is "state" or "rgb", by default state for truth and rgb for dream; of truth also "depth" (metres
+    along the camera's axis), of a dream also "codes" and "latent". Without an `address` a
     private server is started, shared by this process, and ended with its last environment or the process.
     A server with keys needs `server_key` (its public key, or the path of the file) and `client_key` (path of
     one's own secret key file), or WORLDSTEP_SERVER_KEY and WORLDSTEP_CLIENT_KEY in the environment.
@@ -294,10 +429,15 @@ def make_vec(
     A dream is shown the first four frames of truth's episode with the same seed, so that it can tell
     velocities: three neutral actions are spent on them, and its reset observation is truth's frame 3, not 0.
     It draws the likeliest next frame, or with a `temperature` above 0 one of the likely ones. Its "codes" are
-    what its frames are made of (8x8x4 levels), its "state" is where it believes its tracked objects to be
-    (position in m and velocity in m/s of each, not the task's table); both cost no pixels. Its infos hold
+    what its frames are made of (8x8 numbers below 1,000, 128 bytes), its "latent" are the features that its dynamics has of
+    the frames so far, its "state" is where it believes its tracked objects to be
+    (position in m and velocity in m/s of each, not the task's table); none of them costs pixels. Its infos hold
     `uncertainty`, the mean entropy of the codes just dreamt, in nats; only truth knows `success` and the
     terms of the reward.
+
+    With `copy=False`, observations are read-only views of what the server wrote: no byte is copied, and those in shared
+    memory are overwritten by the step after the next one. `share_memory=False` takes them by the socket on the
+    server's machine, too.
     """
     return WorldstepVectorEnv(
         id,
@@ -311,4 +451,6 @@ def make_vec(
         client_key=client_key,
         model=model,
         render_mode=render_mode,
+        copy=copy,
+        share_memory=share_memory,
     )

@@ -17,9 +17,14 @@ import numpy as np
 from worldstep.errors import InvalidState, ProtocolError, VersionMismatch
 
 MAGIC = b"WSTP"
-VERSION = 1
+VERSION = 2
 _HEADER = struct.Struct("<4sHBB16sQQII")
 _REPLY = 1
+_SHARED = 2
+
+
+Buffer = bytes | memoryview
+"""What a frame may be made of."""
 
 
 class Op(IntEnum):
@@ -47,16 +52,17 @@ class Header:
     seq: int = 0
     num_envs: int = 0
     frames: int = 0
+    shared: bool = False
 
     def encode(self) -> bytes:
         """Give the 48 bytes."""
         session = self.session.to_bytes(16, "little")
-        flags = _REPLY if self.reply else 0
+        flags = (_REPLY if self.reply else 0) | (_SHARED if self.shared else 0)
         rest = (self.epoch, self.seq, self.num_envs, self.frames)
         return _HEADER.pack(MAGIC, VERSION, self.op, flags, session, *rest)
 
 
-def encode(header: Header, frames: Sequence[bytes]) -> list[bytes]:
+def encode(header: Header, frames: Sequence[Buffer]) -> list[Buffer]:
     """Join header and frames to one message."""
     return [replace(header, frames=len(frames)).encode(), *frames]
 
@@ -72,10 +78,11 @@ def decode(parts: Sequence[bytes]) -> tuple[Header, list[bytes]]:
         raise VersionMismatch(
             f"protocol version {version}, this client speaks {VERSION}: update the older side"
         )
-    if op not in Op.__members__.values() or flags & ~_REPLY or frames != len(parts) - 1:
+    if op not in Op.__members__.values() or flags & ~(_REPLY | _SHARED) or frames != len(parts) - 1:
         raise ProtocolError(f"header with op {op}, flags {flags}, {frames} frames is malformed")
     session = int.from_bytes(session, "little")
-    header = Header(Op(op), bool(flags & _REPLY), session, epoch, seq, num_envs, frames)
+    flags = bool(flags & _REPLY), bool(flags & _SHARED)
+    header = Header(Op(op), flags[0], session, epoch, seq, num_envs, frames, flags[1])
     return header, list(parts[1:])
 
 
