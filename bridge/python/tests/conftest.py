@@ -14,7 +14,15 @@ import worldstep
 from worldstep import private_server
 
 # What each engine can be asked to observe.
-FORMS = [("truth", "state"), ("truth", "rgb"), ("dream", "rgb"), ("dream", "state"), ("dream", "codes")]
+FORMS = [
+    ("truth", "state"),
+    ("truth", "rgb"),
+    ("truth", "depth"),
+    ("dream", "rgb"),
+    ("dream", "state"),
+    ("dream", "codes"),
+    ("dream", "latent"),
+]
 GOLDEN = Path(__file__).resolve().parents[2] / "golden"
 
 

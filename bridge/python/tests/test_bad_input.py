@@ -60,7 +60,6 @@ def test_an_unknown_task_lists_the_known_ones() -> None:
         ({"num_envs": 10**6}, worldstep.LimitExceeded),
         ({"engine": "quantum"}, worldstep.Unsupported),
         ({"obs": "smell"}, worldstep.Unsupported),
-        ({"autoreset_mode": worldstep.AutoresetMode.SAME_STEP}, worldstep.Unsupported),
         ({"render_mode": "rgb_array"}, worldstep.Unsupported),
         ({"address": "carrier://pigeon"}, worldstep.ServerNotFound),
     ],

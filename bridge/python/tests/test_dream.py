@@ -113,7 +113,7 @@ def test_the_dream_of_another_task_says_what_to_do(models: str) -> None:
         worldstep.make_vec("PushCube-v0", engine="dream", model=f"{models}/{TASK}")
 
 
-@pytest.mark.parametrize(("obs", "shape"), [("codes", (8, 8, 4)), ("state", (12,))])
+@pytest.mark.parametrize(("obs", "shape"), [("codes", (8, 8)), ("latent", (96,)), ("state", (12,))])
 def test_a_dream_can_be_had_without_pixels(envs, models: str, obs: str, shape: tuple) -> None:
     other = worldstep.make_vec(TASK, num_envs=3, engine="dream", obs=obs, model=models)
     assert other.single_observation_space.shape == shape

@@ -22,9 +22,11 @@ MAKE = {
     "num_envs": 2,
     "autoreset_mode": "next_step",
 }
+MAKE_SHARED = {**MAKE, "autoreset_mode": "same_step", "shared_memory_host": "host"}
 REQUESTS = {
     "hello": (Op.HELLO, []),
     "make": (Op.MAKE, [wire.pack(MAKE)]),
+    "make_shared": (Op.MAKE, [wire.pack(MAKE_SHARED)]),
     "reset": (Op.RESET, wire.reset_frames([42, None], np.array([True, False]))),
     "step": (Op.STEP, [ACTIONS]),
     "step_masked": (Op.STEP, [ACTIONS, b"\x00\x01"]),
@@ -60,6 +62,7 @@ def test_every_golden_message_is_read() -> None:
         header, frames = wire.decode(golden(name))
         assert (header.session, header.epoch, header.seq) == (SESSION, 77, 5)
         assert header.reply == name.endswith("_reply")
+        assert header.shared == (name == "step_shared_reply")
         assert header.frames == len(frames)
 
 
@@ -70,8 +73,10 @@ def test_golden_replies_hold_what_the_server_put_in() -> None:
     assert space_from_map(made["observation_space"]).shape == (2, 2, 3)
     assert space_from_map(made["action_space"]).n == 3
     assert wire.states_from_frames(wire.decode(golden("save_reply"))[1]) == [b"\x01\x02\x03", b"\x04"]
-    rewards = np.frombuffer(wire.decode(golden("step_reply"))[1][1], "<f4")
+    rewards = np.frombuffer(wire.decode(golden("step_reply"))[1][1], "<f4", count=2)
     assert rewards.tolist() == [1.0, -0.5]
+    slots = wire.unpack(wire.decode(golden("make_shared_reply"))[1])["shared_memory"]
+    assert (slots["slots"], bytes(slots["key"])) == (3, bytes(range(16)))
     refusal = wire.unpack(wire.decode(golden("error_reply"))[1])
     assert isinstance(error_from_refusal(refusal), ServerBusy)
 

@@ -66,7 +66,7 @@ class PrivateServer:
         self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 (lives as long as the server)
         self._said = ""
         command = [find_binary(), "serve", "--bind", "tcp://127.0.0.1:0", "--exit-with-stdin"]
-        command += ["--json", "--lease-s", str(LEASE_S)]
+        command += ["--json", "--lease-s", str(LEASE_S), "--drain-s", "0"]
         command += ["--model", model] if model else []
         try:
             self._process = subprocess.Popen(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import mmap
 import os
 from pathlib import Path
@@ -24,6 +25,7 @@ class SharedSlots:
 
     def __init__(self, described: dict[str, Any]) -> None:
         """Map what the server described; raise `OSError` or `ValueError` if it is not there."""
+        self.path: str = described["path"]
         self._slots = int(described["slots"])
         self._slot_len = int(described["slot_len"])
         self._offset = int(described["offset"])
@@ -45,10 +47,8 @@ class SharedSlots:
 
     def close(self) -> None:
         """Unmap it, unless arrays of the caller's still look at it: it goes with the last of them."""
-        try:
+        with contextlib.suppress(BufferError):
             self._map.close()
-        except BufferError:
-            pass
 
 
 def open_slots(described: dict[str, Any] | None) -> SharedSlots | None:

@@ -9,7 +9,12 @@ from gymnasium import spaces
 
 from worldstep.errors import ProtocolError
 
-_DTYPES: dict[str, Any] = {"float32": np.float32, "uint8": np.uint8, "int64": np.int64}
+_DTYPES: dict[str, Any] = {
+    "float32": np.float32,
+    "uint8": np.uint8,
+    "uint16": np.uint16,
+    "int64": np.int64,
+}
 
 
 def space_from_map(described: dict[str, Any]) -> spaces.Space[Any]:

@@ -37,9 +37,9 @@ _FLAGS = ("success", "diverged")
 class WorldstepVectorEnv(gymnasium.vector.VectorEnv[np.ndarray, Any, np.ndarray]):
     """Environments that a Worldstep server steps, one message a step.
 
-    `autoreset_mode` is NEXT_STEP (an ended environment ignores the next action and starts anew), SAME_STEP (it
-    starts anew at once: `infos["final_obs"]` and `infos["final_info"]` tell what it ended with) or DISABLED
-    (ended environments must be reset with `options={"reset_mask": ...}`). Infos are Gymnasium's:
+    `autoreset_mode` is NEXT_STEP (an ended environment ignores the next action and starts anew), SAME_STEP
+    (it starts anew at once: `infos["final_obs"]` and `infos["final_info"]` tell what it ended with) or
+    DISABLED (ended environments must be reset with `options={"reset_mask": ...}`). Infos are Gymnasium's:
     `infos["success"]` and, where it is set, `infos["_success"]`.
 
     `step_async` and `step_wait` are the two halves of `step`; `send` and `recv` step some of the environments
@@ -148,10 +148,10 @@ class WorldstepVectorEnv(gymnasium.vector.VectorEnv[np.ndarray, Any, np.ndarray]
         return stepped
 
     def send(self, actions: Any, env_id: Any = None) -> None:
-        """Begin to step the environments of `env_id` (numbers; all of them without); `recv` gives what comes of it.
+        """Begin to step the environments numbered `env_id`, or all; `recv` gives what comes of it.
 
-        As with EnvPool, `actions` has one action for each of them. Two groups may be under way at a time, so that
-        a policy looks at one while the other is stepped; an environment is in one of them at most.
+        As with EnvPool, `actions` has one action for each of them. Two groups may be under way at a time, so
+        that a policy looks at one while the other is stepped; an environment is in one of them at most.
         """
         connection = self._connected()
         ids = np.arange(self.num_envs) if env_id is None else np.asarray(env_id)
@@ -161,7 +161,7 @@ class WorldstepVectorEnv(gymnasium.vector.VectorEnv[np.ndarray, Any, np.ndarray]
             )
         if ids.min() < 0 or ids.max() >= self.num_envs or len(np.unique(ids)) < len(ids):
             raise WorldstepError(f"env_id is {ids}, expected different numbers from 0 to {self.num_envs - 1}")
-        if len(self._steps) >= IN_FLIGHT_MAX or None in self._steps:
+        if len(self._steps) >= IN_FLIGHT_MAX or any(under_way is None for under_way in self._steps):
             raise gymnasium.error.AlreadyPendingCallError(
                 f"{len(self._steps)} steps are under way: call recv or step_wait first", "step"
             )
@@ -178,7 +178,7 @@ class WorldstepVectorEnv(gymnasium.vector.VectorEnv[np.ndarray, Any, np.ndarray]
         self._steps.append(ids[order])
 
     def recv(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
-        """Give what the oldest step of `send` came to: rows of its environments by number, `infos["env_id"]`."""
+        """Give what the oldest `send` came to: rows in the order of `infos["env_id"]`, which is ascending."""
         if not self._steps or self._steps[0] is None:
             raise gymnasium.error.NoAsyncCallError("recv without a step: call send first", "step")
         ids = self._steps.popleft()
@@ -245,7 +245,8 @@ class WorldstepVectorEnv(gymnasium.vector.VectorEnv[np.ndarray, Any, np.ndarray]
             raise Unsupported(f"engine is {engine!r}, expected 'truth' or 'dream'")
         if obs not in get_args(Obs):
             raise Unsupported(
-                f"obs is {obs!r}, expected 'state' or 'rgb', of truth also 'depth', of a dream also 'codes' or 'latent'"
+                f"obs is {obs!r}, expected 'state' or 'rgb', "
+                "of truth also 'depth', of a dream also 'codes' or 'latent'"
             )
         if address is not None and model is not None:
             raise Unsupported("a server at an address has its own model: leave `model` out")
@@ -420,23 +421,21 @@ def make_vec(
     """Make `num_envs` environments of the task `id`.
 
     `engine` is "truth" (physics) or "dream" (a learned world model, from the folder `model` or the server's
-    own); `obs` is "state" or "rgb", by default state for truth and rgb for dream; of truth also "depth" (metres
-    along the camera's axis), of a dream also "codes" and "latent". Without an `address` a
-    private server is started, shared by this process, and ended with its last environment or the process.
-    A server with keys needs `server_key` (its public key, or the path of the file) and `client_key` (path of
-    one's own secret key file), or WORLDSTEP_SERVER_KEY and WORLDSTEP_CLIENT_KEY in the environment.
+    own); `obs` is "state" or "rgb", by default state for truth and rgb for dream; of truth also "depth"
+    (metres along the camera's axis), of a dream also "codes" and "latent". Without an `address` a private
+    server is started, shared by this process, and ended with its last environment or the process.
 
     A dream is shown the first four frames of truth's episode with the same seed, so that it can tell
     velocities: three neutral actions are spent on them, and its reset observation is truth's frame 3, not 0.
     It draws the likeliest next frame, or with a `temperature` above 0 one of the likely ones. Its "codes" are
-    what its frames are made of (8x8 numbers below 1,000, 128 bytes), its "latent" are the features that its dynamics has of
-    the frames so far, its "state" is where it believes its tracked objects to be
-    (position in m and velocity in m/s of each, not the task's table); none of them costs pixels. Its infos hold
+    what its frames are made of (8x8 numbers below 1,000 in 128 bytes), its "latent" what its dynamics makes
+    of the frames so far (features), its "state" where it believes its tracked objects to be (position in m
+    and velocity in m/s of each, not the task's table); none of them costs pixels. Its infos hold
     `uncertainty`, the mean entropy of the codes just dreamt, in nats; only truth knows `success` and the
     terms of the reward.
 
-    With `copy=False`, observations are read-only views of what the server wrote: no byte is copied, and those in shared
-    memory are overwritten by the step after the next one. `share_memory=False` takes them by the socket on the
+    With `copy=False`, observations are read-only views of what the server wrote: no byte is copied, and those
+    in shared memory are overwritten two steps later. `share_memory=False` takes them by the socket on the
     server's machine, too.
     """
     return WorldstepVectorEnv(

@@ -15,7 +15,6 @@ fn request_header(op: Op) -> Header {
 pub(super) fn requests() -> Vec<(&'static str, Header, Request)> {
     let shared = MakeRequest {
         autoreset_mode: Autoreset::SameStep,
-        temperature: Some(0.5),
         shared_memory_host: Some("host".to_owned()),
         ..make_request(Engine::Dream, 2)
     };

@@ -63,9 +63,11 @@ impl Pattern {
         let route = vec![0, i];
         let header = Header { seq: 1, ..Header::request(Op::Make) };
         self.service.handle(&route, &Request::Make(request).encode(header), self.now);
+        self.service.advance(self.now);
         let made = decode(&self.service.take_outbox()[0].1).0;
         let header = Header { reply: false, seq: 1, frames: 0, ..made };
         self.service.handle(&route, &reset(num_envs, 0).encode(header), self.now);
+        self.service.advance(self.now);
         assert!(matches!(decode(&self.service.take_outbox()[0].1).1, Reply::Rows(_)));
         let eagerness = self.rng.random_range(0.02..1.0);
         let stepper = Stepper { route, header, num_envs, eagerness, sent: VecDeque::new(), answered: 0 };
