@@ -268,6 +268,7 @@ impl Pool {
     /// [`ErrorCode::BadState`] if a state is none of this environment.
     pub fn load(&mut self, token: Token, states: &[Vec<u8>]) -> Result<(), Refusal> {
         let lanes = self.tenant(token)?.lanes.clone();
+        let rows = self.rows(token)?;
         let before: Vec<_> = lanes.clone().map(|lane| self.env.save_lane(lane).ok()).collect();
         for (i, (lane, state)) in lanes.clone().zip(states).enumerate() {
             let Err(error) = self.env.load_lane(lane, state) else { continue };
@@ -276,6 +277,9 @@ impl Pool {
                     self.env.load_lane(lane, state)?;
                 }
             }
+            // States hold no rewards and flags; those of the last call still stand.
+            let untouched = vec![true; rows.rewards.len()];
+            tenant_mut(&mut self.tenants, token)?.kept = Some((rows, untouched));
             return Err(error.into());
         }
         let tenant = tenant_mut(&mut self.tenants, token)?;
