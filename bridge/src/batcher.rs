@@ -51,7 +51,9 @@ impl Batcher {
     /// Adds a step; a session has at most one waiting.
     pub fn push(&mut self, step: PendingStep) {
         debug_assert!(self.pending.iter().all(|other| other.asked.session != step.asked.session));
-        self.pending.push_back(step);
+        // A step that waited for the one before it in its session is older than some that are here already.
+        let place = self.pending.partition_point(|other| other.at <= step.at);
+        self.pending.insert(place, step);
     }
 
     /// Forgets the step of a session that has gone.
@@ -130,6 +132,15 @@ mod tests {
         assert_eq!(batcher.deadline(), Some(15 * MS));
         assert!(!batcher.due(3, 14 * MS));
         assert!(batcher.due(3, 15 * MS));
+    }
+
+    #[test]
+    fn a_step_that_is_late_on_the_desk_has_its_turn_all_the_same() {
+        let mut batcher = batcher();
+        batcher.push(step(1, 2, 10 * MS));
+        batcher.push(step(2, 2, 8 * MS));
+        assert_eq!(batcher.deadline(), Some(13 * MS));
+        assert_eq!(batcher.take()[0].asked.session, 2);
     }
 
     #[test]

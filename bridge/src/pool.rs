@@ -329,6 +329,7 @@ impl Pool {
     /// [`ErrorCode::BadState`] if a state is none of this environment.
     pub fn load(&mut self, asked: &Asked, states: &[Vec<u8>]) -> Result<(), Refusal> {
         let lanes = tenant(&self.tenants, asked.session)?.lanes.clone();
+        let rows = self.rows(asked.session, &vec![true; lanes.len()])?;
         let before: Vec<_> = lanes.clone().map(|lane| self.env.save_lane(lane).ok()).collect();
         for (i, (lane, state)) in lanes.clone().zip(states).enumerate() {
             let Err(error) = self.env.load_lane(lane, state) else { continue };
@@ -336,6 +337,11 @@ impl Pool {
                 if let Some(state) = state {
                     self.env.load_lane(lane, state)?;
                 }
+            }
+            // States hold no rewards and flags; those of the last call still stand.
+            let untouched = vec![true; rows.rewards.len()];
+            if let Some(tenant) = self.tenants.get_mut(&asked.session) {
+                tenant.kept = Some((rows, untouched));
             }
             return Err(error.into());
         }

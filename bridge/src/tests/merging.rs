@@ -103,6 +103,19 @@ fn a_newcomer_finds_nothing_of_who_was_there_before() {
 }
 
 #[test]
+fn a_load_that_is_refused_leaves_the_rows_as_they_were() {
+    let mut bench = Bench::new(Limits::default());
+    let mut client = bench.open(Engine::Dream, 2);
+    bench.ask(&mut client, &reset(2, 9));
+    let stepped = bench.ask(&mut client, &step(&[0.5, 0.5]));
+    let Reply::Save(mut states) = bench.ask(&mut client, &Request::Save) else { panic!("not saved") };
+    states[1].pop();
+    assert_eq!(code(&bench.ask(&mut client, &Request::Load { states })), Some(ErrorCode::BadState));
+    let nothing = Request::Reset { seeds: vec![None; 2], mask: vec![false; 2] };
+    assert_eq!(bench.ask(&mut client, &nothing), stepped);
+}
+
+#[test]
 fn a_shared_engine_grows_by_doubling() {
     let mut bench = Bench::new(Limits::default());
     let mut clients: Vec<_> = (0..33).map(|_| bench.open(Engine::Dream, 1)).collect();
