@@ -3,10 +3,10 @@
 
 use std::time::Duration;
 
-use worldstep_bridge::bench::{self, Report};
+use worldstep_bridge::bench::{self, BridgeBench, Report};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let time = Duration::from_secs(2);
-    print!("{}", Report::new(bench::bridge(None, time)?).table());
+    let asked = BridgeBench { models: None, time: Duration::from_secs(2), peers: None };
+    print!("{}", Report::new(bench::bridge(&asked, &mut |_| ())?).table());
     Ok(())
 }

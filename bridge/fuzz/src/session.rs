@@ -103,7 +103,7 @@ impl Game {
                         AutoresetMode::NextStep
                     },
                     temperature: None,
- shared_memory_host: None,
+                    shared_memory_host: None,
                 };
                 let client = usize::from(*client) % CLIENTS;
                 let parts = Request::Make(request).encode(Header { seq: 1, ..Header::request(Op::Make) });

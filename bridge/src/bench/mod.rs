@@ -8,6 +8,8 @@ use serde_json::{Value, json};
 use worldstep_env::{EnvError, Rng, VectorEnv};
 
 mod bridge;
+mod bridge_peer;
+mod carrier;
 mod dream;
 mod dream_peer;
 mod env;
@@ -16,9 +18,10 @@ mod pytorch;
 mod render;
 mod render_peer;
 mod render_stage;
+mod swarm;
 mod train;
 
-pub use bridge::bridge;
+pub use bridge::{BridgeBench, bridge};
 pub use dream::dream;
 pub use dream_peer::dream_peers;
 pub use env::env;

@@ -2,13 +2,14 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use worldstep_bridge::bench::{self, RenderBench, Report, TrainBench};
+use worldstep_bridge::bench::{self, BridgeBench, RenderBench, Report, TrainBench};
 use worldstep_model::config::Preset;
 
 use super::{BenchArgs, BenchPart, print_json, print_text};
 
 /// Pythons that have the peers, if no other is named.
 const MUJOCO: &str = ".venv-mujoco/bin/python";
+const ENVPOOL: &str = ".venv-envpool/bin/python";
 const PYTORCH: &str = ".venv-reference/bin/python";
 
 impl BenchArgs {
@@ -26,7 +27,7 @@ pub fn run(args: &BenchArgs) -> Result<()> {
         BenchPart::Render => return render(args, time),
         BenchPart::Dream => return dream(args, time),
         BenchPart::Train => return train(args, time),
-        BenchPart::Bridge => bench::bridge(args.model.as_deref(), time)?,
+        BenchPart::Bridge => return bridge(args, time),
     };
     let report = Report::new(rows);
     if args.json.json { print_json(&report) } else { print_text(&report.table()) }
@@ -51,6 +52,29 @@ fn train(args: &BenchArgs, time: Duration) -> Result<()> {
     if args.json.json { print_json(&report) } else { print_text(&report.table()) }
 }
 
+fn bridge(args: &BenchArgs, time: Duration) -> Result<()> {
+    let (models, peers) = (args.model.clone(), args.peer_python(ENVPOOL));
+    let asked = BridgeBench { models, time, peers };
+    shown(args, |show| Ok(bench::bridge(&asked, show)?))
+}
+
+/// Shows rows as they are measured, on stderr if JSON is to come.
+fn shown(
+    args: &BenchArgs,
+    measure: impl FnOnce(&mut dyn FnMut(&bench::Row)) -> Result<Vec<bench::Row>>,
+) -> Result<()> {
+    let json = args.json.json;
+    if !json {
+        print_text(&Report::new(Vec::new()).heading())?;
+    }
+    // A reader that went away does not stop the measuring.
+    let rows = measure(&mut |row| {
+        let line = row.line();
+        if json { eprint!("{line}") } else { drop(print_text(&line)) }
+    })?;
+    if json { print_json(&Report::new(rows)) } else { Ok(()) }
+}
+
 fn render(args: &BenchArgs, time: Duration) -> Result<()> {
     let mut asked = RenderBench { time, peers: args.peer_python(MUJOCO), ..RenderBench::default() };
     if !args.tiles.is_empty() {
@@ -59,14 +83,5 @@ fn render(args: &BenchArgs, time: Duration) -> Result<()> {
     if !args.sizes.is_empty() {
         asked.sizes.clone_from(&args.sizes);
     }
-    let json = args.json.json;
-    if !json {
-        print_text(&Report::new(Vec::new()).heading())?;
-    }
-    // A reader that went away does not stop the measuring.
-    let rows = bench::render(&asked, &mut |row| {
-        let line = row.line();
-        if json { eprint!("{line}") } else { drop(print_text(&line)) }
-    })?;
-    if json { print_json(&Report::new(rows)) } else { Ok(()) }
+    shown(args, |show| Ok(bench::render(&asked, show)?))
 }

@@ -259,8 +259,8 @@ struct BenchArgs {
     /// Sides of the views that the renderer draws, pixels; the whole grid if not given.
     #[arg(long, value_delimiter = ',', value_parser = clap::value_parser!(u32).range(1..))]
     sizes: Vec<u32>,
-    /// Measures peers too, in turns, with a Python that has them: MuJoCo's renderer (render; .venv-mujoco if not named) or
-    /// the same network in PyTorch (dream, train; .venv-reference).
+    /// Measures peers too, in turns, with a Python that has them: MuJoCo's renderer (render; .venv-mujoco if not named), the
+    /// same network in PyTorch (dream, train; .venv-reference), or Gymnasium and EnvPool (bridge; .venv-envpool).
     #[arg(long, value_name = "PYTHON", num_args = 0..=1)]
     peers: Option<Option<PathBuf>>,
     /// Size of the model that is trained; its steps need more --seconds the larger it is.

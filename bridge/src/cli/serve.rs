@@ -16,6 +16,10 @@ pub fn run(args: ServeArgs) -> Result<()> {
         return print_text(&toml::to_string(&config)?);
     }
     logs::start(config.log_format.unwrap_or_default(), config.log.unwrap_or_default());
+    // A client takes a descriptor, of which many systems give 1,024 at first.
+    if let Err(error) = rlimit::increase_nofile_limit(u64::MAX) {
+        tracing::warn!(%error, "the limit on open files stays as it is");
+    }
     let stop = stop_flag()?;
     if args.exit_with_stdin {
         stop_when_stdin_closes(&stop)?;
