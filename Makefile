@@ -18,7 +18,7 @@ WHEEL_PROFILE ?= dev
 FUZZ_SECONDS ?= 600
 # Optional groups have environments of their own, and use the command that the main one has.
 OPTIONAL_VENVS := .venv-lerobot .venv-export .venv-ray .venv-sb3 .venv-reference .venv-mujoco \
-    .venv-pythons .venv-maturin .venv-torchrl .venv-rllib
+    .venv-pythons .venv-maturin .venv-envpool .venv-torchrl .venv-rllib
 OPTIONAL := WORLDSTEP_BIN="$(CURDIR)/$(VENV)/bin/worldstep"
 
 .PHONY: help setup system venv build wheel test test-rust test-python test-lerobot test-export test-ray test-sb3 test-torchrl test-rllib test-pythons test-wheel test-reference reference soak fuzz fuzz-smoke lint demo nano cuda gpu-train cuda-check bench bench-peers docs clean
@@ -149,12 +149,14 @@ bench: build
 	$(VENV)/bin/worldstep bench dream
 	$(VENV)/bin/worldstep bench bridge
 
-## make bench-peers  the renderer beside MuJoCo's, the dream beside PyTorch, each in an environment of its own
+## make bench-peers  the renderer beside MuJoCo's, the dream beside PyTorch, the bridge beside EnvPool, each in an environment of its own
 bench-peers: build reference
 	@setup/mujoco-environment "$(PYTHON)" .venv-mujoco
+	@setup/python-environment "$(PYTHON)" .venv-envpool bench-envpool
 	$(VENV)/bin/worldstep bench render --peers
 	$(VENV)/bin/worldstep bench dream --peers
 	$(VENV)/bin/worldstep bench train --seconds 60 --peers
+	$(VENV)/bin/worldstep bench bridge --peers
 
 ## make docs     the API documentation
 docs: setup

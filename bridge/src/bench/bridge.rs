@@ -36,7 +36,13 @@ pub struct BridgeBench {
     pub time: Duration,
     /// A Python with the client, Gymnasium and EnvPool, to measure these too.
     pub peers: Option<PathBuf>,
+    /// Parts that are measured, of [`PARTS`]; all if there is none.
+    pub parts: Vec<String>,
 }
+
+/// Parts of the bench: the bridge alone, pixels in shared memory beside TCP, truth beside the same engine in this process,
+/// a crowd beside one client, the dream.
+pub const PARTS: [&str; 5] = ["carry", "pixels", "engine", "crowd", "dream"];
 
 /// What messages go through.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -74,23 +80,23 @@ pub fn bridge(asked: &BridgeBench, show: &mut dyn FnMut(&Row)) -> Result<Vec<Row
         new.iter().for_each(&mut *show);
         rows.extend(new);
     };
-    for obs in FORMS {
-        for transport in Transport::ALL {
-            for crowd in CROWDS {
-                if is_asked(obs, transport, crowd) {
-                    add(server.carried((obs, transport, crowd), asked.time)?);
-                }
-            }
-        }
+    let part = |name: &str| asked.parts.is_empty() || asked.parts.iter().any(|part| part == name);
+    let ways = FORMS.into_iter().flat_map(|obs| Transport::ALL.map(|transport| (obs, transport)));
+    let ways = ways.flat_map(|(obs, transport)| CROWDS.map(|crowd| (obs, transport, crowd)));
+    for way in ways.filter(|way| part("carry") && is_asked(way.0, way.1, way.2)) {
+        add(server.carried(way, asked.time)?);
     }
-    add(server.pixel_ratio(asked.time)?);
-    for (transport, crowd) in
-        [(Transport::Tcp, (1, MANY)), (Transport::Ipc, (1, MANY)), (Transport::Ipc, (MANY, 1))]
-    {
+    if part("pixels") {
+        add(server.pixel_ratio(asked.time)?);
+    }
+    let crowds = [(Transport::Tcp, (1, MANY)), (Transport::Ipc, (1, MANY)), (Transport::Ipc, (MANY, 1))];
+    for (transport, crowd) in crowds.into_iter().filter(|_| part("engine")) {
         add(server.beside_engine(transport, crowd, asked.time)?);
     }
-    add(server.crowd_ratio(asked.time)?);
-    for crowd in [(1, 64), (2, 32), (16, 4)] {
+    if part("crowd") {
+        add(server.crowd_ratio(asked.time)?);
+    }
+    for crowd in [(1, 64), (2, 32), (16, 4)].into_iter().filter(|_| part("dream")) {
         add(server.engine((Engine::Dream, Observation::Rgb), (Transport::Shm, crowd), asked.time)?);
     }
     if let Some(python) = &asked.peers {
@@ -204,12 +210,15 @@ impl Server {
         measure(swarm, (TASK, engine, obs), (transport, crowd), time)
     }
 
-    /// Pixels through shared memory beside pixels through TCP, in turns.
+    /// Pixels through shared memory, copied by the client or looked at where they are, beside pixels through TCP, in turns.
     fn pixel_ratio(&self, time: Duration) -> Result<Vec<Row>, EnvError> {
         let pixels = (CARRY, Engine::Truth, Observation::Rgb);
         let mut rows = Vec::new();
-        for crowd in [(1, 64), (1, MANY)] {
+        for (crowd, keeps) in
+            [(1, 64), (1, MANY)].into_iter().flat_map(|crowd| [(crowd, true), (crowd, false)])
+        {
             let mut shared = self.swarm(pixels, Transport::Shm, crowd)?;
+            shared.keeps = keeps;
             let mut sent = self.swarm(pixels, Transport::Tcp, crowd)?;
             let mut ratios = Vec::new();
             for _ in 0..ROUNDS {
@@ -218,7 +227,8 @@ impl Server {
                 ratios.push(rate(&mut shared)? / rate(&mut sent)?);
             }
             shared.close().and(sent.close()).map_err(engine_error)?;
-            let case = case(pixels, (Transport::Shm, crowd));
+            let mut case = case(pixels, (Transport::Shm, crowd));
+            case["copied"] = keeps.into();
             rows.push(times(case, "times_tcp", median(ratios)));
         }
         Ok(rows)

@@ -21,7 +21,7 @@ mod render_stage;
 mod swarm;
 mod train;
 
-pub use bridge::{BridgeBench, bridge};
+pub use bridge::{BridgeBench, PARTS as BRIDGE_PARTS, bridge};
 pub use dream::dream;
 pub use dream_peer::dream_peers;
 pub use env::env;
@@ -88,7 +88,11 @@ impl Row {
         let case: Vec<_> =
             case.map(|(_, value)| value.as_str().map_or_else(|| value.to_string(), str::to_owned)).collect();
         let peer = self.peer.as_ref().map_or(String::new(), |peer| format!(" · {peer}"));
-        let digits = if self.unit == "ms" { 3 } else { 1 };
+        let digits = match self.unit {
+            "ms" => 3,
+            "times" => 2,
+            _ => 1,
+        };
         let (value, unit, metric) = (self.value, self.unit, self.metric);
         format!("{value:>14.digits$} {unit:12} {metric:16} {}{peer}\n", case.join(" · "))
     }

@@ -32,7 +32,8 @@ pub struct Swarm {
     clients: Vec<Member>,
     address: String,
     num_envs: usize,
-    /// Where shared observations are copied to, as a client does who keeps them.
+    /// Copies shared observations, as a client does who keeps them; one that only looks at them need not.
+    pub keeps: bool,
     kept: Vec<u8>,
     round_trips_ms: Vec<f64>,
 }
@@ -56,6 +57,7 @@ impl Swarm {
             clients: Vec::with_capacity(count),
             address,
             num_envs,
+            keeps: true,
             kept: Vec::new(),
             round_trips_ms: Vec::new(),
         };
@@ -174,8 +176,7 @@ impl Swarm {
                     other => Err(Refusal::bad_message(format!("{other:?}")).into()),
                 };
             }
-            if let (true, Some(shared)) = (header.shared, &client.shared) {
-                // As a client does who keeps what it has seen.
+            if let (true, Some(shared)) = (header.shared && self.keeps, &client.shared) {
                 let seen = shared.slot(header.seq);
                 self.kept.clear();
                 self.kept.extend_from_slice(seen);

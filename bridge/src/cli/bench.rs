@@ -54,7 +54,7 @@ fn train(args: &BenchArgs, time: Duration) -> Result<()> {
 
 fn bridge(args: &BenchArgs, time: Duration) -> Result<()> {
     let (models, peers) = (args.model.clone(), args.peer_python(ENVPOOL));
-    let asked = BridgeBench { models, time, peers };
+    let asked = BridgeBench { models, time, peers, parts: args.parts.clone() };
     shown(args, |show| Ok(bench::bridge(&asked, show)?))
 }
 

@@ -9,6 +9,7 @@ use std::time::Duration;
 use anyhow::Result;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use serde::Serialize;
+use worldstep_bridge::bench::BRIDGE_PARTS;
 use worldstep_synth::SynthError;
 
 use serve_config::ServeConfig;
@@ -263,6 +264,9 @@ struct BenchArgs {
     /// same network in PyTorch (dream, train; .venv-reference), or Gymnasium and EnvPool (bridge; .venv-envpool).
     #[arg(long, value_name = "PYTHON", num_args = 0..=1)]
     peers: Option<Option<PathBuf>>,
+    /// Parts of the bridge's bench; all of them if not given.
+    #[arg(long, value_delimiter = ',', value_parser = BRIDGE_PARTS)]
+    parts: Vec<String>,
     /// Size of the model that is trained; its steps need more --seconds the larger it is.
     #[arg(long, default_value = "nano")]
     preset: String,

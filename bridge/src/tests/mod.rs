@@ -11,6 +11,7 @@ mod properties;
 mod protocol_page;
 mod sessions;
 mod socket;
+mod threads;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
