@@ -71,14 +71,16 @@ impl Workshop for Inline {
 pub struct Threads {
     jobs: BTreeMap<PoolId, Sender<Job>>,
     threads: Vec<JoinHandle<()>>,
-    done: (Sender<(PoolId, Done)>, Receiver<(PoolId, Done)>),
+    sender: Sender<(PoolId, Done)>,
+    done: Receiver<(PoolId, Done)>,
     wake: Arc<UnixStream>,
 }
 
 impl Threads {
     /// Room for `engines_max` engines; each finished job writes a byte to `wake`, which does not block.
     pub fn new(engines_max: usize, wake: UnixStream) -> Self {
-        Self { jobs: BTreeMap::new(), threads: Vec::new(), done: bounded(engines_max), wake: Arc::new(wake) }
+        let (sender, done) = bounded(engines_max);
+        Self { jobs: BTreeMap::new(), threads: Vec::new(), sender, done, wake: Arc::new(wake) }
     }
 }
 
@@ -86,7 +88,7 @@ impl Workshop for Threads {
     fn open(&mut self, id: PoolId, mut worker: Worker) -> io::Result<()> {
         // One job is under way at most, so that sending never waits.
         let (sender, jobs) = bounded::<Job>(1);
-        let (done, wake) = (self.done.0.clone(), Arc::clone(&self.wake));
+        let (done, wake) = (self.sender.clone(), Arc::clone(&self.wake));
         let work = move || {
             for job in jobs {
                 if done.send((id, worker.run(job))).is_err() {
@@ -114,7 +116,7 @@ impl Workshop for Threads {
     }
 
     fn finished(&mut self) -> Option<(PoolId, Done)> {
-        self.done.1.try_recv().ok()
+        self.done.try_recv().ok()
     }
 
     fn end(&mut self, patience: Duration) {
@@ -122,7 +124,7 @@ impl Workshop for Threads {
         let deadline = Instant::now() + patience;
         while self.threads.iter().any(|thread| !thread.is_finished()) && Instant::now() < deadline {
             // Nobody waits for these any more, but their senders may.
-            while self.done.1.recv_timeout(Duration::from_millis(5)).is_ok() {}
+            while self.done.recv_timeout(Duration::from_millis(5)).is_ok() {}
         }
     }
 }

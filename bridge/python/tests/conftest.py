@@ -45,7 +45,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 def server() -> Iterator[str]:
     """Address of a server that several clients share."""
     command = [private_server.find_binary(), "serve", "--bind", "tcp://127.0.0.1:0", "--json"]
-    command += ["--exit-with-stdin"]
+    command += ["--exit-with-stdin", "--drain-s", "0"]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         yield json.loads(process.stdout.readline())["address"]
         process.stdin.close()

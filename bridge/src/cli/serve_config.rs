@@ -169,7 +169,7 @@ impl ServeConfig {
         }
         ensure!(
             self.curve_key.is_some() == self.allow_clients.is_some(),
-            "curve_key and allow_clients belong together: the server's secret key, and the folder of its clients' public ones"
+            "--curve-key (the server's secret key) and --allow-clients (the folder of its clients' public ones) belong together"
         );
         ensure!(
             self.metrics.is_some() || !self.metrics_unprotected,

@@ -101,7 +101,7 @@ impl Header {
         bytes.extend_from_slice(&MAGIC);
         bytes.extend_from_slice(&VERSION.to_le_bytes());
         bytes.push(self.op as u8);
-        bytes.push(u8::from(self.reply) * REPLY | u8::from(self.shared) * SHARED);
+        bytes.push((u8::from(self.reply) * REPLY) | (u8::from(self.shared) * SHARED));
         bytes.extend_from_slice(&self.session.to_le_bytes());
         bytes.extend_from_slice(&self.epoch.to_le_bytes());
         bytes.extend_from_slice(&self.seq.to_le_bytes());
