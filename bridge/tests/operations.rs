@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use worldstep_bridge::client::Client;
+use worldstep_bridge::wire::Autoreset;
 use worldstep_bridge::wire::{Reply, Request};
 use worldstep_bridge::{Engine, MakeRequest, Observation};
-use worldstep_bridge::wire::Autoreset;
 
 const TASK: &str = "CartPole-v0";
 const ENVS: usize = 3;
@@ -99,7 +99,7 @@ fn make_request(num_envs: usize) -> MakeRequest {
         num_envs,
         autoreset_mode: Autoreset::NextStep,
         temperature: None,
- shared_memory_host: None,
+        shared_memory_host: None,
     }
 }
 

@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a panic is how a target reports what it found")]
 
 mod allocation;
+mod answers;
 #[path = "../../src/tests/counting.rs"]
 mod counting;
 mod decode;

@@ -96,7 +96,7 @@ pub fn make_request(num_envs: usize) -> MakeRequest {
         num_envs,
         autoreset_mode: worldstep_bridge::wire::Autoreset::NextStep,
         temperature: None,
- shared_memory_host: None,
+        shared_memory_host: None,
     }
 }
 
