@@ -2,13 +2,13 @@
 
 use worldstep_bridge::shared_memory::{SharedView, host_id};
 use worldstep_bridge::wire::{
-    Autoreset, Header, LaneRows, MakeReply, MakeRequest, Refusal, Reply, Request, buffer_from_bytes,
-    bytes_from_buffer,
+    Header, MakeReply, MakeRequest, Refusal, Reply, Request, buffer_from_bytes, bytes_from_buffer,
 };
 use worldstep_env::VectorEnv;
 
 use crate::counting::CountingEnv;
 use crate::model::bad_action;
+use crate::own_engine::{rows, step};
 
 /// Bytes of a session's observations from which on memory is shared.
 const SHARED_BYTES_MIN: usize = 16 << 10;
@@ -80,8 +80,7 @@ impl Tenant {
                 let actions =
                     buffer_from_bytes(env.spec().action_space.dtype(), actions).map_err(bad_action)?;
                 let mask = mask.clone().unwrap_or_else(|| vec![true; asked.num_envs as usize]);
-                env.step(&actions, &mask)?;
-                return Ok(Reply::Rows(self.stepped(&mask)?));
+                return Ok(Reply::Rows(step(env, self.kind.autoreset_mode, &actions, &mask)?));
             }
             Request::Save => {
                 let states: Result<Vec<_>, _> = (0..env.num_envs()).map(|lane| env.save_lane(lane)).collect();
@@ -98,39 +97,10 @@ impl Tenant {
         }
         Ok(Reply::Rows(rows(&self.env)))
     }
-
-    /// The rows that a step of `mask` is answered with; with `same_step`, episodes that have ended start anew.
-    fn stepped(&mut self, mask: &[bool]) -> Result<LaneRows, Refusal> {
-        let last = rows(&self.env);
-        let has_ended = |i: usize| mask[i] && (last.terminated[i] || last.truncated[i]);
-        let ended: Vec<_> = (0..mask.len()).map(has_ended).collect();
-        if self.kind.autoreset_mode != Autoreset::SameStep || !ended.contains(&true) {
-            return Ok(last.select(mask));
-        }
-        self.env.reset(&vec![None; mask.len()], &ended)?;
-        let (first, stepped) = (rows(&self.env).select(mask), last.select(mask));
-        let of_stepped = ended.iter().zip(mask).filter(|(_, stepped)| **stepped).map(|(ended, _)| *ended);
-        let finals = Some(last.select(&ended).into_finals(of_stepped.collect()));
-        let LaneRows { rewards, terminated, truncated, .. } = stepped;
-        Ok(LaneRows { rewards, terminated, truncated, finals, ..first })
-    }
 }
 
 /// An environment that was never reset starts from its index.
 fn first_seeds(env: &CountingEnv, seeds: &[Option<u64>]) -> Vec<Option<u64>> {
     let first = |i: usize| env.save_lane(i).is_err().then_some(i as u64);
     seeds.iter().enumerate().map(|(i, seed)| seed.or_else(|| first(i))).collect()
-}
-
-fn rows(env: &CountingEnv) -> LaneRows {
-    let batch = env.batch();
-    LaneRows {
-        observations: bytes_from_buffer(&batch.observations),
-        rewards: batch.rewards.clone(),
-        terminated: batch.terminated.clone(),
-        truncated: batch.truncated.clone(),
-        info_values: batch.info.iter().flat_map(|column| column.values.clone()).collect(),
-        info_masks: batch.info.iter().flat_map(|column| column.mask.clone()).collect(),
-        ..LaneRows::default()
-    }
 }

@@ -10,6 +10,7 @@ mod answers;
 mod counting;
 mod decode;
 mod model;
+mod own_engine;
 mod scenario;
 mod session;
 
