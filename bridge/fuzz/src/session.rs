@@ -142,7 +142,7 @@ impl Game {
     fn make(&mut self, client: usize, request: MakeRequest, nonce: u8) {
         self.makes += 1;
         let own = NONCES + 4 * client as u128;
-        let session = if nonce % 4 == 0 { 0 } else { own + u128::from(nonce % 4) };
+        let session = if nonce.is_multiple_of(4) { 0 } else { own + u128::from(nonce % 4) };
         let header = Header { seq: self.makes, session, ..Header::request(Op::Make) };
         let parts = Request::Make(request).encode(header);
         self.send(client, &self.clients[client].route.clone(), &parts);

@@ -130,7 +130,7 @@ def states_from_frames(frames: Sequence[bytes]) -> list[bytes]:
 
 
 def check_rows(header: Header, frames: Sequence[bytes], count: int, row: tuple[int, int]) -> None:
-    """Raise `ProtocolError` unless these are `count` rows; `row` has bytes of an observation, info columns."""
+    """Raise `ProtocolError` unless these are `count` rows; `row`: bytes of an observation, info columns."""
     observation, columns = row
     seen = 0 if header.shared else count * observation
     expected = [seen, count * (6 + 5 * columns)]
