@@ -16,6 +16,7 @@ MODEL_MINUTES ?= 36
 # `release` for a wheel to publish: it takes far longer to build.
 WHEEL_PROFILE ?= dev
 FUZZ_SECONDS ?= 600
+export SOAK_MINUTES ?= 10
 # Optional groups have environments of their own, and use the command that the main one has.
 OPTIONAL_VENVS := .venv-lerobot .venv-export .venv-ray .venv-sb3 .venv-reference .venv-mujoco \
     .venv-pythons .venv-maturin .venv-envpool .venv-torchrl .venv-rllib
@@ -97,10 +98,11 @@ wheel: setup
 test-wheel: wheel
 	$(VENV)/bin/python -m pytest -q bridge/python/tests_optional/test_wheel.py
 
-## make soak     10,000 steps of dreams with random resets: memory and time of a step, first tenth beside last
+## make soak     10,000 steps of dreams, memory and time of a step; SOAK_MINUTES=10 of clients that come, crash and go
 soak: setup
 	$(CARGO) test -p worldstep-model --test soak -- --ignored --nocapture
 	$(CARGO) test -p worldstep-bridge --test dream_soak -- --ignored --nocapture
+	$(CARGO) test -p worldstep-bridge --test session_soak -- --ignored --nocapture --exact sessions_come_and_go
 
 reference: setup
 	@setup/python-environment "$(PYTHON)" .venv-reference test-reference

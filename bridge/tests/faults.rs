@@ -31,7 +31,7 @@ const BAD: Faults = Faults {
 };
 
 fn options() -> ClientOptions {
-    ClientOptions { timeout: TIMEOUT, resend: Duration::from_millis(60), curve: None }
+    ClientOptions { timeout: TIMEOUT, resend: Duration::from_millis(60), ..ClientOptions::default() }
 }
 
 /// Reset, steps, and a state that is saved, left and restored on the way.

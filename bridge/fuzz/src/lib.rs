@@ -5,10 +5,12 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a panic is how a target reports what it found")]
 
 mod allocation;
+mod answers;
 #[path = "../../src/tests/counting.rs"]
 mod counting;
 mod decode;
 mod model;
+mod own_engine;
 mod scenario;
 mod session;
 

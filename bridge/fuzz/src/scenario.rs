@@ -33,17 +33,22 @@ impl<'a> Arbitrary<'a> for Scenario {
 /// One thing that happens.
 #[derive(Arbitrary, Clone, Debug)]
 pub enum Operation {
-    /// A client asks for a session; dreams share an engine.
+    /// A client asks for a session; sessions of one kind share an engine.
     Make {
         /// Which client.
         client: u8,
-        /// Whether of a dream.
+        /// Whether of a dream: its steps wait for one another.
         dream: bool,
         /// How many environments.
         num_envs: u8,
-        /// Whether ended episodes wait for a reset: one value in four says so.
-        disabled: u8,
+        /// When ended episodes start anew, one of three; higher digits say whether observations are wide, and whether
+        /// the client shares memory.
+        form: u8,
+        /// What the client calls the request: one of three names of its own, or nothing.
+        nonce: u8,
     },
+    /// The next few messages come all at once.
+    Hold(u8),
     /// A client asks something of its session.
     Ask {
         /// Which client.
@@ -115,6 +120,8 @@ pub enum Spoil {
     Count(u8),
     /// Another client's session on this client's route.
     Stolen(u8),
+    /// It takes observations from shared memory, if there is any.
+    Shared,
     /// One byte of one part is another.
     Byte {
         /// Which part.

@@ -4,11 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use worldstep_bridge::session::Route;
+use worldstep_bridge::shared_memory::host_id;
 use worldstep_bridge::wire::{
-    Engine, ErrorCode, Header, MakeRequest, Observation, Op, Parts, Reply, Request, bytes_from_f32,
+    Autoreset, Engine, ErrorCode, Header, MakeRequest, Observation, Op, Parts, Reply, Request, bytes_from_f32,
 };
 use worldstep_bridge::{Limits, Service};
-use worldstep_env::AutoresetMode;
 
 use crate::counting::{ACTION_MAX, CountingFactory, TASK};
 use crate::live_bytes;
@@ -20,6 +20,9 @@ const CLIENTS: usize = 4;
 const OPERATIONS_MAX: usize = 200;
 const LEASE: Duration = Duration::from_millis(400);
 const WAIT_MAX: Duration = Duration::from_millis(3);
+const IDLE_AFTER: Duration = Duration::from_millis(20);
+/// Names of requests to open a session; no token is as large.
+const NONCES: u128 = 1 << 64;
 /// What an idle service may hold beyond a fresh one: samples of its metrics, and vectors that keep their room.
 const IDLE_BYTES_MAX: usize = 256 << 10;
 
@@ -33,11 +36,12 @@ pub fn play(scenario: &Scenario) {
     for operation in scenario.operations.iter().take(OPERATIONS_MAX) {
         game.play(operation);
     }
+    // Who waits for an answer does not lose the session: the first wait brings the answers.
+    game.wait(2 * LEASE);
     game.wait(2 * LEASE);
     assert!(game.model.sessions.is_empty());
     let figures = game.figures();
     assert_eq!((figures("sessions"), figures("pools")), (0.0, 0.0), "something outlives its lease");
-    assert!(game.service.deadline().is_none(), "an idle service waits for nothing");
     // The harness itself holds some bytes; clients and model are emptied first.
     game.clients.clear();
     let held = live_bytes().saturating_sub(fresh_bytes);
@@ -49,6 +53,10 @@ struct Game {
     model: Model,
     clients: Vec<Client>,
     is_polite: bool,
+    /// Messages to come before the service does what is due.
+    held: u8,
+    /// Requests to open a session so far: each has a number of its own.
+    makes: u64,
     now: Duration,
 }
 
@@ -70,6 +78,7 @@ impl Game {
             batch_max: 1 + usize::from(scenario.batch_max % 16),
             lease: LEASE,
             wait_max: WAIT_MAX,
+            idle_after: IDLE_AFTER,
             ..Limits::default()
         };
         let mut token = 0;
@@ -86,37 +95,57 @@ impl Game {
         };
         let clients = (0..CLIENTS).map(client).collect();
         let (model, is_polite) = (Model::new(limits, EPOCH), scenario.is_polite);
-        Self { service, model, clients, is_polite, now: Duration::ZERO }
+        Self { service, model, clients, is_polite, held: 0, makes: 0, now: Duration::ZERO }
     }
 
     fn play(&mut self, operation: &Operation) {
         match operation {
-            Operation::Make { client, dream, num_envs, disabled } => {
-                let request = MakeRequest {
-                    id: TASK.to_owned(),
-                    engine: if *dream { Engine::Dream } else { Engine::Truth },
-                    obs: Observation::State,
-                    num_envs: self.count(*num_envs),
-                    autoreset_mode: if disabled % 4 == 3 {
-                        AutoresetMode::Disabled
-                    } else {
-                        AutoresetMode::NextStep
-                    },
-                    temperature: None,
-                    shared_memory_host: None,
-                };
-                let client = usize::from(*client) % CLIENTS;
-                let parts = Request::Make(request).encode(Header { seq: 1, ..Header::request(Op::Make) });
-                self.send(client, &self.clients[client].route.clone(), &parts);
+            Operation::Make { client, dream, num_envs, form, nonce } => {
+                let engine = if *dream { Engine::Dream } else { Engine::Truth };
+                let request = self.make_request(engine, *num_envs, *form);
+                self.make(usize::from(*client) % CLIENTS, request, *nonce);
             }
+            Operation::Hold(messages) => self.held = messages % 4,
             Operation::Ask { client, ask, spoil } => {
-                let spoil = if self.is_polite { Spoil::No } else { *spoil };
+                let is_polite = self.is_polite && !matches!(spoil, Spoil::Shared);
+                let spoil = if is_polite { Spoil::No } else { *spoil };
                 self.ask(usize::from(*client) % CLIENTS, ask, spoil);
             }
-            Operation::Raw { parts } => self.send(0, &vec![9], parts),
+            Operation::Raw { parts } => {
+                self.settle();
+                self.send(0, &vec![9], parts);
+            }
             Operation::Wait(ms) => self.wait(Duration::from_millis(u64::from(*ms))),
-            Operation::Leave => self.wait(2 * LEASE),
+            Operation::Leave => {
+                self.wait(2 * LEASE);
+                self.wait(2 * LEASE);
+            }
         }
+    }
+
+    fn make_request(&self, engine: Engine, num_envs: u8, form: u8) -> MakeRequest {
+        let mode = [Autoreset::NextStep, Autoreset::SameStep, Autoreset::Disabled][usize::from(form % 3)];
+        // A few only are wide: they take longer.
+        let is_wide = form / 3 % 4 == 3;
+        MakeRequest {
+            id: if num_envs == 239 { "Nothing-v0" } else { TASK }.to_owned(),
+            engine,
+            obs: if is_wide { Observation::Rgb } else { Observation::State },
+            num_envs: self.count(num_envs),
+            autoreset_mode: mode,
+            // No temperature and one of 0 are the same.
+            temperature: (form / 12 % 2 == 1).then_some(0.0),
+            shared_memory_host: if form / 24 % 2 == 1 { host_id() } else { None },
+        }
+    }
+
+    fn make(&mut self, client: usize, request: MakeRequest, nonce: u8) {
+        self.makes += 1;
+        let own = NONCES + 4 * client as u128;
+        let session = if nonce.is_multiple_of(4) { 0 } else { own + u128::from(nonce % 4) };
+        let header = Header { seq: self.makes, session, ..Header::request(Op::Make) };
+        let parts = Request::Make(request).encode(header);
+        self.send(client, &self.clients[client].route.clone(), &parts);
     }
 
     /// A number of environments, now and then one that is not allowed.
@@ -134,6 +163,7 @@ impl Game {
         match spoil {
             Spoil::Number(by) => header.seq = header.seq.wrapping_add_signed(i64::from(by)),
             Spoil::Epoch => header.epoch ^= 1,
+            Spoil::Shared => header.shared = true,
             Spoil::Count(count) => header.num_envs = u32::from(count),
             Spoil::Stolen(other) => {
                 let other = &self.clients[usize::from(other) % CLIENTS];
@@ -168,7 +198,7 @@ impl Game {
     /// Sends, and looks at what it brings about at once.
     fn send(&mut self, client: usize, route: &Route, parts: &[Vec<u8>]) {
         let now = self.now;
-        let expected = self.model.take(route, parts, now);
+        let expected = self.model.take(client, route, parts, now);
         self.service.handle(route, parts, now);
         let mut outbox = self.service.take_outbox();
         match expected {
@@ -178,30 +208,35 @@ impl Game {
                 assert_eq!(outbox.len(), 1, "one answer to {parts:?}");
                 let (to, answer) = outbox.remove(0);
                 assert_eq!(to, *route);
-                self.check(client, expected, &answer, route);
+                self.check(client, expected, &answer);
             }
         }
         self.take(outbox);
+        match self.held {
+            0 => self.settle(),
+            _ => self.held -= 1,
+        }
     }
 
-    fn check(&mut self, client: usize, expected: Expected, answer: &Arc<Parts>, route: &Route) {
+    fn check(&mut self, client: usize, expected: Expected, answer: &Arc<Parts>) {
         let header = Header::decode(answer).unwrap();
         let reply = Reply::decode(&header, &answer[1..]).unwrap();
         match (expected, reply) {
-            (Expected::Again(kept), _) => assert_eq!(**answer, kept, "a repeat is answered as before"),
+            (Expected::Again(kept), reply) => {
+                assert_eq!(**answer, kept, "a repeat is answered as before");
+                if let Reply::Make(_) = reply {
+                    self.clients[client].begin(header);
+                }
+            }
             (Expected::Refused(code), Reply::Error(refusal)) => {
                 assert_eq!(refusal.code, code, "{refusal}");
                 assert_eq!(refusal.retry_after_ms > 0, code == ErrorCode::Busy);
             }
-            (Expected::Made(request), Reply::Make(_)) => {
-                assert_eq!((header.epoch, header.num_envs as usize), (EPOCH, request.num_envs));
-                self.model.open(header.session, route, &request, self.now);
-                self.clients[client].header = Header { seq: 0, reply: false, frames: 0, ..header };
-            }
             (Expected::Greeting, Reply::Hello(info)) => assert_eq!(info.epoch, EPOCH),
             (Expected::Figures, Reply::Metrics(figures)) => {
-                assert_eq!(figures["sessions"], self.model.sessions.len() as f64);
-                assert!(figures["pools"] <= figures["sessions"], "{figures:?}");
+                let (sessions, opening) = (self.model.sessions.len(), self.model.opening.len());
+                assert_eq!(figures["sessions"], sessions as f64);
+                assert!(figures["pools"] <= (sessions + opening) as f64, "{figures:?}");
             }
             (_, reply) => panic!("unexpected: {reply:?}"),
         }
@@ -209,16 +244,32 @@ impl Game {
 
     fn wait(&mut self, time: Duration) {
         self.now += time;
+        self.settle();
+    }
+
+    /// Lets the service do what is due, and looks at what is left.
+    fn settle(&mut self) {
+        self.held = 0;
         self.service.advance(self.now);
         let outbox = self.service.take_outbox();
         self.take(outbox);
-        self.model.advance(self.now);
+        self.model.expire(self.now);
+        self.model.check(self.now);
+        assert_eq!(self.service.sessions(), self.model.sessions.len());
+        assert_eq!(self.service.deadline(), self.model.deadline(), "it wakes at another time than it should");
     }
 
     fn take(&mut self, outbox: Vec<(Route, Arc<Parts>)>) {
         for (route, parts) in outbox {
-            self.model.answer(&route, &parts);
             let header = Header::decode(&parts).unwrap();
+            if let Some(at) = self.model.opening(&header) {
+                let client = self.model.conclude(at, &route, &parts, self.now);
+                if header.op == Op::Make {
+                    self.clients[client].begin(header);
+                }
+                continue;
+            }
+            self.model.answer(&route, &parts, self.now);
             if let Ok(Reply::Save(states)) = Reply::decode(&header, &parts[1..]) {
                 let own = self.clients.iter_mut().filter(|client| client.header.session == header.session);
                 own.for_each(|client| client.states.clone_from(&states));
@@ -237,6 +288,11 @@ impl Game {
 }
 
 impl Client {
+    /// Takes up the session that `header` answers for.
+    fn begin(&mut self, header: Header) {
+        self.header = Header { seq: 0, reply: false, frames: 0, ..header };
+    }
+
     fn request(&self, ask: &Ask) -> Request {
         let count = self.header.num_envs as usize;
         let bits = |byte: u8| (0..count).map(|i| byte & (1 << (i % 8)) != 0).collect::<Vec<_>>();

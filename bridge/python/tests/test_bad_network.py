@@ -1,4 +1,4 @@
-"""A network that loses, doubles and delays messages changes no trajectory."""
+"""A network that loses, doubles, delays and cuts messages changes no trajectory."""
 
 from __future__ import annotations
 
@@ -21,8 +21,9 @@ CALM = 4
 class Network(threading.Thread):
     """What lies between one client and its server, with faults by a seeded schedule."""
 
-    def __init__(self, server: str, seed: int) -> None:
+    def __init__(self, server: str, seed: int, cuts: float = 0.0) -> None:
         super().__init__()
+        self.cuts = cuts
         self._random = random.Random(seed)
         self._ended = threading.Event()
         self._under_way: list[tuple[float, zmq.Socket, list[bytes]]] = []
@@ -42,6 +43,9 @@ class Network(threading.Thread):
                     message = source.recv_multipart()
                     seen += 1
                     copies = self._random.choice([0, 1, 1, 1, 1, 2]) if seen > CALM else 1
+                    if source is self._back and seen > CALM and self._random.random() < self.cuts:
+                        message = self._cut(message)
+                        self.suffered += 1
                     for _ in range(copies):
                         late = self._random.random() * 0.03 if seen > CALM else 0.0
                         self._under_way.append((time.monotonic() + late, target, message))
@@ -54,6 +58,13 @@ class Network(threading.Thread):
                 with contextlib.suppress(zmq.Again):
                     target.send_multipart(message, zmq.DONTWAIT)
 
+    def _cut(self, message: list[bytes]) -> list[bytes]:
+        """Cut one frame of an answer short."""
+        at = self._random.randrange(len(message))
+        cut = list(message)
+        cut[at] = cut[at][: self._random.randrange(max(len(cut[at]), 1))]
+        return cut
+
     def stop(self) -> None:
         self._ended.set()
         self.join()
@@ -61,9 +72,9 @@ class Network(threading.Thread):
         self._back.close()
 
 
-@pytest.fixture
-def networks(server: str) -> Iterator[list[Network]]:
-    made = [Network(server, seed) for seed in range(3)]
+@pytest.fixture(params=[0.0, 0.2], ids=["whole", "cut"])
+def networks(server: str, request: pytest.FixtureRequest) -> Iterator[list[Network]]:
+    made = [Network(server, seed, cuts=request.param) for seed in range(3)]
     for network in made:
         network.start()
     yield made

@@ -13,6 +13,7 @@ import zmq
 
 from worldstep import curve, wire
 from worldstep.errors import (
+    InvalidState,
     ProtocolError,
     ServerBusy,
     ServerNotFound,
@@ -28,6 +29,9 @@ HELLO_TIMEOUT_S = 10.0
 RESEND_S = 5.0
 """Silence after which a request is sent again; the server answers it once."""
 _POLL_MS = 200
+
+Check = Callable[[Header, list[bytes]], None]
+"""Raises `ProtocolError` if the frames are no whole answer."""
 
 
 class Connection:
@@ -119,17 +123,26 @@ class Connection:
         self.submit(op, frames, timeout_s)
         return self.collect()[1]
 
-    def ask_rows(self, op: Op, frames: Sequence[Buffer]) -> tuple[Header, list[bytes]]:
-        """As `ask`, with the reply's header, for replies that have rows."""
-        self.submit(op, frames)
+    def ask_rows(self, op: Op, frames: Sequence[Buffer], check: Check) -> tuple[Header, list[bytes]]:
+        """As `ask`, with the reply's header, for replies that have rows; `check` as in `submit`."""
+        self.submit(op, frames, check=check)
         return self.collect()
 
-    def submit(self, op: Op, frames: Sequence[Buffer] = (), timeout_s: float | None = None) -> None:
-        """Send one request; `collect` gives its reply. The server takes two at a time."""
+    def submit(
+        self,
+        op: Op,
+        frames: Sequence[Buffer] = (),
+        timeout_s: float | None = None,
+        check: Check | None = None,
+    ) -> None:
+        """Send one request; `collect` gives its reply. The server takes two at a time.
+
+        `check` raises `ProtocolError` for what is no whole answer: damaged on its way, it is passed over.
+        """
         self._seq += 1
         deadline = time.monotonic() + (timeout_s or self._timeout_s)
         message = wire.encode(self._request_header(op), frames)
-        request = _Request(op, self._seq, message, deadline)
+        request = _Request(op, self._seq, message, deadline, check or _CHECKS.get(op, _expect_nothing))
         self._send(request)
         self._pending.append(request)
 
@@ -191,17 +204,20 @@ class Connection:
         """Take one message; give it if it answers `request`, keep it if it answers a later one."""
         try:
             header, frames = wire.decode(self._socket.recv_multipart())
+            refusal = wire.unpack(frames) if header.op == Op.ERROR else None
         except VersionMismatch:
             raise
         except ProtocolError:
             # Damaged on its way: as good as lost.
             return None
-        if header.seq == 0 and header.op == Op.ERROR:
-            raise error_from_refusal(wire.unpack(frames))
+        if header.seq == 0 and refusal is not None:
+            raise error_from_refusal(refusal)
         for waiting in self._pending:
             if header.seq == waiting.seq:
                 if header.op not in (waiting.op, Op.ERROR) or not header.reply:
                     raise ProtocolError(f"{header.op.name} came in answer to {waiting.op.name}")
+                if not waiting.is_whole(header, frames):
+                    return None
                 if waiting is request:
                     return header, frames
                 self._arrived[waiting.seq] = header, frames
@@ -218,6 +234,33 @@ class Connection:
             request.is_sent = False
 
 
+def _expect_map(header: Header, frames: list[bytes]) -> None:
+    wire.unpack(frames)
+
+
+def _expect_states(header: Header, frames: list[bytes]) -> None:
+    try:
+        count = len(wire.states_from_frames(frames))
+    except InvalidState as error:
+        raise ProtocolError(str(error)) from error
+    if count != header.num_envs:
+        raise ProtocolError(f"{count} states of {header.num_envs} environments")
+
+
+def _expect_nothing(header: Header, frames: list[bytes]) -> None:
+    if frames:
+        raise ProtocolError(f"{len(frames)} frames, expected none")
+
+
+_CHECKS: dict[Op, Check] = {
+    Op.HELLO: _expect_map,
+    Op.MAKE: _expect_map,
+    Op.METRICS: _expect_map,
+    Op.SAVE: _expect_states,
+}
+"""What whole answers look like; those with rows are checked by who knows their sizes."""
+
+
 @dataclass(eq=False)
 class _Request:
     """A request that is to be answered."""
@@ -226,5 +269,15 @@ class _Request:
     seq: int
     message: list[Buffer]
     deadline: float
+    check: Check
     sent_at: float = 0.0
     is_sent: bool = False
+
+    def is_whole(self, header: Header, frames: list[bytes]) -> bool:
+        """Tell whether an answer has come as it was sent."""
+        try:
+            if header.op != Op.ERROR:
+                self.check(header, frames)
+        except ProtocolError:
+            return False
+        return True

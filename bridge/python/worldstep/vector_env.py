@@ -13,7 +13,7 @@ from gymnasium.vector.utils import batch_space
 
 from worldstep import private_server, wire
 from worldstep.autoreset import AutoresetMode
-from worldstep.connection import Connection
+from worldstep.connection import Check, Connection
 from worldstep.errors import InvalidAction, InvalidState, ProtocolError, Unsupported, WorldstepError
 from worldstep.spaces import space_from_map
 from worldstep.wire import Header, Op
@@ -123,7 +123,7 @@ class WorldstepVectorEnv(gymnasium.vector.VectorEnv[np.ndarray, Any, np.ndarray]
         super().reset(seed=seed if isinstance(seed, int | np.integer) else None)
         mask = self._reset_mask(options)
         seeds = self._seeds(seed, mask)
-        reply = self._idle().ask_rows(Op.RESET, wire.reset_frames(seeds, mask))
+        reply = self._idle().ask_rows(Op.RESET, wire.reset_frames(seeds, mask), self._check(self.num_envs))
         self._seeded |= mask
         self._observations, _, _, _, infos = self._rows(reply, mask)
         return self._observations, infos
@@ -135,7 +135,8 @@ class WorldstepVectorEnv(gymnasium.vector.VectorEnv[np.ndarray, Any, np.ndarray]
 
     def step_async(self, actions: Any) -> None:
         """Begin to step every environment; `step_wait` gives what comes of it."""
-        self._idle().submit(Op.STEP, [self._encode_actions(actions, self.num_envs)])
+        frames = [self._encode_actions(actions, self.num_envs)]
+        self._idle().submit(Op.STEP, frames, check=self._check(self.num_envs))
         self._steps.append(None)
 
     def step_wait(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
@@ -174,7 +175,7 @@ class WorldstepVectorEnv(gymnasium.vector.VectorEnv[np.ndarray, Any, np.ndarray]
         encoded = np.zeros((self.num_envs, given.shape[1]), np.uint8)
         encoded[:] = np.frombuffer(self._neutral_action, np.uint8)
         encoded[ids] = given
-        connection.submit(Op.STEP, [encoded.tobytes(), mask.tobytes()])
+        connection.submit(Op.STEP, [encoded.tobytes(), mask.tobytes()], check=self._check(len(ids)))
         self._steps.append(ids[order])
 
     def recv(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
@@ -205,7 +206,7 @@ class WorldstepVectorEnv(gymnasium.vector.VectorEnv[np.ndarray, Any, np.ndarray]
             raise InvalidState(f"not a saved state of {self.num_envs} Worldstep environments")
         frames = [state[len(_STATE_MAGIC) : lengths_end], state[lengths_end:]]
         wire.states_from_frames(frames)
-        self._observations = self._rows(self._idle().ask_rows(Op.LOAD, frames))[0]
+        self._observations = self._rows(self._idle().ask_rows(Op.LOAD, frames, self._check(self.num_envs)))[0]
         self._seeded[:] = True
         return self._observations
 
@@ -335,8 +336,6 @@ class WorldstepVectorEnv(gymnasium.vector.VectorEnv[np.ndarray, Any, np.ndarray]
     ) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
         """Decode a reply; infos of environments that were not `touched` are those of an earlier step."""
         header, frames = reply
-        if len(frames) not in (2, 4):
-            raise ProtocolError(f"{len(frames)} frames, expected 2 or 4")
         count, columns = header.num_envs, len(self._info_names)
         floats = 4 * count * (1 + columns)
         try:
@@ -349,6 +348,16 @@ class WorldstepVectorEnv(gymnasium.vector.VectorEnv[np.ndarray, Any, np.ndarray]
         rewards = numbers[0].astype(np.float64)
         infos = self._infos(numbers[1:], flags[2:] & touched)
         return observations, rewards, flags[0], flags[1], infos | finals
+
+    def _check(self, count: int) -> Check:
+        """Give what tells a whole answer of `count` rows from one that was cut on its way."""
+        space, columns = self.single_observation_space, len(self._info_names)
+        row = math.prod(space.shape or ()) * np.dtype(space.dtype).itemsize
+
+        def check(header: Header, frames: list[bytes]) -> None:
+            wire.check_rows(header, frames, count, (row, columns))
+
+        return check
 
     def _seen(self, header: Header, frame: bytes) -> np.ndarray:
         """Observations of a reply's rows, wherever they are."""

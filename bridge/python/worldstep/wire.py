@@ -127,3 +127,16 @@ def states_from_frames(frames: Sequence[bytes]) -> list[bytes]:
     if (ends[-1] if ends else 0) != len(blob):
         raise InvalidState(f"states of {ends[-1] if ends else 0} bytes, got {len(blob)}")
     return [blob[start:end] for start, end in zip([0, *ends], ends, strict=False)]
+
+
+def check_rows(header: Header, frames: Sequence[bytes], count: int, row: tuple[int, int]) -> None:
+    """Raise `ProtocolError` unless these are `count` rows; `row`: bytes of an observation, info columns."""
+    observation, columns = row
+    seen = 0 if header.shared else count * observation
+    expected = [seen, count * (6 + 5 * columns)]
+    if len(frames) == 4:
+        ended = sum(frames[3][max(len(frames[3]) - count, 0) :])
+        expected += [ended * observation, ended * 5 * columns + count]
+    lengths = [len(frame) for frame in frames]
+    if header.num_envs != count or lengths != expected:
+        raise ProtocolError(f"{header.num_envs} rows in {lengths} bytes, expected {count} in {expected}")

@@ -13,12 +13,15 @@ pub const EPISODE_STEPS: u32 = 6;
 pub const ACTION_MAX: f32 = 100.0;
 /// Width of an observation: steps of the episode, steps in all, last action, seed of the episode.
 const WIDTH: usize = 4;
+/// Width of an `rgb` observation, which says the same again and again: enough to share memory for.
+pub const WIDE: usize = 4096;
 
 /// Environments that count. An episode is truncated after [`EPISODE_STEPS`].
 #[derive(Clone, Debug)]
 pub struct CountingEnv {
     spec: EnvSpec,
     mode: AutoresetMode,
+    width: usize,
     lanes: Vec<Lane>,
     batch: Batch,
 }
@@ -35,17 +38,18 @@ struct Lane {
 
 impl CountingEnv {
     /// `num_envs` environments that have not been reset.
-    pub fn new(num_envs: usize, mode: AutoresetMode) -> Self {
+    pub fn new(num_envs: usize, mode: AutoresetMode, obs: Observation) -> Self {
+        let width = if obs == Observation::Rgb { WIDE } else { WIDTH };
         let spec = EnvSpec {
             id: TASK.to_owned(),
-            observation_space: Space::bounded(&[f32::MIN; WIDTH], &[f32::MAX; WIDTH]),
+            observation_space: Space::bounded(&vec![f32::MIN; width], &vec![f32::MAX; width]),
             action_space: Space::bounded(&[-ACTION_MAX], &[ACTION_MAX]),
             max_episode_steps: EPISODE_STEPS,
             fps: 10,
         };
         let batch = Batch::new(&spec, num_envs, &["steps"]);
         let lanes = (0..num_envs as u64).map(|seed| Lane { seed, ..Lane::default() }).collect();
-        Self { spec, mode, lanes, batch }
+        Self { spec, mode, width, lanes, batch }
     }
 
     fn start(&mut self, i: usize) {
@@ -58,7 +62,8 @@ impl CountingEnv {
         let lane = self.lanes[i];
         if let Buffer::F32(values) = &mut self.batch.observations {
             let row = [lane.steps as f32, lane.steps_in_all as f32, lane.action, (lane.seed % 65_536) as f32];
-            values[i * WIDTH..(i + 1) * WIDTH].copy_from_slice(&row);
+            let values = &mut values[i * self.width..(i + 1) * self.width];
+            values.chunks_exact_mut(WIDTH).for_each(|chunk| chunk.copy_from_slice(&row));
         }
         self.batch.rewards[i] = reward;
         self.batch.truncated[i] = lane.ended;
@@ -175,6 +180,6 @@ impl EngineFactory for CountingFactory {
             let message = format!("unknown task {:?}; known tasks: {TASK}", request.id);
             return Err(Refusal::new(ErrorCode::UnknownTask, message));
         }
-        Ok(Box::new(CountingEnv::new(num_envs, request.autoreset_mode.of_engine())))
+        Ok(Box::new(CountingEnv::new(num_envs, request.autoreset_mode.of_engine(), request.obs)))
     }
 }

@@ -50,7 +50,12 @@ impl RunningServer {
 
     /// File descriptors that it has open.
     pub fn open_files(&self) -> usize {
-        std::fs::read_dir(format!("/proc/{}/fd", self.process.id())).unwrap().count()
+        self.holds().files
+    }
+
+    /// What it holds now.
+    pub fn holds(&self) -> Holds {
+        Holds::of(self.process.id())
     }
 
     pub fn is_running(&mut self) -> bool {
@@ -72,6 +77,45 @@ impl Drop for RunningServer {
         }
         let _ = self.process.kill();
         let _ = self.process.wait();
+    }
+}
+
+/// What a process holds of the system.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Holds {
+    /// Resident memory, bytes.
+    pub memory: u64,
+    /// File descriptors.
+    pub files: usize,
+    pub threads: usize,
+    /// Memory mappings.
+    pub mappings: usize,
+    /// Files and mappings that are shared with clients.
+    pub shared: usize,
+}
+
+impl Holds {
+    /// Those of the process with this id.
+    pub fn of(process: u32) -> Self {
+        let at = |name: &str| std::path::PathBuf::from(format!("/proc/{process}/{name}"));
+        let status = std::fs::read_to_string(at("status")).unwrap();
+        let number = |key: &str| -> u64 {
+            let line = status.lines().find_map(|line| line.strip_prefix(key)).unwrap();
+            line.trim().trim_end_matches(" kB").parse().unwrap()
+        };
+        let is_shared = |text: &str| text.contains("memfd:worldstep");
+        let maps = std::fs::read_to_string(at("maps")).unwrap();
+        let files: Vec<_> = std::fs::read_dir(at("fd")).unwrap().map(|file| file.unwrap().path()).collect();
+        // A file may be closed while they are looked at.
+        let targets = files.iter().filter_map(|file| std::fs::read_link(file).ok());
+        let shared_files = targets.filter(|target| is_shared(&target.to_string_lossy())).count();
+        Self {
+            memory: number("VmRSS:") << 10,
+            files: files.len(),
+            threads: number("Threads:") as usize,
+            mappings: maps.lines().count(),
+            shared: shared_files + maps.lines().filter(|line| is_shared(line)).count(),
+        }
     }
 }
 
