@@ -32,7 +32,7 @@ impl EngineFactory for SlowFactory {
             return CountingFactory.make(request, num_envs);
         }
         std::thread::sleep(SLOW);
-        Ok(Box::new(SlowEnv(CountingEnv::new(num_envs, request.autoreset_mode.of_engine()))))
+        Ok(Box::new(SlowEnv(CountingEnv::new(num_envs, request.autoreset_mode.of_engine(), request.obs))))
     }
 }
 
