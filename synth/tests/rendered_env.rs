@@ -86,6 +86,34 @@ fn what_is_stepped_and_drawn_in_halves_is_what_is_stepped_and_then_drawn() {
     assert!(truth.episode(1) > 1, "no episode ended");
 }
 
+/// Also in halves, and where only a part of the lanes is stepped.
+#[test]
+fn depth_is_what_the_renderer_measures() {
+    const LANES: usize = 130;
+    let make = || make_truth("CatchBehindScreen-v0", LANES, AutoresetMode::NextStep).unwrap();
+    let mut seen = RenderedVectorEnv::depth(make(), 64, 64).unwrap();
+    assert_eq!(seen.spec().observation_space.flat_len(), 64 * 64);
+    let mut truth = make();
+    let mut renderer = Renderer::new(RenderConfig { tiles: 1, width: 64, height: 64 }).unwrap();
+    seen.reset_all(Some(3)).unwrap();
+    truth.reset_all(Some(3)).unwrap();
+    let mut frames = Frames::default();
+    for step in 0..3 {
+        let mask: Vec<_> = (0..LANES).map(|lane| step == 1 || lane % 3 != 0).collect();
+        let actions = Buffer::I64(vec![step; LANES]);
+        seen.step(&actions, &mask).unwrap();
+        truth.step(&actions, &mask).unwrap();
+        for lane in [0, 1, 64, 129] {
+            let mut poses = Vec::new();
+            truth.poses(lane, &mut poses);
+            renderer.render(&[View::new(truth.scene(lane), &poses)], Channels::Labels, &mut frames).unwrap();
+            let depth = &seen.batch().observations.as_f32().unwrap()[lane * 4096..(lane + 1) * 4096];
+            assert_eq!(depth, frames.depth, "lane {lane} of step {step}");
+            assert!(depth.iter().all(|z| *z > 0.1) && depth.iter().any(|z| *z != depth[0]));
+        }
+    }
+}
+
 #[test]
 fn nothing_is_stepped_if_any_lane_cannot_be() {
     const LANES: usize = 128;
