@@ -209,5 +209,7 @@ fn a_client_that_steps() {
     let Ok(address) = std::env::var(ADDRESS) else { return };
     let mut client = connect(&address);
     println!("ready to be killed");
-    (0..).for_each(|t| checked_step(&mut client, t).unwrap());
+    for t in 0.. {
+        checked_step(&mut client, t).unwrap();
+    }
 }
