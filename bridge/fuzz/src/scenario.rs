@@ -59,6 +59,17 @@ pub enum Operation {
         /// What is wrong with the message.
         spoil: Spoil,
     },
+    /// A client resets all its environments or none, and steps them for a while, each time with time to be answered.
+    Run {
+        /// Which client.
+        client: u8,
+        /// Action of all environments.
+        action: i8,
+        /// How many steps; higher digits say whether all are reset before.
+        steps: u8,
+        /// Which environments are stepped; all of them if its last bit is set.
+        mask: u8,
+    },
     /// Bytes from somewhere.
     Raw {
         /// Frames of the message.

@@ -109,6 +109,9 @@ impl Game {
                 let spoil = if is_polite { Spoil::No } else { *spoil };
                 self.ask(usize::from(*client) % CLIENTS, ask, spoil);
             }
+            Operation::Run { client, action, steps, mask } => {
+                self.run(usize::from(*client) % CLIENTS, *action, *steps, *mask);
+            }
             Operation::Raw { parts } => {
                 self.settle();
                 self.send(0, &vec![9], parts);
@@ -148,6 +151,17 @@ impl Game {
         let header = Header { seq: self.makes, session, ..Header::request(Op::Make) };
         let parts = Request::Make(request).encode(header);
         self.send(client, &route, &parts);
+    }
+
+    fn run(&mut self, client: usize, action: i8, steps: u8, mask: u8) {
+        if steps >= 128 {
+            self.ask(client, &Ask::Reset { mask: u8::MAX, seeded: mask, seed: 0 }, Spoil::No);
+        }
+        let step = if mask >= 128 { Ask::Step(action) } else { Ask::StepSome { action, mask } };
+        for _ in 0..steps % 8 {
+            self.ask(client, &step, Spoil::No);
+            self.wait(WAIT_MAX);
+        }
     }
 
     /// A number of environments, now and then one that is not allowed.
