@@ -22,6 +22,9 @@ const CLIENTS: u64 = 24;
 /// Those among them that are killed, each in a process of its own.
 const KILLED: u64 = 2;
 const LEASE: Duration = Duration::from_secs(5);
+const MODES: [Autoreset; 3] = [Autoreset::NextStep, Autoreset::SameStep, Autoreset::Disabled];
+/// More environments than clients of one mode hold at any time, those of crashed ones included.
+const CROWD: usize = 512;
 /// Share of the time after which a server has seen everything once.
 const WARM_UP: f64 = 0.2;
 /// How much more a server may hold in the last tenth than in the first one after the warm-up, on average.
@@ -56,8 +59,7 @@ struct Visit {
 impl Visit {
     fn begin(address: &str, mut rng: Rng) -> Self {
         let num_envs = rng.random_range(1..6);
-        let modes = [Autoreset::NextStep, Autoreset::SameStep, Autoreset::Disabled];
-        let mode = modes[rng.random_range(0..modes.len())];
+        let mode = MODES[rng.random_range(0..MODES.len())];
         let request = MakeRequest { autoreset_mode: mode, ..make_request(num_envs) };
         let options = ClientOptions { timeout: Duration::from_secs(20), ..ClientOptions::default() };
         let (client, _) = Client::connect_with(address, options, request).unwrap();
@@ -151,12 +153,31 @@ fn come_and_be_killed(address: &str, tally: &Tally, seed: u64, end: Instant) {
     }
 }
 
+/// Lets the engines grow to more than clients will need: they keep the size that they once had, and each growth would be
+/// a step in the server's memory.
+fn crowd(address: &str) {
+    let options = ClientOptions { timeout: Duration::from_secs(60), ..ClientOptions::default() };
+    for mode in MODES {
+        // The first one leaves without a word, and its lease keeps the engine until the clients are there.
+        for num_envs in [1, CROWD] {
+            let request = MakeRequest { autoreset_mode: mode, ..make_request(num_envs) };
+            let (mut client, _) = Client::connect_with(address, options.clone(), request).unwrap();
+            rows(client.ask(&reset(num_envs, 0)).unwrap());
+            rows(client.ask(&step(num_envs, 0)).unwrap());
+            if num_envs == CROWD {
+                client.ask(&Request::Close).unwrap();
+            }
+        }
+    }
+}
+
 /// What a server held at a time.
 struct Sample {
     at: f64,
     sessions: u64,
     answers: u64,
     open: f64,
+    grown: f64,
     holds: Holds,
 }
 
@@ -167,6 +188,7 @@ impl Sample {
             sessions: tally.sessions.load(Ordering::Relaxed) + tally.kills.load(Ordering::Relaxed),
             answers: tally.answers.load(Ordering::Relaxed),
             open: figure(&server.address, "sessions"),
+            grown: figure(&server.address, "pools_grown"),
             holds: server.holds(),
         }
     }
@@ -174,11 +196,12 @@ impl Sample {
     fn print(&self) {
         let Holds { memory, files, threads, mappings, .. } = self.holds;
         println!(
-            "{:>7.1} {:>9} {:>9} {:>6} {:>10.1} {files:>6} {threads:>8} {mappings:>9}",
+            "{:>7.1} {:>9} {:>9} {:>6} {:>6} {:>10.1} {files:>6} {threads:>8} {mappings:>9}",
             self.at,
             self.sessions,
             self.answers,
             self.open,
+            self.grown,
             memory as f64 / f64::from(1 << 20),
         );
     }
@@ -190,7 +213,7 @@ fn mean(samples: &[Sample], of: impl Fn(&Holds) -> f64) -> f64 {
 
 fn watch(server: &RunningServer, tally: &Tally, end: Instant) -> Vec<Sample> {
     let (start, every) = (Instant::now(), Duration::from_secs(2));
-    println!("minutes  sessions   answers   open  memory MiB  files  threads  mappings");
+    println!("minutes  sessions   answers   open  grown memory MiB  files  threads  mappings");
     let mut samples: Vec<Sample> = Vec::new();
     let rows_at = (end - start).as_secs_f64() / 60.0 / 20.0;
     let mut printed = 0.0;
@@ -236,6 +259,7 @@ fn sessions_come_and_go() {
     let (tally, before) = (Tally::default(), server.holds());
     let end = Instant::now() + Duration::from_secs_f64(60.0 * minutes);
     let address = &server.address;
+    crowd(address);
     let samples = std::thread::scope(|scope| {
         for seed in 0..CLIENTS {
             let (run, tally) = (if seed < KILLED { come_and_be_killed } else { come_and_go }, &tally);
@@ -268,6 +292,6 @@ fn steps_until_it_is_killed() {
     let (mut client, _) = Client::connect(&address, make_request(3)).unwrap();
     rows(client.ask(&reset(3, 0)).unwrap());
     for t in 0.. {
-        client.ask(&step(3, t)).unwrap();
+        rows(client.ask(&step(3, t)).unwrap());
     }
 }

@@ -44,7 +44,8 @@ pub enum Operation {
         /// When ended episodes start anew, one of three; higher digits say whether observations are wide, and whether
         /// the client shares memory.
         form: u8,
-        /// What the client calls the request: one of three names of its own, or nothing.
+        /// What the client calls the request: one of three names of its own, or nothing; higher digits say where it
+        /// comes from, and whether the client asks though it has a session.
         nonce: u8,
     },
     /// The next few messages come all at once.
@@ -58,15 +59,24 @@ pub enum Operation {
         /// What is wrong with the message.
         spoil: Spoil,
     },
+    /// A client resets all its environments or none, and steps them for a while, each time with time to be answered.
+    Run {
+        /// Which client.
+        client: u8,
+        /// Action of all environments.
+        action: i8,
+        /// How many steps; higher digits say whether all are reset before.
+        steps: u8,
+        /// Which environments are stepped; all of them if its last bit is set.
+        mask: u8,
+    },
     /// Bytes from somewhere.
     Raw {
         /// Frames of the message.
         parts: Vec<Vec<u8>>,
     },
-    /// Time passes, milliseconds.
+    /// Time passes: a few milliseconds, now and then more, seldom so much that every lease runs out.
     Wait(u8),
-    /// So much time passes that every lease runs out.
-    Leave,
 }
 
 /// What a session is asked.

@@ -36,9 +36,7 @@ pub fn play(scenario: &Scenario) {
     for operation in scenario.operations.iter().take(OPERATIONS_MAX) {
         game.play(operation);
     }
-    // Who waits for an answer does not lose the session: the first wait brings the answers.
-    game.wait(2 * LEASE);
-    game.wait(2 * LEASE);
+    game.leave();
     assert!(game.model.sessions.is_empty());
     let figures = game.figures();
     assert_eq!((figures("sessions"), figures("pools")), (0.0, 0.0), "something outlives its lease");
@@ -111,15 +109,16 @@ impl Game {
                 let spoil = if is_polite { Spoil::No } else { *spoil };
                 self.ask(usize::from(*client) % CLIENTS, ask, spoil);
             }
+            Operation::Run { client, action, steps, mask } => {
+                self.run(usize::from(*client) % CLIENTS, *action, *steps, *mask);
+            }
             Operation::Raw { parts } => {
                 self.settle();
                 self.send(0, &vec![9], parts);
             }
-            Operation::Wait(ms) => self.wait(Duration::from_millis(u64::from(*ms))),
-            Operation::Leave => {
-                self.wait(2 * LEASE);
-                self.wait(2 * LEASE);
-            }
+            Operation::Wait(250..) => self.leave(),
+            Operation::Wait(ms @ 200..) => self.wait(Duration::from_millis(u64::from(*ms))),
+            Operation::Wait(ms) => self.wait(Duration::from_millis(u64::from(ms % 8))),
         }
     }
 
@@ -140,12 +139,29 @@ impl Game {
     }
 
     fn make(&mut self, client: usize, request: MakeRequest, nonce: u8) {
+        let has_one = self.model.sessions.contains_key(&self.clients[client].header.session);
+        if has_one && nonce / 8 % 8 != 7 {
+            return;
+        }
         self.makes += 1;
+        let mut route = self.clients[client].route.clone();
+        route.extend((nonce / 4 % 2 == 1).then_some(2));
         let own = NONCES + 4 * client as u128;
         let session = if nonce.is_multiple_of(4) { 0 } else { own + u128::from(nonce % 4) };
         let header = Header { seq: self.makes, session, ..Header::request(Op::Make) };
         let parts = Request::Make(request).encode(header);
-        self.send(client, &self.clients[client].route.clone(), &parts);
+        self.send(client, &route, &parts);
+    }
+
+    fn run(&mut self, client: usize, action: i8, steps: u8, mask: u8) {
+        if steps >= 128 {
+            self.ask(client, &Ask::Reset { mask: u8::MAX, seeded: mask, seed: 0 }, Spoil::No);
+        }
+        let step = if mask >= 128 { Ask::Step(action) } else { Ask::StepSome { action, mask } };
+        for _ in 0..steps % 8 {
+            self.ask(client, &step, Spoil::No);
+            self.wait(WAIT_MAX);
+        }
     }
 
     /// A number of environments, now and then one that is not allowed.
@@ -240,6 +256,12 @@ impl Game {
             }
             (_, reply) => panic!("unexpected: {reply:?}"),
         }
+    }
+
+    /// Lets every lease run out. Who waits for an answer does not lose the session: the first wait brings the answers.
+    fn leave(&mut self) {
+        self.wait(2 * LEASE);
+        self.wait(2 * LEASE);
     }
 
     fn wait(&mut self, time: Duration) {
