@@ -43,7 +43,7 @@ build: setup
 demo: build
 	$(VENV)/bin/python examples/demo/demo.py --out out/demo
 
-## make test     formatting, all Rust and Python tests, the examples, a minute of fuzzing
+## make test     formatting, all Rust and Python tests, the examples, fuzzing for a minute each
 test: build test-rust test-python fuzz-smoke
 
 test-rust: setup
@@ -123,7 +123,7 @@ fuzz: setup
 	setup/fuzz "$(FUZZ_SECONDS)"
 
 fuzz-smoke: setup
-	setup/fuzz 30
+	setup/fuzz 60
 
 ## make nano     trains the shipped weights anew (MODEL_MINUTES=36) into out/nano
 nano: build

@@ -201,7 +201,8 @@ impl Client {
     /// `rows` with their observations, wherever these are.
     fn with_observations(&self, mut rows: LaneRows) -> LaneRows {
         if let (true, Some(shared), Some((bytes, _))) = (rows.shared, &self.shared, self.row) {
-            rows.observations = shared.slot(self.header.seq)[..rows.rewards.len() * bytes].to_vec();
+            let slot = shared.slot(&rows.observations).unwrap_or_default();
+            rows.observations = slot[..rows.rewards.len() * bytes].to_vec();
             rows.shared = false;
         }
         rows
@@ -268,10 +269,11 @@ impl Client {
     /// Whether rows are as many and as long as the request and the session's spaces say.
     fn is_whole(&self, reply: &Reply, asked: &Pending) -> bool {
         let (Reply::Rows(rows), Some((bytes, columns))) = (reply, self.row) else { return true };
-        let seen = if rows.shared { 0 } else { asked.rows.saturating_mul(bytes) };
+        let seen = if rows.shared { size_of::<u32>() } else { asked.rows.saturating_mul(bytes) };
         (rows.observations.len(), rows.rewards.len(), rows.info_values.len())
             == (seen, asked.rows, asked.rows.saturating_mul(columns))
-            && (!rows.shared || self.shared.is_some())
+            && (!rows.shared
+                || self.shared.as_ref().is_some_and(|shared| shared.slot(&rows.observations).is_some()))
     }
 
     fn checked<T>(&self, result: Result<T, zmq::Error>) -> Result<T, ClientError> {

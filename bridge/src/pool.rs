@@ -228,11 +228,11 @@ impl Pool {
         }
         let taken: Vec<_> =
             steps.into_iter().map(|step| Taken { asked: step.asked, mask: step.mask, ended: None }).collect();
-        match self.restart(taken) {
-            Ok(taken) => answers.extend(taken.into_iter().map(|taken| (taken.asked, self.stepped(taken)))),
-            Err((asked, refusal)) => {
-                answers.extend(asked.into_iter().map(|asked| (asked, Err(refusal.clone()))));
-            }
+        let (taken, failure) = self.restart(taken);
+        for taken in taken {
+            // Who has no episode to begin is none of the worse for it.
+            let failed = failure.clone().filter(|_| taken.ended.is_some());
+            answers.push((taken.asked, failed.map_or_else(|| self.stepped(taken), Err)));
         }
         answers
     }
@@ -260,10 +260,10 @@ impl Pool {
         Ok(())
     }
 
-    /// Starts the next episode where one has ended, if sessions want that in the same step.
-    fn restart(&mut self, mut taken: Vec<Taken>) -> Result<Vec<Taken>, (Vec<Asked>, Refusal)> {
+    /// Starts the next episode where one has ended, if sessions want that in the same step; says why if that fails.
+    fn restart(&mut self, mut taken: Vec<Taken>) -> (Vec<Taken>, Option<Refusal>) {
         if self.autoreset != Autoreset::SameStep {
-            return Ok(taken);
+            return (taken, None);
         }
         let mut masks = vec![false; self.env.num_envs()];
         for step in &mut taken {
@@ -284,12 +284,11 @@ impl Pool {
                 step.ended = Some(rows);
             }
         }
-        if masks.contains(&true)
-            && let Err(error) = self.env.reset(&vec![None; masks.len()], &masks)
-        {
-            return Err((taken.iter().map(|step| step.asked).collect(), error.into()));
-        }
-        Ok(taken)
+        let restarted = match masks.contains(&true) {
+            true => self.env.reset(&vec![None; masks.len()], &masks),
+            false => Ok(()),
+        };
+        (taken, restarted.err().map(Refusal::from))
     }
 
     /// The rows of a step.
@@ -377,13 +376,13 @@ impl Pool {
         let Some(Tenant { lanes, shared: Some(shared), .. }) = tenants.get_mut(&asked.session) else {
             return Ok(rows);
         };
-        let slot = shared.slot(asked.seq);
-        if !is_plain {
-            slot[..rows.observations.len()].copy_from_slice(&rows.observations);
-            rows.observations = Vec::new();
-        } else {
+        let (number, slot) = shared.next_slot();
+        if is_plain {
             write_lanes(env.as_ref(), lanes.clone(), mask, slot);
+        } else {
+            slot[..rows.observations.len()].copy_from_slice(&rows.observations);
         }
+        rows.observations = number.to_le_bytes().to_vec();
         rows.shared = true;
         Ok(rows)
     }

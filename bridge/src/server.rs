@@ -27,7 +27,9 @@ const LAST_ANSWERS: Duration = Duration::from_secs(2);
 /// Messages taken before replies go out.
 const MESSAGES_PER_TURN: usize = 256;
 /// Replies that wait for one slow peer before they are dropped; it can ask again.
-const REPLIES_QUEUED_MAX: i32 = 64;
+const REPLIES_QUEUED_MAX: i32 = 16;
+/// Messages of one peer that wait to be taken.
+const MESSAGES_QUEUED_MAX: i32 = 64;
 
 /// Where and how to serve.
 pub struct ServeOptions {
@@ -198,6 +200,7 @@ fn listen(
     socket.set_maxmsgsize(limits.frame_bytes_max as i64)?;
     socket.set_handshake_ivl(limits.handshake.as_millis() as i32)?;
     socket.set_sndhwm(REPLIES_QUEUED_MAX)?;
+    socket.set_rcvhwm(MESSAGES_QUEUED_MAX)?;
     if let Some(curve) = curve {
         curve.secure(&socket)?;
     }

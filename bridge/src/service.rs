@@ -277,7 +277,9 @@ impl Service {
             events::engine_made(desk.kind(), done.lanes, done.took);
         }
         if let Some((sessions, envs)) = done.stepped {
-            self.metrics.engine_call(desk.kind(), sessions, envs, done.took);
+            if sessions > 0 {
+                self.metrics.engine_call(desk.kind(), sessions, envs, done.took);
+            }
         }
         done.found.iter().for_each(|(name, value)| self.metrics.average(name, *value));
         if let Some((join, made)) = done.joined {

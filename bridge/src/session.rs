@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::Limits;
-use crate::wire::{ErrorCode, Header, Parts, Refusal, Request};
+use crate::wire::{ErrorCode, Header, Op, Parts, Refusal, Request};
 
 /// What names a session: 128 random bits that only its client knows.
 pub type Token = u128;
@@ -34,6 +34,10 @@ pub enum Opening {
     Open(Arc<Parts>),
 }
 
+/// Bytes of a reply that is repeated whenever it is asked for.
+const REPLAY_BYTES_FREE: usize = 1 << 20;
+/// Bytes of larger replies that are repeated in a microsecond: 20 MB/s.
+const REPLAY_BYTES_PER_US: usize = 20;
 /// Replies that are kept for repeated requests.
 const CACHED_REPLIES: usize = 2;
 
@@ -75,9 +79,23 @@ pub struct Session {
     expires: Duration,
     /// What its client called the request that opened it, and the reply, until it asks for something else.
     made: Option<(u128, Arc<Parts>)>,
+    /// When a large reply may be sent again.
+    replay_after: Duration,
 }
 
 impl Session {
+    /// A repeat costs its sender a header: large replies are sent again no faster than a slow network carries them.
+    fn replay(&mut self, reply: Arc<Parts>, now: Duration) -> Admission {
+        let bytes: usize = reply.iter().map(Vec::len).sum();
+        if bytes > REPLAY_BYTES_FREE {
+            if now < self.replay_after {
+                return Admission::Pending;
+            }
+            self.replay_after = now + Duration::from_micros((bytes / REPLAY_BYTES_PER_US) as u64);
+        }
+        Admission::Replay(reply)
+    }
+
     /// The request that is being served.
     pub fn front(&self) -> Option<&Admitted> {
         self.queue.front()
@@ -211,6 +229,7 @@ impl Sessions {
             seq_last: 0,
             heard: now,
             expires: now + self.limits.lease,
+            replay_after: Duration::ZERO,
             made: (nonce != 0).then_some((nonce, reply)),
         };
         self.live.insert(token, session);
@@ -246,10 +265,15 @@ impl Sessions {
         let header = admitted.header;
         let session = self.renew(&header, route, admitted.at)?;
         if let Some((_, reply)) = session.replies.iter().find(|(seq, _)| *seq == header.seq) {
-            return Ok(Admission::Replay(Arc::clone(reply)));
+            let reply = Arc::clone(reply);
+            return Ok(session.replay(reply, admitted.at));
         }
         if session.queue.iter().any(|queued| queued.header.seq == header.seq) {
             return Ok(Admission::Pending);
+        }
+        if header.after && session.seq_last.checked_add(1).is_some_and(|next| next < header.seq) {
+            let message = format!("request {} is not here yet", header.seq - 1);
+            return Err(Refusal { code: ErrorCode::Busy, message, retry_after_ms });
         }
         if header.seq <= session.seq_last {
             let message = format!("seq {} is too old, the last was {}", header.seq, session.seq_last);
@@ -262,7 +286,8 @@ impl Sessions {
             );
             return Err(Refusal::bad_message(message));
         }
-        if session.queue.len() >= in_flight_max {
+        // Whoever leaves may do so whatever is under way.
+        if session.queue.len() >= in_flight_max && header.op != Op::Close {
             let message = format!("{in_flight_max} requests are in flight (in_flight_max): wait for a reply");
             return Err(Refusal { code: ErrorCode::Busy, message, retry_after_ms });
         }

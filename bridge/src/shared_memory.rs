@@ -10,7 +10,9 @@ use std::io;
 use std::os::fd::AsRawFd as _;
 
 use memmap2::MmapMut;
-use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, ftruncate, memfd_create};
+use rustix::fs::{
+    FallocateFlags, MemfdFlags, SealFlags, fallocate, fcntl_add_seals, ftruncate, memfd_create,
+};
 
 use crate::wire::SharedSlots;
 
@@ -30,6 +32,8 @@ pub struct SharedMemory {
     map: MmapMut,
     slots: usize,
     slot_len: usize,
+    /// Slots given out so far.
+    taken: usize,
 }
 
 impl SharedMemory {
@@ -43,6 +47,8 @@ impl SharedMemory {
         let len = OFFSET + slots * slot_len;
         let fd = memfd_create("worldstep", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)?;
         ftruncate(&fd, len as u64)?;
+        // Now, so that what does not fit is refused here, not met as a fault when it is written.
+        fallocate(&fd, FallocateFlags::empty(), 0, len as u64)?;
         let file = fs::File::from(fd);
         // SAFETY: nobody can shrink the file once it is sealed below, and nobody else knows of it before.
         #[allow(unsafe_code)]
@@ -52,7 +58,7 @@ impl SharedMemory {
             SealFlags::SHRINK | SealFlags::GROW | SealFlags::FUTURE_WRITE | SealFlags::SEAL,
         )?;
         map[..16].copy_from_slice(&key.to_le_bytes());
-        Ok(Self { file, map, slots, slot_len })
+        Ok(Self { file, map, slots, slot_len, taken: 0 })
     }
 
     /// How the client finds it.
@@ -68,10 +74,12 @@ impl SharedMemory {
         }
     }
 
-    /// Where the observations of the reply to request `seq` go.
-    pub fn slot(&mut self, seq: u64) -> &mut [u8] {
-        let start = OFFSET + (seq % self.slots as u64) as usize * self.slot_len;
-        &mut self.map[start..start + self.slot_len]
+    /// The slot whose turn it is, and its number.
+    pub fn next_slot(&mut self) -> (u32, &mut [u8]) {
+        let slot = self.taken % self.slots;
+        self.taken += 1;
+        let start = OFFSET + slot * self.slot_len;
+        (slot as u32, &mut self.map[start..start + self.slot_len])
     }
 }
 
@@ -108,10 +116,11 @@ impl SharedView {
         self.slots.slot_len as usize
     }
 
-    /// The observations of the reply to request `seq`, at the beginning of its slot.
-    pub fn slot(&self, seq: u64) -> &[u8] {
-        let start = self.slots.offset + seq % u64::from(self.slots.slots) * self.slots.slot_len;
-        &self.map[start as usize..(start + self.slots.slot_len) as usize]
+    /// The slot whose number a reply has in place of observations; its observations are at the beginning.
+    pub fn slot(&self, number: &[u8]) -> Option<&[u8]> {
+        let slot = u32::from_le_bytes(number.try_into().ok()?);
+        let start = self.slots.offset + u64::from(slot) * self.slots.slot_len;
+        (slot < self.slots.slots).then(|| &self.map[start as usize..(start + self.slots.slot_len) as usize])
     }
 }
 
@@ -129,11 +138,15 @@ mod tests {
     fn what_the_server_writes_the_client_reads_and_cannot_write() {
         let mut memory = SharedMemory::new(3, 100, 42).unwrap();
         let view = SharedView::open(&memory.describe()).unwrap();
-        for seq in 0..7 {
-            memory.slot(seq)[..2].copy_from_slice(&[seq as u8, 1]);
-            assert_eq!(view.slot(seq)[..2], [seq as u8, 1]);
+        let mut numbers = Vec::new();
+        for reply in 0..7 {
+            let (number, slot) = memory.next_slot();
+            slot[..2].copy_from_slice(&[reply, 1]);
+            numbers.push(number.to_le_bytes());
+            assert_eq!(view.slot(&number.to_le_bytes()).unwrap()[..2], [reply, 1]);
         }
-        assert_eq!(view.slot(4)[0], 4, "two later ones leave it alone");
+        assert_eq!(view.slot(&numbers[4]).unwrap()[0], 4, "two later ones leave it alone");
+        assert!(view.slot(&3_u32.to_le_bytes()).is_none() && view.slot(&[0; 3]).is_none());
         let writable = fs::OpenOptions::new().read(true).write(true).open(memory.describe().path).unwrap();
         assert!(writable.set_len(10).is_err(), "sealed");
         // SAFETY: it is refused.

@@ -1,5 +1,6 @@
 //! An engine and what it is asked, one job at a time, wherever it is run.
 
+use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -129,8 +130,8 @@ impl Worker {
             Job::Step(steps) => steps.iter().map(|step| step.asked).collect(),
             Job::Save(asked) | Job::Load(asked, _) => vec![*asked],
         };
-        let stepped = match &job {
-            Job::Step(steps) => Some((steps.len(), steps.iter().map(PendingStep::envs).sum())),
+        let stepped: Option<BTreeMap<Token, usize>> = match &job {
+            Job::Step(steps) => Some(steps.iter().map(|step| (step.asked.session, step.envs())).collect()),
             _ => None,
         };
         let Some(pool) = &mut self.pool else {
@@ -142,7 +143,10 @@ impl Worker {
             };
         };
         match contain(|| answers(pool, job)) {
-            Ok(replies) => Done { replies, stepped, found: pool.take_found(), ..Done::default() },
+            Ok(replies) => {
+                let stepped = stepped.map(|envs| taken(&replies, &envs));
+                Done { replies, stepped, found: pool.take_found(), ..Done::default() }
+            }
             Err(failure) => Done {
                 replies: asked.iter().map(|asked| refused(asked, failure.clone())).collect(),
                 failed: Some(failure),
@@ -180,10 +184,11 @@ impl Worker {
     }
 }
 
-/// Sizes for an engine of `lanes` lanes that needs `needed`: as few as it must have, and as many as it should have. It
-/// is doubled, so that not every newcomer makes it move; or left as large as it is, if only a gap is missing.
+/// Sizes for an engine of `lanes` lanes that needs `needed`: as few as it must have, and as many as it should have. From
+/// its second session on it is padded to a power of two, so that not every newcomer makes it move and sizes are few; or
+/// left as large as it is, if only a gap is missing.
 fn grown(needed: usize, lanes: usize, max: usize) -> RangeInclusive<usize> {
-    let doubled = if needed <= lanes { lanes } else { needed.max(2 * lanes) };
+    let doubled = if needed <= lanes { lanes } else { needed.next_power_of_two() };
     needed..=doubled.min(max).max(needed)
 }
 
@@ -214,6 +219,13 @@ fn answers(pool: &mut Pool, job: Job) -> Vec<(Asked, Arc<Parts>, bool)> {
     }
 }
 
+/// Sessions that have been stepped, and their environments.
+fn taken(replies: &[(Asked, Arc<Parts>, bool)], envs: &BTreeMap<Token, usize>) -> (usize, usize) {
+    let stepped = replies.iter().filter(|(_, _, refused)| !refused);
+    let envs = stepped.filter_map(|(asked, _, _)| envs.get(&asked.session));
+    envs.fold((0, 0), |(sessions, sum), envs| (sessions + 1, sum + envs))
+}
+
 fn reply(asked: &Asked, answer: Result<Reply, Refusal>) -> (Asked, Arc<Parts>, bool) {
     match answer {
         Ok(answer) => (*asked, Arc::new(answer.into_parts(asked)), false),
@@ -235,7 +247,7 @@ mod tests {
     #[test]
     fn engines_are_doubled_as_far_as_they_may() {
         assert_eq!(grown(3, 2, 100), 3..=4);
-        assert_eq!(grown(9, 2, 100), 9..=9);
+        assert_eq!(grown(9, 2, 100), 9..=16);
         assert_eq!(grown(5, 4, 6), 5..=6);
         assert_eq!(grown(4, 4, 6), 4..=4, "a gap in the right place is all that is missing");
     }

@@ -62,7 +62,7 @@ impl Tenant {
         if let Some(view) = self.shared.as_ref().filter(|_| rows.shared) {
             assert!(rows.observations.is_empty(), "observations in two places");
             let row = bytes_from_buffer(&self.env.batch().observations).len() / self.num_envs();
-            rows.observations = view.slot(asked.seq)[..rows.rewards.len() * row].to_vec();
+            rows.observations = view.slot(&rows.observations).unwrap()[..rows.rewards.len() * row].to_vec();
             rows.shared = false;
         }
         Reply::Rows(rows)

@@ -104,3 +104,15 @@ def test_actions_have_to_fit_the_group(envs) -> None:
 def test_an_environment_can_be_closed_with_steps_under_way(envs) -> None:
     envs.send(actions_of(0)[:3], HALVES[0])
     envs.close()
+
+
+def test_a_session_ends_with_its_environments_whatever_is_under_way(server: str) -> None:
+    keeper = worldstep.make_vec(TASK, 1, address=server)
+    for _ in range(3):
+        envs = worldstep.make_vec(TASK, 6, obs="rgb", address=server)
+        envs.reset(seed=0)
+        for half in HALVES:
+            envs.send(actions_of(0)[half], half)
+        envs.close()
+        assert keeper.metrics()["sessions"] == 1
+    keeper.close()

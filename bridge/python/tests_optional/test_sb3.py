@@ -18,7 +18,15 @@ from worldstep.sb3 import WorldstepVecEnv, make_sb3
 
 SHIPPED = Path(__file__).resolve().parents[3] / "models" / "nano"
 TASKS = [task["id"] for task in run_json("envs")["envs"]]
-FORMS = [("truth", "state"), ("truth", "rgb"), ("dream", "rgb"), ("dream", "state"), ("dream", "codes")]
+FORMS = [
+    ("truth", "state"),
+    ("truth", "rgb"),
+    ("truth", "depth"),
+    ("dream", "rgb"),
+    ("dream", "state"),
+    ("dream", "codes"),
+    ("dream", "latent"),
+]
 
 
 def made(task: str, engine: str, **options):
@@ -33,7 +41,7 @@ def test_its_checker_finds_nothing(task: str, engine: str, obs: str) -> None:
     model = str(SHIPPED) if engine == "dream" else None
     env = worldstep.make(task, engine=engine, obs=obs, model=model)
     if obs == "codes":
-        # It takes any three axes of bytes for an image, and says to flatten what is none.
+        # It warns of integers that are no image, and says to flatten them.
         env = FlattenObservation(env)
     check_env(env)
     env.close()

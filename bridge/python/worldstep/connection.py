@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 import time
 from collections import deque
@@ -28,6 +29,8 @@ HELLO_TIMEOUT_S = 10.0
 """How long a server may take to say hello."""
 RESEND_S = 5.0
 """Silence after which a request is sent again; the server answers it once."""
+MALFORMED_MAX = 3
+"""Times that a request is sent again when the server finds it malformed."""
 _POLL_MS = 200
 
 Check = Callable[[Header, list[bytes]], None]
@@ -141,10 +144,10 @@ class Connection:
         """
         self._seq += 1
         deadline = time.monotonic() + (timeout_s or self._timeout_s)
-        message = wire.encode(self._request_header(op), frames)
-        request = _Request(op, self._seq, message, deadline, check or _CHECKS.get(op, _expect_nothing))
-        self._send(request)
+        check = check or _CHECKS.get(op, _expect_nothing)
+        request = _Request(self._request_header(op), list(frames), deadline, check)
         self._pending.append(request)
+        self._send(request)
 
     def collect(self) -> tuple[Header, list[bytes]]:
         """Wait for the reply to the oldest request, and give its header and frames; raise what is refused."""
@@ -155,7 +158,7 @@ class Connection:
                 if header.op != Op.ERROR:
                     return header, reply
                 refusal = wire.unpack(reply)
-                if refusal["code"] != "busy" or time.monotonic() > request.deadline:
+                if time.monotonic() > request.deadline or not request.may_repeat(refusal["code"]):
                     raise error_from_refusal(refusal)
                 time.sleep(refusal["retry_after_ms"] / 1000)
                 self._send(request)
@@ -168,7 +171,15 @@ class Connection:
             return frame
         if self._slots is None:
             raise ProtocolError("observations are in shared memory, which this client does not share")
-        return self._slots.slot(header.seq, length)
+        return self._slots.slot(frame, length)
+
+    def forget(self, timeout_s: float) -> None:
+        """Wait for what has been submitted, no longer than this, and take no interest in it."""
+        deadline = time.monotonic() + timeout_s
+        while self._pending:
+            self._pending[0].deadline = min(self._pending[0].deadline, deadline)
+            with contextlib.suppress(WorldstepError):
+                self.collect()
 
     def disconnect(self) -> None:
         """Close the socket."""
@@ -213,11 +224,7 @@ class Connection:
         if header.seq == 0 and refusal is not None:
             raise error_from_refusal(refusal)
         for waiting in self._pending:
-            if header.seq == waiting.seq:
-                if header.op not in (waiting.op, Op.ERROR) or not header.reply:
-                    raise ProtocolError(f"{header.op.name} came in answer to {waiting.op.name}")
-                if not waiting.is_whole(header, frames):
-                    return None
+            if waiting.is_answered_by(header) and waiting.is_whole(header, frames):
                 if waiting is request:
                     return header, frames
                 self._arrived[waiting.seq] = header, frames
@@ -228,7 +235,9 @@ class Connection:
         """Send if there is somebody to send to: a server that refused the keys leaves nobody."""
         request.sent_at = time.monotonic()
         try:
-            self._socket.send_multipart(request.message, zmq.DONTWAIT)
+            # What is not the oldest must not be served before that has come.
+            header = replace(request.header, after=request is not self._pending[0])
+            self._socket.send_multipart(wire.encode(header, request.frames), zmq.DONTWAIT)
             request.is_sent = True
         except zmq.Again:
             request.is_sent = False
@@ -265,13 +274,36 @@ _CHECKS: dict[Op, Check] = {
 class _Request:
     """A request that is to be answered."""
 
-    op: Op
-    seq: int
-    message: list[Buffer]
+    header: Header
+    frames: list[Buffer]
     deadline: float
     check: Check
     sent_at: float = 0.0
     is_sent: bool = False
+    malformed: int = 0
+
+    @property
+    def op(self) -> Op:
+        """What is asked."""
+        return self.header.op
+
+    @property
+    def seq(self) -> int:
+        """Its number in the session."""
+        return self.header.seq
+
+    def may_repeat(self, code: str) -> bool:
+        """Tell whether a refusal with this code may go away when the request is sent again."""
+        if code == "bad_message":
+            # It may have been damaged on its way.
+            self.malformed += 1
+            return self.malformed <= MALFORMED_MAX
+        return code == "busy"
+
+    def is_answered_by(self, header: Header) -> bool:
+        """Tell whether an answer is to this request, and not an earlier one's that comes late."""
+        is_own = self.op == Op.MAKE or header.session == self.header.session
+        return is_own and header.reply and header.seq == self.seq and header.op in (self.op, Op.ERROR)
 
     def is_whole(self, header: Header, frames: list[bytes]) -> bool:
         """Tell whether an answer has come as it was sent."""

@@ -21,6 +21,8 @@ START_TIMEOUT_S = 120.0
 """How long a server may take to listen (it loads its model first)."""
 STOP_TIMEOUT_S = 5.0
 """How long a server may take to end before it is killed."""
+SESSIONS_MAX = 4096
+"""Vectors and single environments of one process at a time."""
 LEASE_S = 30 * 24 * 3600
 """A private server outlives no client, so its sessions need not expire."""
 
@@ -66,7 +68,15 @@ class PrivateServer:
         self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 (lives as long as the server)
         self._said = ""
         command = [find_binary(), "serve", "--bind", "tcp://127.0.0.1:0", "--exit-with-stdin"]
-        command += ["--json", "--lease-s", str(LEASE_S), "--drain-s", "0"]
+        command += [
+            "--json",
+            "--lease-s",
+            str(LEASE_S),
+            "--drain-s",
+            "0",
+            "--max-sessions",
+            str(SESSIONS_MAX),
+        ]
         command += ["--model", model] if model else []
         try:
             self._process = subprocess.Popen(

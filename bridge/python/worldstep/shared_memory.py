@@ -21,7 +21,7 @@ def host_id() -> str | None:
 
 
 class SharedSlots:
-    """A session's slots; the observations of the reply to request `seq` lie in slot `seq % slots`."""
+    """A session's slots, written in turn; a reply has the number of its slot in place of observations."""
 
     def __init__(self, described: dict[str, Any]) -> None:
         """Map what the server described; raise `OSError` or `ValueError` if it is not there."""
@@ -38,11 +38,12 @@ class SharedSlots:
             self.close()
             raise ValueError(f"{described['path']} is another process's shared memory")
 
-    def slot(self, seq: int, length: int) -> memoryview:
-        """Give the first `length` bytes of the slot of request `seq`."""
-        start = self._offset + seq % self._slots * self._slot_len
-        if length > self._slot_len:
-            raise ValueError(f"{length} bytes in a slot of {self._slot_len}")
+    def slot(self, number: bytes, length: int) -> memoryview:
+        """Give the first `length` bytes of the slot with this number."""
+        slot = int.from_bytes(number, "little")
+        if length > self._slot_len or slot >= self._slots:
+            raise ValueError(f"{length} bytes in slot {slot} of {self._slots} with {self._slot_len} bytes")
+        start = self._offset + slot * self._slot_len
         return memoryview(self._map)[start : start + length]
 
     def close(self) -> None:
@@ -57,5 +58,5 @@ def open_slots(described: dict[str, Any] | None) -> SharedSlots | None:
         return None
     try:
         return SharedSlots(described)
-    except (OSError, ValueError):
+    except (OSError, ValueError, KeyError, TypeError):
         return None

@@ -25,6 +25,8 @@ IN_FLIGHT_MAX = 2
 
 TIMEOUT_S = 300.0
 """How long a server may take for one request (the first one of a dream compiles kernels)."""
+CLOSE_TIMEOUT_S = 2.0
+"""How long a server may take for the end of a session: it ends with its lease in any case."""
 _STATE_MAGIC = b"worldstep-state-1\n"
 _MODES = {
     AutoresetMode.NEXT_STEP: "next_step",
@@ -219,7 +221,8 @@ class WorldstepVectorEnv(gymnasium.vector.VectorEnv[np.ndarray, Any, np.ndarray]
         connection, self._connection = self._connection, None
         if connection is not None:
             try:
-                connection.ask(Op.CLOSE, timeout_s=2.0)
+                connection.forget(CLOSE_TIMEOUT_S)
+                connection.ask(Op.CLOSE, timeout_s=CLOSE_TIMEOUT_S)
             except WorldstepError:
                 # The server has gone, and the session with it.
                 pass
@@ -444,8 +447,8 @@ def make_vec(
     terms of the reward.
 
     With `copy=False`, observations are read-only views of what the server wrote: no byte is copied, and those
-    in shared memory are overwritten two steps later. `share_memory=False` takes them by the socket on the
-    server's machine, too.
+    in shared memory are overwritten by the third reset or step after their own. `share_memory=False` takes
+    them by the socket on the server's machine, too.
     """
     return WorldstepVectorEnv(
         id,

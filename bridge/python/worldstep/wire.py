@@ -21,6 +21,7 @@ VERSION = 2
 _HEADER = struct.Struct("<4sHBB16sQQII")
 _REPLY = 1
 _SHARED = 2
+_AFTER = 4
 
 
 Buffer = bytes | memoryview
@@ -53,11 +54,13 @@ class Header:
     num_envs: int = 0
     frames: int = 0
     shared: bool = False
+    after: bool = False
 
     def encode(self) -> bytes:
         """Give the 48 bytes."""
         session = self.session.to_bytes(16, "little")
         flags = (_REPLY if self.reply else 0) | (_SHARED if self.shared else 0)
+        flags |= _AFTER if self.after else 0
         rest = (self.epoch, self.seq, self.num_envs, self.frames)
         return _HEADER.pack(MAGIC, VERSION, self.op, flags, session, *rest)
 
@@ -78,7 +81,7 @@ def decode(parts: Sequence[bytes]) -> tuple[Header, list[bytes]]:
         raise VersionMismatch(
             f"protocol version {version}, this client speaks {VERSION}: update the older side"
         )
-    if op not in Op.__members__.values() or flags & ~(_REPLY | _SHARED) or frames != len(parts) - 1:
+    if op not in Op.__members__.values() or flags & ~(_REPLY | _SHARED | _AFTER) or frames != len(parts) - 1:
         raise ProtocolError(f"header with op {op}, flags {flags}, {frames} frames is malformed")
     session = int.from_bytes(session, "little")
     flags = bool(flags & _REPLY), bool(flags & _SHARED)
@@ -132,7 +135,8 @@ def states_from_frames(frames: Sequence[bytes]) -> list[bytes]:
 def check_rows(header: Header, frames: Sequence[bytes], count: int, row: tuple[int, int]) -> None:
     """Raise `ProtocolError` unless these are `count` rows; `row`: bytes of an observation, info columns."""
     observation, columns = row
-    seen = 0 if header.shared else count * observation
+    # The number of their slot, if observations are in shared memory.
+    seen = 4 if header.shared else count * observation
     expected = [seen, count * (6 + 5 * columns)]
     if len(frames) == 4:
         ended = sum(frames[3][max(len(frames[3]) - count, 0) :])

@@ -177,9 +177,8 @@ impl Swarm {
                 };
             }
             if let (true, Some(shared)) = (header.shared && self.keeps, &client.shared) {
-                let seen = shared.slot(header.seq);
                 self.kept.clear();
-                self.kept.extend_from_slice(seen);
+                self.kept.extend_from_slice(shared.slot(&parts[1]).unwrap_or_default());
             }
             self.round_trips_ms.push(client.sent.elapsed().as_secs_f64() * 1e3);
         }

@@ -60,7 +60,7 @@ fn stand(socket: &zmq::Socket, mut allowed: AllowedKeys, stop: &AtomicBool) {
                 let answer = contain(|| {
                     let (answer, line) = judge(&request, &mut allowed, &mut log, started.elapsed());
                     if let Some(line) = line {
-                        eprintln!("{line}");
+                        tracing::warn!("{line}");
                     }
                     answer
                 });

@@ -61,7 +61,7 @@ pub(super) fn replies() -> Vec<(&'static str, Header, Reply)> {
         info_masks: vec![true, false],
     };
     let ended = LaneRows { finals: Some(finals), ..rows.clone() };
-    let shared = LaneRows { observations: Vec::new(), shared: true, ..rows.clone() };
+    let shared = LaneRows { observations: vec![2, 0, 0, 0], shared: true, ..rows.clone() };
     let slots = SharedSlots {
         path: "/proc/7/fd/9".to_owned(),
         key: std::array::from_fn(|i| i as u8),

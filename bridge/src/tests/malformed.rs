@@ -80,6 +80,10 @@ fn impossible_environments_are_refused_by_kind() {
         assert_eq!(refused.code, ErrorCode::Limit);
         assert!(refused.message.contains("envs_per_session_max"), "{refused}");
     }
+    let long = MakeRequest { id: "x".repeat(1 << 20), ..make_request(Engine::Truth, 2) };
+    let refused = refusal(&mut bench, &Request::Make(long).encode(header));
+    assert_eq!(refused.code, ErrorCode::BadMessage);
+    assert!(refused.message.len() < 200, "it is not repeated");
     bench.open(Engine::Truth, 2);
     let refused = refusal(&mut bench, &Request::Make(make_request(Engine::Truth, 2)).encode(header));
     assert!(refused.message.contains("sessions_max"), "{refused}");

@@ -13,6 +13,62 @@ fn a_repeated_request_gets_the_same_reply_and_steps_nothing() {
     assert_eq!(bench.step_calls(), 1);
 }
 
+/// Two are under way and the first is lost: the second waits, and both are served in their order when they come again.
+#[test]
+fn a_request_is_not_served_before_the_one_that_it_follows() {
+    let mut bench = Bench::new(Limits::default());
+    let mut client = bench.open(Engine::Truth, 1);
+    let mut local = make_truth(TASK, 1, AutoresetMode::NextStep).unwrap();
+    local.reset_all(Some(0)).unwrap();
+    bench.ask(&mut client, &reset(1, 0));
+    let mut first = client.clone();
+    first.header.seq += 1;
+    let mut second = Client { header: Header { after: true, ..first.header }, ..client.clone() };
+    let Reply::Error(refusal) = bench.ask(&mut second, &step(&[0.7])) else { panic!("served too early") };
+    assert!(refusal.code == ErrorCode::Busy && refusal.retry_after_ms > 0, "{refusal:?}");
+    bench.resend(&first, &step(&[-0.7]));
+    bench.resend(&second, &step(&[0.7]));
+    for action in [-0.7, 0.7] {
+        local.step_all(&Buffer::F32(vec![action])).unwrap();
+        let (_, _, reply) = bench.replies(Duration::ZERO).remove(0);
+        assert_eq!(reply, Reply::Rows(rows(&local)));
+        if action < 0.0 {
+            // The second one's answer came in the same turn.
+            bench.resend(&second, &step(&[0.7]));
+        }
+    }
+}
+
+#[test]
+fn who_leaves_may_do_so_with_requests_under_way() {
+    let mut bench = Bench::new(Limits::default());
+    let mut clients = [bench.open(Engine::Dream, 1), bench.open(Engine::Dream, 1)];
+    clients.iter_mut().for_each(|client| drop(bench.ask(client, &reset(1, 0))));
+    bench.send(&mut clients[0], &step(&[0.0]));
+    bench.send(&mut clients[0], &step(&[0.0]));
+    bench.send(&mut clients[0], &Request::Close);
+    let replies = bench.replies(20 * MS);
+    assert_eq!(replies.len(), 3);
+    assert_eq!(replies[2].2, Reply::Close);
+    assert_eq!(bench.figure(&mut clients[1], "sessions"), 1.0);
+}
+
+/// A header is enough to ask for a reply again; a large one comes as fast as a slow network carries it, and no faster.
+#[test]
+fn large_replies_are_not_repeated_without_end() {
+    let mut bench = Bench::new(Limits::default());
+    let mut client = bench.open(Engine::Truth, 1000);
+    bench.ask(&mut client, &reset(1000, 0));
+    let Reply::Save(states) = bench.ask(&mut client, &Request::Save) else { panic!("no states") };
+    let bytes: usize = states.iter().map(Vec::len).sum();
+    assert!(bytes > 2 << 20, "{bytes}");
+    (0..50).for_each(|_| bench.resend(&client, &Request::Save));
+    assert_eq!(bench.replies(Duration::ZERO).len(), 1, "one of fifty");
+    bench.replies(Duration::from_micros(bytes as u64 / 20 + 1));
+    bench.resend(&client, &Request::Save);
+    assert_eq!(bench.replies(Duration::ZERO)[0].2, Reply::Save(states));
+}
+
 #[test]
 fn an_old_number_is_refused() {
     let mut bench = Bench::new(Limits::default());

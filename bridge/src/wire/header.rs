@@ -10,6 +10,8 @@ pub const HEADER_LEN: usize = 48;
 const REPLY: u8 = 1;
 /// Bit of `flags` for observations in shared memory.
 const SHARED: u8 = 2;
+/// Bit of `flags` of a request whose predecessor is unanswered.
+const AFTER: u8 = 4;
 
 /// What a message asks for, or answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,7 +65,7 @@ impl Op {
 /// | 0 | 4 | magic `WSTP` |
 /// | 4 | 2 | version |
 /// | 6 | 1 | op |
-/// | 7 | 1 | flags: bit 0 marks a reply; bit 1 asks for observations in shared memory, or says that they are there |
+/// | 7 | 1 | flags: bit 0 marks a reply; bit 1 asks for observations in shared memory, or says that they are there; bit 2: not before request `seq − 1` has come |
 /// | 8 | 16 | session token; in a request to `make`, a number drawn at random by the client, or 0 |
 /// | 24 | 8 | epoch of the server that gave the token |
 /// | 32 | 8 | seq: number of the request in its session, from 1 |
@@ -77,6 +79,8 @@ pub struct Header {
     pub reply: bool,
     /// Whether observations come, or are, in shared memory.
     pub shared: bool,
+    /// Whether request `seq − 1` is unanswered, so that this one must not be served before it has come.
+    pub after: bool,
     /// Session token.
     pub session: u128,
     /// Epoch of the server.
@@ -92,7 +96,17 @@ pub struct Header {
 impl Header {
     /// A request without a session.
     pub fn request(op: Op) -> Self {
-        Self { op, reply: false, shared: false, session: 0, epoch: 0, seq: 0, num_envs: 0, frames: 0 }
+        Self {
+            op,
+            reply: false,
+            shared: false,
+            after: false,
+            session: 0,
+            epoch: 0,
+            seq: 0,
+            num_envs: 0,
+            frames: 0,
+        }
     }
 
     /// The header as bytes.
@@ -101,7 +115,8 @@ impl Header {
         bytes.extend_from_slice(&MAGIC);
         bytes.extend_from_slice(&VERSION.to_le_bytes());
         bytes.push(self.op as u8);
-        bytes.push((u8::from(self.reply) * REPLY) | (u8::from(self.shared) * SHARED));
+        let flag = |is_set: bool, bit: u8| if is_set { bit } else { 0 };
+        bytes.push(flag(self.reply, REPLY) | flag(self.shared, SHARED) | flag(self.after, AFTER));
         bytes.extend_from_slice(&self.session.to_le_bytes());
         bytes.extend_from_slice(&self.epoch.to_le_bytes());
         bytes.extend_from_slice(&self.seq.to_le_bytes());
@@ -129,13 +144,14 @@ impl Header {
                 format!("protocol version {version}, this server speaks {VERSION}: update the older side");
             return Err(Refusal::new(ErrorCode::BadVersion, message));
         }
-        if bytes[7] & !(REPLY | SHARED) != 0 {
+        if bytes[7] & !(REPLY | SHARED | AFTER) != 0 {
             return Err(Refusal::bad_message(format!("flags {:#x} are unknown", bytes[7])));
         }
         let header = Self {
             op: Op::from_byte(bytes[6])?,
             reply: bytes[7] & REPLY != 0,
             shared: bytes[7] & SHARED != 0,
+            after: bytes[7] & AFTER != 0,
             session: u128::from_le_bytes(array(bytes, 8)),
             epoch: u64::from_le_bytes(array(bytes, 24)),
             seq: u64::from_le_bytes(array(bytes, 32)),

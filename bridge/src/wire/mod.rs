@@ -15,7 +15,7 @@ mod tensor;
 pub use header::{HEADER_LEN, Header, MAGIC, Op, VERSION};
 pub use refusal::{ErrorCode, Refusal};
 pub use reply::{CatalogueEntry, MakeReply, Reply, ServerInfo, SharedSlots};
-pub use request::{Autoreset, Engine, MakeRequest, Observation, Request};
+pub use request::{Autoreset, Engine, MAKE_BYTES_MAX, MakeRequest, Observation, Request};
 pub use rows::{FinalRows, LaneRows};
 pub use tensor::{
     buffer_from_bytes, bytes_from_buffer, bytes_from_f32, bytes_from_masks, rows_as_bytes, write_rows,

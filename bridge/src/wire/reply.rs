@@ -59,7 +59,7 @@ pub struct SharedSlots {
     pub key: [u8; 16],
     /// Bytes from the file's start to the first slot.
     pub offset: u64,
-    /// Slots, one after the other; the reply to request `seq` lies in slot `seq % slots`.
+    /// Slots, one after the other, written in turn; a reply says in which of them its observations are.
     pub slots: u32,
     /// Bytes of a slot.
     pub slot_len: u64,
@@ -108,7 +108,7 @@ impl Reply {
                 vec![pack(&refusal)]
             }
         };
-        message(Header { op, reply: true, num_envs, shared, ..*request }, frames)
+        message(Header { op, reply: true, num_envs, shared, after: false, ..*request }, frames)
     }
 
     /// Reads the frames that follow `header`.

@@ -4,6 +4,9 @@ use worldstep_env::AutoresetMode;
 use super::tensor::{masks_from_bytes, u64_from_bytes};
 use super::{Header, Op, Parts, Refusal, bytes_from_masks};
 
+/// Bytes of the map in a request to open a session; what it says is kept and repeated in messages.
+pub const MAKE_BYTES_MAX: usize = 4096;
+
 /// Which engine steps the environments.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -153,6 +156,10 @@ impl Request {
         let wrong = || Refusal::bad_message(format!("{:?} came with {} frames", header.op, frames.len()));
         Ok(match (header.op, frames) {
             (Op::Hello, []) => Self::Hello,
+            (Op::Make, [bytes]) if bytes.len() > MAKE_BYTES_MAX => {
+                let message = format!("make has {} bytes, expected at most {MAKE_BYTES_MAX}", bytes.len());
+                return Err(Refusal::bad_message(message));
+            }
             (Op::Make, [bytes]) => Self::Make(unpack(bytes)?),
             (Op::Reset, [mask, seeded, seeds]) => {
                 let mask = masks_from_bytes("reset mask", mask, count)?;

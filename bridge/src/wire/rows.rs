@@ -14,7 +14,8 @@ const INFO_BYTES: usize = 5;
 /// one in the same step: their observations, and everything else (`info_values`, `info_masks`, which environments).
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct LaneRows {
-    /// Observations as bytes, row-major, in the observation space's layout; none if they are in shared memory.
+    /// Observations as bytes, row-major, in the observation space's layout; the number of their slot, as u32, if they are
+    /// in shared memory.
     pub observations: Vec<u8>,
     /// Whether the observations are in shared memory.
     pub shared: bool,
