@@ -103,3 +103,46 @@ def test_a_bad_network_changes_no_trajectory(
         observations, again = rollout(network.address)
         assert (observations == good).all() and again == state
         assert network.suffered > 10
+
+
+def in_halves(address: str, obs: str) -> list[np.ndarray]:
+    """Two groups under way at a time; observations in shared memory if they are large enough."""
+    envs = worldstep.make_vec("PushCube-v0", num_envs=4, obs=obs, address=address)
+    assert envs._connection.shares_memory == (obs == "rgb")
+    seen = [envs.reset(seed=4)[0]]
+    halves = np.split(np.arange(4), 2)
+    for half in halves:
+        envs.send(np.zeros((2, 2), np.float32), half)
+    for t in range(40):
+        observations, *_, infos = envs.recv()
+        seen.append(observations)
+        envs.send(np.full((2, 2), np.sin(t), np.float32), infos["env_id"])
+    envs.close()
+    return seen
+
+
+@pytest.mark.parametrize("obs", ["state", "rgb"])
+def test_nor_the_order_of_what_is_under_way(
+    server: str, networks: list[Network], obs: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("worldstep.connection.RESEND_S", 0.05)
+    monkeypatch.setattr("worldstep.connection._POLL_MS", 20)
+    good = in_halves(server, obs)
+    for network in networks:
+        for one, other in zip(in_halves(network.address, obs), good, strict=True):
+            np.testing.assert_array_equal(one, other)
+        assert network.suffered > 10
+
+
+def test_a_network_that_has_gone_is_told_in_time(server: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("worldstep.vector_env.TIMEOUT_S", 1.5)
+    network = Network(server, 0)
+    network.start()
+    envs = worldstep.make_vec("CartPole-v0", num_envs=2, address=network.address)
+    envs.reset(seed=0)
+    network.stop()
+    began = time.monotonic()
+    with pytest.raises(worldstep.ServerBusy, match="STEP in time"):
+        envs.step(np.zeros((2, 1), np.float32))
+    assert time.monotonic() - began < 10
+    envs.close()
