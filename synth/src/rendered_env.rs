@@ -22,7 +22,7 @@ const HALVES_LANES_MIN: usize = 128;
 /// # Shapes
 /// Observations are `uint8`, `num_envs × height × width × 3`; with further cameras `num_envs × cameras × height × width
 /// × 3`, the scene's main camera first. Seen as depth, they are `float32`, `num_envs × height × width × 1`: metric z along
-/// the camera's axis, metres.
+/// the camera's axis, metres; 0 where nothing is seen.
 pub struct RenderedVectorEnv<E> {
     inner: E,
     eyes: Eyes,
