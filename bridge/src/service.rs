@@ -25,7 +25,7 @@ pub type TokenSource = Box<dyn FnMut() -> io::Result<Token> + Send>;
 
 /// Sessions, what they wait for, and replies under way.
 ///
-/// Engines work in a [`Workshop`]: a job is begun when its engine is free, and [`advance`](Self::advance) takes what has
+/// Engines work in a workshop, on threads of their own or at once: a job is begun when its engine is free, and [`advance`](Self::advance) takes what has
 /// been finished. A slow engine holds up nobody but its own sessions.
 pub struct Service {
     factory: Arc<dyn EngineFactory>,
@@ -48,7 +48,7 @@ impl Service {
     }
 
     /// As [`new`](Self::new), with engines that work in `workshop`.
-    pub fn with_workshop(
+    pub(crate) fn with_workshop(
         factory: Box<dyn EngineFactory>,
         workshop: Box<dyn Workshop>,
         limits: Limits,
@@ -276,10 +276,8 @@ impl Service {
         } else if before == 0 && done.lanes > 0 {
             events::engine_made(desk.kind(), done.lanes, done.took);
         }
-        if let Some((sessions, envs)) = done.stepped {
-            if sessions > 0 {
-                self.metrics.engine_call(desk.kind(), sessions, envs, done.took);
-            }
+        if let Some((sessions, envs)) = done.stepped.filter(|(sessions, _)| *sessions > 0) {
+            self.metrics.engine_call(desk.kind(), sessions, envs, done.took);
         }
         done.found.iter().for_each(|(name, value)| self.metrics.average(name, *value));
         if let Some((join, made)) = done.joined {
