@@ -146,3 +146,11 @@ def test_bytes_that_are_no_state(envs) -> None:
 def test_wrong_reset_arguments(envs, arguments: dict, says: str) -> None:
     with pytest.raises(gymnasium.error.Error, match=says):
         envs.reset(**arguments)
+
+
+def test_options_that_no_task_has_are_refused() -> None:
+    env = worldstep.make("CartPole-v0")
+    with pytest.raises(worldstep.WorldstepError, match=r"'gravity'.*reset_mask"):
+        env.reset(options={"gravity": -1.6})
+    env.reset(options={})
+    env.close()

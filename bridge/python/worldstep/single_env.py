@@ -55,7 +55,7 @@ class SingleEnv(gymnasium.Env[np.ndarray, Any]):
     ) -> tuple[np.ndarray, dict[str, Any]]:
         """Start an episode."""
         super().reset(seed=seed)
-        observations, infos = self._envs.reset(seed=seed)
+        observations, infos = self._envs.reset(seed=seed, options=options)
         return observations[0], _first(infos)
 
     def step(self, action: Any) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:

@@ -291,6 +291,11 @@ class WorldstepVectorEnv(gymnasium.vector.VectorEnv[np.ndarray, Any, np.ndarray]
         return connection
 
     def _reset_mask(self, options: dict[str, Any] | None) -> np.ndarray:
+        unknown = set(options or {}) - {"reset_mask"}
+        if unknown:
+            raise WorldstepError(
+                f"options {sorted(unknown)} are unknown; tasks have 'reset_mask' and no others"
+            )
         mask = (options or {}).get("reset_mask")
         if mask is None:
             return np.ones(self.num_envs, dtype=bool)
