@@ -17,7 +17,7 @@ CLIENT_KEY_VARIABLE = "WORLDSTEP_CLIENT_KEY"
 _KEY_CHARS = 40
 
 
-def secure(socket: zmq.Socket, server_key: str | None, client_key: str | None) -> bool:
+def secure(socket: zmq.Socket[bytes], server_key: str | None, client_key: str | None) -> bool:
     """Give `socket` the keys, from the arguments or the environment; whether there are any.
 
     `server_key` is the server's public key (40 characters, or the path of its `.key` file), `client_key` the

@@ -168,7 +168,7 @@ class WorldstepVectorEnv(gymnasium.vector.VectorEnv[np.ndarray, Any, np.ndarray]
             raise gymnasium.error.AlreadyPendingCallError(
                 f"{len(self._steps)} steps are under way: call recv or step_wait first", "step"
             )
-        if any(np.isin(ids, under_way).any() for under_way in self._steps):
+        if any(under_way is not None and np.isin(ids, under_way).any() for under_way in self._steps):
             raise gymnasium.error.AlreadyPendingCallError("an environment of env_id is being stepped", "step")
         order = np.argsort(ids)
         mask = np.zeros(self.num_envs, np.uint8)
