@@ -10,6 +10,7 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import worldstep
@@ -162,3 +163,21 @@ def test_the_command_is_found_where_installers_put_it(command: Path, monkeypatch
     command.unlink()
     with pytest.raises(worldstep.ServerNotFound, match="install the wheel"):
         private_server.find_binary()
+
+
+def test_a_saved_state_goes_on_at_another_server(server: str) -> None:
+    """What `SessionLost` leaves to do: make the environments again, where a server is, and load."""
+
+    def onwards(envs) -> list[bytes]:
+        return [envs.step(np.full((3, 2), np.sin(t), np.float32))[0].tobytes() for t in range(30)]
+
+    first = worldstep.make_vec("PushCube-v0", num_envs=3, address=server)
+    first.reset(seed=4)
+    onwards(first)
+    state = first.save_state()
+    expected = onwards(first)
+    first.close()
+    second = worldstep.make_vec("PushCube-v0", num_envs=3)
+    second.load_state(state)
+    assert onwards(second) == expected
+    second.close()
