@@ -41,7 +41,8 @@ fn check(came: &Parts, encoded: Parts, again: impl Fn(&Parts) -> Parts) {
 fn plain(came: &Parts) -> Parts {
     let header = Header::decode(came).unwrap();
     let says_nothing = header.reply && !matches!(header.op, Op::Reset | Op::Step | Op::Load);
-    let header = Header { shared: header.shared && !says_nothing, ..header };
+    let (shared, after) = (header.shared && !says_nothing, header.after && !header.reply);
+    let header = Header { shared, after, ..header };
     std::iter::once(header.encode()).chain(came[1..].iter().cloned()).collect()
 }
 
