@@ -25,8 +25,8 @@ pub type TokenSource = Box<dyn FnMut() -> io::Result<Token> + Send>;
 
 /// Sessions, what they wait for, and replies under way.
 ///
-/// Engines work in a workshop, on threads of their own or at once: a job is begun when its engine is free, and [`advance`](Self::advance) takes what has
-/// been finished. A slow engine holds up nobody but its own sessions.
+/// Engines work in a workshop, on threads of their own or at once: a job is begun when its engine is free, and
+/// [`advance`](Self::advance) takes what has been finished. A slow engine holds up nobody but its own sessions.
 pub struct Service {
     factory: Arc<dyn EngineFactory>,
     workshop: Box<dyn Workshop>,

@@ -286,8 +286,9 @@ impl Sessions {
             );
             return Err(Refusal::bad_message(message));
         }
-        // Whoever leaves may do so whatever is under way.
-        if session.queue.len() >= in_flight_max && header.op != Op::Close {
+        // Whoever leaves may do so whatever is under way, once.
+        let room = in_flight_max + usize::from(header.op == Op::Close);
+        if session.queue.len() >= room {
             let message = format!("{in_flight_max} requests are in flight (in_flight_max): wait for a reply");
             return Err(Refusal { code: ErrorCode::Busy, message, retry_after_ms });
         }

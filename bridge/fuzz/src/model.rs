@@ -177,7 +177,7 @@ impl Model {
         if header.seq <= session.seq_last || header.num_envs as usize != session.tenant.num_envs() {
             return Expected::Refused(ErrorCode::BadMessage);
         }
-        if session.waiting.len() >= in_flight_max && request != Request::Close {
+        if session.waiting.len() >= in_flight_max + usize::from(request == Request::Close) {
             return Expected::Refused(ErrorCode::Busy);
         }
         session.seq_last = header.seq;
