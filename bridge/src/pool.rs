@@ -158,17 +158,11 @@ impl Pool {
     /// Starts episodes of several sessions in one call where their masks are true, and gives the rows of all their
     /// environments. A session that the engine refuses is refused alone.
     pub fn reset(&mut self, resets: &[PendingReset]) -> Vec<Answer> {
-        if let [_, _, ..] = resets
-            && self.reset_together(resets).is_err()
-        {
-            return resets.iter().flat_map(|reset| self.reset(std::slice::from_ref(reset))).collect();
+        match self.reset_together(resets) {
+            Ok(()) => resets.iter().map(|reset| self.all_rows(&reset.asked)).collect(),
+            Err(refusal) if resets.len() == 1 => vec![Err(refusal)],
+            Err(_) => resets.iter().flat_map(|reset| self.reset(std::slice::from_ref(reset))).collect(),
         }
-        if let [reset] = resets
-            && let Err(refusal) = self.reset_together(std::slice::from_ref(reset))
-        {
-            return vec![Err(refusal)];
-        }
-        resets.iter().map(|reset| self.all_rows(&reset.asked)).collect()
     }
 
     fn reset_together(&mut self, resets: &[PendingReset]) -> Result<(), Refusal> {

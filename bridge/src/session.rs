@@ -77,7 +77,7 @@ pub struct Session {
     seq_last: u64,
     heard: Duration,
     expires: Duration,
-    /// What its client called the request that opened it, and the reply, until it asks for something else.
+    /// What its client called the request that opened it, and the reply.
     made: Option<(u128, Arc<Parts>)>,
     /// When a large reply may be sent again.
     replay_after: Duration,
@@ -293,7 +293,6 @@ impl Sessions {
             return Err(Refusal { code: ErrorCode::Busy, message, retry_after_ms });
         }
         session.seq_last = header.seq;
-        session.made = None;
         session.queue.push_back(admitted);
         Ok(if session.queue.len() == 1 { Admission::Serve } else { Admission::Queued })
     }

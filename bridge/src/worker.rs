@@ -1,6 +1,5 @@
 //! An engine and what it is asked, one job at a time, wherever it is run.
 
-use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -58,11 +57,14 @@ pub struct PendingReset {
     pub mask: Vec<bool>,
 }
 
+/// A request, the message that answers it, and whether that is a refusal.
+pub type Replied = (Asked, Arc<Parts>, bool);
+
 /// What came of a job.
 #[derive(Debug, Default)]
 pub struct Done {
-    /// Replies, and whether they are refusals.
-    pub replies: Vec<(Asked, Arc<Parts>, bool)>,
+    /// What its requests are answered.
+    pub replies: Vec<Replied>,
     /// Of a [`Job::Join`]: the new session, or why there is none.
     pub joined: Option<(Join, Result<MakeReply, Refusal>)>,
     /// The engine has panicked: it is gone, and its sessions with it.
@@ -130,10 +132,6 @@ impl Worker {
             Job::Step(steps) => steps.iter().map(|step| step.asked).collect(),
             Job::Save(asked) | Job::Load(asked, _) => vec![*asked],
         };
-        let stepped: Option<BTreeMap<Token, usize>> = match &job {
-            Job::Step(steps) => Some(steps.iter().map(|step| (step.asked.session, step.envs())).collect()),
-            _ => None,
-        };
         let Some(pool) = &mut self.pool else {
             let lost =
                 Refusal::session_lost("the engine of this session is gone: make the environments again");
@@ -143,10 +141,7 @@ impl Worker {
             };
         };
         match contain(|| answers(pool, job)) {
-            Ok(replies) => {
-                let stepped = stepped.map(|envs| taken(&replies, &envs));
-                Done { replies, stepped, found: pool.take_found(), ..Done::default() }
-            }
+            Ok((replies, stepped)) => Done { replies, stepped, found: pool.take_found(), ..Done::default() },
             Err(failure) => Done {
                 replies: asked.iter().map(|asked| refused(asked, failure.clone())).collect(),
                 failed: Some(failure),
@@ -192,48 +187,41 @@ fn grown(needed: usize, lanes: usize, max: usize) -> RangeInclusive<usize> {
     needed..=doubled.min(max).max(needed)
 }
 
-fn answers(pool: &mut Pool, job: Job) -> Vec<(Asked, Arc<Parts>, bool)> {
-    match job {
+/// The replies to a job's requests, and, of a step, how many sessions and environments were stepped.
+fn answers(pool: &mut Pool, job: Job) -> (Vec<Replied>, Option<(usize, usize)>) {
+    let rows = |(asked, rows): (Asked, Answer)| reply(&asked, rows.map(Reply::Rows));
+    let replies = match job {
         Job::Join(_) => Vec::new(),
         Job::Reset(resets) => {
-            let answers = pool.reset(&resets);
-            resets
-                .iter()
-                .zip(answers)
-                .map(|(reset, rows)| reply(&reset.asked, rows.map(Reply::Rows)))
-                .collect()
+            let asked = resets.iter().map(|reset| reset.asked);
+            asked.zip(pool.reset(&resets)).map(rows).collect()
         }
         Job::Step(steps) => {
-            let rows = pool.step(steps);
-            rows.into_iter().map(|(asked, rows)| reply(&asked, rows.map(Reply::Rows))).collect()
+            let answers = pool.step(steps);
+            let stepped = answers.iter().filter_map(|(_, rows)| rows.as_ref().ok());
+            let stepped = stepped.fold((0, 0), |(n, envs), rows| (n + 1, envs + rows.rewards.len()));
+            return (answers.into_iter().map(rows).collect(), Some(stepped));
         }
         Job::Save(asked) => vec![reply(&asked, pool.save(asked.session).map(Reply::Save))],
         Job::Load(asked, states) => {
-            let rows = pool.load(&asked, &states).and_then(|()| pool.all_rows(&asked));
-            vec![reply(&asked, rows.map(Reply::Rows))]
+            vec![rows((asked, pool.load(&asked, &states).and_then(|()| pool.all_rows(&asked))))]
         }
         Job::Leave(token) => {
             pool.evict(token);
             Vec::new()
         }
-    }
+    };
+    (replies, None)
 }
 
-/// Sessions that have been stepped, and their environments.
-fn taken(replies: &[(Asked, Arc<Parts>, bool)], envs: &BTreeMap<Token, usize>) -> (usize, usize) {
-    let stepped = replies.iter().filter(|(_, _, refused)| !refused);
-    let envs = stepped.filter_map(|(asked, _, _)| envs.get(&asked.session));
-    envs.fold((0, 0), |(sessions, sum), envs| (sessions + 1, sum + envs))
-}
-
-fn reply(asked: &Asked, answer: Result<Reply, Refusal>) -> (Asked, Arc<Parts>, bool) {
+fn reply(asked: &Asked, answer: Result<Reply, Refusal>) -> Replied {
     match answer {
         Ok(answer) => (*asked, Arc::new(answer.into_parts(asked)), false),
         Err(refusal) => refused(asked, refusal),
     }
 }
 
-fn refused(asked: &Asked, refusal: Refusal) -> (Asked, Arc<Parts>, bool) {
+fn refused(asked: &Asked, refusal: Refusal) -> Replied {
     (*asked, Arc::new(Reply::Error(refusal).into_parts(asked)), true)
 }
 

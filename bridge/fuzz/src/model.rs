@@ -181,7 +181,6 @@ impl Model {
             return Expected::Refused(ErrorCode::Busy);
         }
         session.seq_last = header.seq;
-        session.made = None;
         session.waiting.push_back((header, request, now));
         Expected::Admitted
     }
