@@ -116,3 +116,18 @@ def test_a_session_ends_with_its_environments_whatever_is_under_way(server: str)
         envs.close()
         assert keeper.metrics()["sessions"] == 1
     keeper.close()
+
+
+def test_what_was_seen_is_not_written_to_and_what_is_shown_is_the_latest() -> None:
+    envs = worldstep.make_vec(TASK, 6, obs="rgb", render_mode="rgb_array")
+    first, _ = envs.reset(seed=3)
+    kept = first.copy()
+    for t in range(3):
+        envs.send(actions_of(t)[:3], HALVES[0])
+        seen = envs.recv()[0]
+    np.testing.assert_array_equal(first, kept)
+    shown = envs.render()
+    np.testing.assert_array_equal(shown[:3], seen)
+    np.testing.assert_array_equal(shown[3:], first[3:])
+    assert (seen != first[:3]).any()
+    envs.close()

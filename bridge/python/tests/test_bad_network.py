@@ -14,9 +14,6 @@ import zmq
 
 import worldstep
 
-CALM = 4
-"""Messages that go through unharmed: hello, make, and their answers."""
-
 
 class Network(threading.Thread):
     """What lies between one client and its server, with faults by a seeded schedule."""
@@ -36,18 +33,16 @@ class Network(threading.Thread):
         self._back.connect(server)
 
     def run(self) -> None:
-        seen = 0
         while not self._ended.is_set():
             for source, target in ((self._front, self._back), (self._back, self._front)):
                 while source.poll(1):
                     message = source.recv_multipart()
-                    seen += 1
-                    copies = self._random.choice([0, 1, 1, 1, 1, 2]) if seen > CALM else 1
-                    if source is self._back and seen > CALM and self._random.random() < self.cuts:
+                    copies = self._random.choice([0, 1, 1, 1, 1, 2])
+                    if source is self._back and self._random.random() < self.cuts:
                         message = self._cut(message)
                         self.suffered += 1
                     for _ in range(copies):
-                        late = self._random.random() * 0.03 if seen > CALM else 0.0
+                        late = self._random.random() * 0.03
                         self._under_way.append((time.monotonic() + late, target, message))
                     self.suffered += copies != 1
             now = time.monotonic()

@@ -215,14 +215,13 @@ class Connection:
         """Take one message; give it if it answers `request`, keep it if it answers a later one."""
         try:
             header, frames = wire.decode(self._socket.recv_multipart())
-            refusal = wire.unpack(frames) if header.op == Op.ERROR else None
+            if header.op == Op.ERROR:
+                wire.unpack(frames)
         except VersionMismatch:
             raise
         except ProtocolError:
             # Damaged on its way: as good as lost.
             return None
-        if header.seq == 0 and refusal is not None:
-            raise error_from_refusal(refusal)
         for waiting in self._pending:
             if waiting.is_answered_by(header) and waiting.is_whole(header, frames):
                 if waiting is request:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import deque
 from collections.abc import Sequence
 from typing import Any, Literal, get_args
@@ -13,10 +12,11 @@ from gymnasium.vector.utils import batch_space
 
 from worldstep import private_server, wire
 from worldstep.autoreset import AutoresetMode
-from worldstep.connection import Check, Connection
-from worldstep.errors import InvalidAction, InvalidState, ProtocolError, Unsupported, WorldstepError
+from worldstep.connection import Connection
+from worldstep.errors import InvalidAction, InvalidState, Unsupported, WorldstepError
+from worldstep.rows import RowReader, Stepped
 from worldstep.spaces import space_from_map
-from worldstep.wire import Header, Op
+from worldstep.wire import Op
 
 Engine = Literal["truth", "dream"]
 Obs = Literal["state", "rgb", "depth", "codes", "latent"]
@@ -33,7 +33,6 @@ _MODES = {
     AutoresetMode.SAME_STEP: "same_step",
     AutoresetMode.DISABLED: "disabled",
 }
-_FLAGS = ("success", "diverged")
 
 
 class WorldstepVectorEnv(gymnasium.vector.VectorEnv[np.ndarray, Any, np.ndarray]):
@@ -69,7 +68,6 @@ class WorldstepVectorEnv(gymnasium.vector.VectorEnv[np.ndarray, Any, np.ndarray]
     ) -> None:
         """Open a session; see `make_vec`."""
         self._keys = (server_key, client_key)
-        self._copies = copy
         self._steps: deque[np.ndarray | None] = deque()
         self._server: private_server.PrivateServer | None = None
         self._connection: Connection | None = None
@@ -104,7 +102,7 @@ class WorldstepVectorEnv(gymnasium.vector.VectorEnv[np.ndarray, Any, np.ndarray]
             "render_fps": described["fps"],
             "autoreset_mode": mode,
         }
-        self._info_names: list[str] = described["info_names"]
+        self._rows = RowReader(self.single_observation_space, described["info_names"], copy=copy)
         self._seeded = np.zeros(num_envs, dtype=bool)
         # Environments that are not stepped need an action in the message, too.
         self._neutral_action = self._encode_actions(_neutral(self.single_action_space)[np.newaxis], 1)
@@ -125,12 +123,13 @@ class WorldstepVectorEnv(gymnasium.vector.VectorEnv[np.ndarray, Any, np.ndarray]
         super().reset(seed=seed if isinstance(seed, int | np.integer) else None)
         mask = self._reset_mask(options)
         seeds = self._seeds(seed, mask)
-        reply = self._idle().ask_rows(Op.RESET, wire.reset_frames(seeds, mask), self._check(self.num_envs))
+        connection, check = self._idle(), self._rows.check(self.num_envs)
+        reply = connection.ask_rows(Op.RESET, wire.reset_frames(seeds, mask), check)
         self._seeded |= mask
-        self._observations, _, _, _, infos = self._rows(reply, mask)
+        self._observations, _, _, _, infos = self._rows.read(connection, reply, mask)
         return self._observations, infos
 
-    def step(self, actions: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
+    def step(self, actions: Any) -> Stepped:
         """Step every environment."""
         self.step_async(actions)
         return self.step_wait()
@@ -138,15 +137,16 @@ class WorldstepVectorEnv(gymnasium.vector.VectorEnv[np.ndarray, Any, np.ndarray]
     def step_async(self, actions: Any) -> None:
         """Begin to step every environment; `step_wait` gives what comes of it."""
         frames = [self._encode_actions(actions, self.num_envs)]
-        self._idle().submit(Op.STEP, frames, check=self._check(self.num_envs))
+        self._idle().submit(Op.STEP, frames, check=self._rows.check(self.num_envs))
         self._steps.append(None)
 
-    def step_wait(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
+    def step_wait(self) -> Stepped:
         """Give what the step came to that `step_async` began."""
         if not self._steps or self._steps[0] is not None:
             raise gymnasium.error.NoAsyncCallError("step_wait without a step: call step_async first", "step")
         self._steps.popleft()
-        stepped = self._rows(self._connected().collect())
+        connection = self._connected()
+        stepped = self._rows.read(connection, connection.collect())
         self._observations = stepped[0]
         return stepped
 
@@ -177,19 +177,22 @@ class WorldstepVectorEnv(gymnasium.vector.VectorEnv[np.ndarray, Any, np.ndarray]
         encoded = np.zeros((self.num_envs, given.shape[1]), np.uint8)
         encoded[:] = np.frombuffer(self._neutral_action, np.uint8)
         encoded[ids] = given
-        connection.submit(Op.STEP, [encoded.tobytes(), mask.tobytes()], check=self._check(len(ids)))
+        connection.submit(Op.STEP, [encoded.tobytes(), mask.tobytes()], check=self._rows.check(len(ids)))
         self._steps.append(ids[order])
 
-    def recv(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
+    def recv(self) -> Stepped:
         """Give what the oldest `send` came to: rows in the order of `infos["env_id"]`, which is ascending."""
         if not self._steps or self._steps[0] is None:
             raise gymnasium.error.NoAsyncCallError("recv without a step: call send first", "step")
         ids = self._steps.popleft()
-        observations, rewards, terminated, truncated, infos = self._rows(self._connected().collect())
-        if observations.shape[1:] == self._observations.shape[1:]:
-            if not self._observations.flags.writeable:
-                self._observations = self._observations.copy()
-            self._observations[ids] = observations
+        connection = self._connected()
+        stepped = self._rows.read(connection, connection.collect())
+        observations, rewards, terminated, truncated, infos = stepped
+        if self.render_mode is not None:
+            # What was given to the caller is the caller's.
+            shown = self._observations.copy()
+            shown[ids] = observations
+            self._observations = shown
         return observations, rewards, terminated, truncated, infos | {"env_id": ids}
 
     def render(self) -> tuple[Any, ...] | None:
@@ -208,7 +211,8 @@ class WorldstepVectorEnv(gymnasium.vector.VectorEnv[np.ndarray, Any, np.ndarray]
             raise InvalidState(f"not a saved state of {self.num_envs} Worldstep environments")
         frames = [state[len(_STATE_MAGIC) : lengths_end], state[lengths_end:]]
         wire.states_from_frames(frames)
-        self._observations = self._rows(self._idle().ask_rows(Op.LOAD, frames, self._check(self.num_envs)))[0]
+        connection, check = self._idle(), self._rows.check(self.num_envs)
+        self._observations = self._rows.read(connection, connection.ask_rows(Op.LOAD, frames, check))[0]
         self._seeded[:] = True
         return self._observations
 
@@ -338,77 +342,6 @@ class WorldstepVectorEnv(gymnasium.vector.VectorEnv[np.ndarray, Any, np.ndarray]
         if continuous and not np.isfinite(array).all():
             raise InvalidAction("actions hold NaN or infinity")
         return np.ascontiguousarray(array, dtype=np.dtype(space.dtype).newbyteorder("<")).tobytes()
-
-    def _rows(
-        self, reply: tuple[Header, list[bytes]], touched: np.ndarray | bool = True
-    ) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
-        """Decode a reply; infos of environments that were not `touched` are those of an earlier step."""
-        header, frames = reply
-        count, columns = header.num_envs, len(self._info_names)
-        floats = 4 * count * (1 + columns)
-        try:
-            observations = self._seen(header, frames[0])
-            numbers = np.frombuffer(frames[1][:floats], "<f4").reshape(1 + columns, count)
-            flags = np.frombuffer(frames[1][floats:], np.uint8).reshape(2 + columns, count).astype(bool)
-            finals = self._finals(frames[2:], count)
-        except ValueError as error:
-            raise ProtocolError(f"reply of unexpected size: {error}") from error
-        rewards = numbers[0].astype(np.float64)
-        infos = self._infos(numbers[1:], flags[2:] & touched)
-        return observations, rewards, flags[0], flags[1], infos | finals
-
-    def _check(self, count: int) -> Check:
-        """Give what tells a whole answer of `count` rows from one that was cut on its way."""
-        space, columns = self.single_observation_space, len(self._info_names)
-        row = math.prod(space.shape or ()) * np.dtype(space.dtype).itemsize
-
-        def check(header: Header, frames: list[bytes]) -> None:
-            wire.check_rows(header, frames, count, (row, columns))
-
-        return check
-
-    def _seen(self, header: Header, frame: bytes) -> np.ndarray:
-        """Observations of a reply's rows, wherever they are."""
-        space = self.single_observation_space
-        shape, dtype = (header.num_envs, *(space.shape or ())), np.dtype(space.dtype)
-        length = math.prod(shape) * dtype.itemsize
-        data = self._connected().observations(header, frame, length)
-        observations = np.frombuffer(data, dtype).reshape(shape)
-        return observations.copy() if self._copies else observations
-
-    def _infos(self, values: np.ndarray, masks: np.ndarray) -> dict[str, Any]:
-        infos: dict[str, Any] = {}
-        for name, value, mask in zip(self._info_names, values, masks, strict=True):
-            if mask.any():
-                infos[name] = np.where(mask, value, 0).astype(bool if name in _FLAGS else np.float32)
-                infos[f"_{name}"] = mask
-        return infos
-
-    def _finals(self, frames: list[bytes], count: int) -> dict[str, Any]:
-        """Infos on the last rows of episodes that were followed by the next one in the same step."""
-        if not frames:
-            return {}
-        observations, rest = frames
-        columns = len(self._info_names)
-        mask = np.frombuffer(rest, np.uint8)[len(rest) - count :].astype(bool)
-        ended = int(mask.sum())
-        space = self.single_observation_space
-        last = np.frombuffer(observations, np.dtype(space.dtype)).reshape(ended, *(space.shape or ()))
-        floats = 4 * ended * columns
-        values = np.zeros((columns, count), np.float32)
-        values[:, mask] = np.frombuffer(rest[:floats], "<f4").reshape(columns, ended)
-        masks = np.zeros((columns, count), bool)
-        masks[:, mask] = np.frombuffer(rest[floats : len(rest) - count], np.uint8).reshape(columns, ended)
-        final_obs = np.full(count, None, object)
-        for place, observation in zip(np.flatnonzero(mask), last, strict=True):
-            final_obs[place] = observation.copy()
-        final_info = self._infos(values, masks)
-        return {
-            "final_obs": final_obs,
-            "_final_obs": mask,
-            "final_info": final_info,
-            "_final_info": mask.copy(),
-        }
 
 
 def _neutral(space: gymnasium.Space[Any]) -> np.ndarray:
