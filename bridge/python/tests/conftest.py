@@ -9,20 +9,11 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+from forms import FORMS
 
 import worldstep
 from worldstep import private_server
 
-# What each engine can be asked to observe.
-FORMS = [
-    ("truth", "state"),
-    ("truth", "rgb"),
-    ("truth", "depth"),
-    ("dream", "rgb"),
-    ("dream", "state"),
-    ("dream", "codes"),
-    ("dream", "latent"),
-]
 GOLDEN = Path(__file__).resolve().parents[2] / "golden"
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import run_json
+from forms import FORMS
 from gymnasium.wrappers import FlattenObservation
 from stable_baselines3 import PPO
 from stable_baselines3.common.env_checker import check_env
@@ -18,15 +19,6 @@ from worldstep.sb3 import WorldstepVecEnv, make_sb3
 
 SHIPPED = Path(__file__).resolve().parents[3] / "models" / "nano"
 TASKS = [task["id"] for task in run_json("envs")["envs"]]
-FORMS = [
-    ("truth", "state"),
-    ("truth", "rgb"),
-    ("truth", "depth"),
-    ("dream", "rgb"),
-    ("dream", "state"),
-    ("dream", "codes"),
-    ("dream", "latent"),
-]
 
 
 def made(task: str, engine: str, **options):

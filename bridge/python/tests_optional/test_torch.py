@@ -6,12 +6,11 @@ import numpy as np
 import pytest
 import torch
 import torch.multiprocessing
+from forms import FORMS
 
 import worldstep
 from worldstep import AutoresetMode
 from worldstep.torch import TensorVectorEnv
-
-FORMS = [("truth", "state"), ("truth", "rgb"), ("dream", "rgb"), ("dream", "state"), ("dream", "codes")]
 
 
 @pytest.mark.filterwarnings("error")

@@ -7,6 +7,8 @@ mod counting;
 mod golden;
 mod malformed;
 mod merging;
+#[path = "../../fuzz/src/own_engine.rs"]
+mod own_engine;
 mod properties;
 mod protocol_page;
 mod sessions;
@@ -21,9 +23,11 @@ use worldstep_env::{
     AutoresetMode, Batch, Buffer, EnvError, EnvSpec, InfoColumn, TruthVectorEnv, VectorEnv, make_truth,
 };
 
+use own_engine::rows;
+
 use crate::wire::{
     Autoreset, CatalogueEntry, Engine, ErrorCode, Header, LaneRows, MakeReply, MakeRequest, Observation, Op,
-    Parts, Refusal, Reply, Request, bytes_from_buffer, bytes_from_f32,
+    Parts, Refusal, Reply, Request, bytes_from_f32,
 };
 use crate::{EngineFactory, Limits, Service};
 
@@ -52,6 +56,8 @@ enum Panics {
     /// In the step that follows so many.
     AfterSteps(usize),
     InLoad,
+    /// Never, but its reset fails.
+    RefusesReset,
 }
 
 struct Counted {
@@ -108,6 +114,9 @@ impl VectorEnv for Counted {
 
     fn reset(&mut self, seeds: &[Option<u64>], mask: &[bool]) -> Result<(), EnvError> {
         self.panic_if(|panics| panics == Panics::InReset);
+        if self.panics.as_ref().is_some_and(|panics| *panics.lock().unwrap() == Panics::RefusesReset) {
+            return Err(EnvError::Engine { message: "no frame was drawn".to_owned() });
+        }
         self.env.reset(seeds, mask)
     }
 
@@ -250,19 +259,6 @@ fn reset(num_envs: usize, seed: u64) -> Request {
 
 fn step(actions: &[f32]) -> Request {
     Request::Step { actions: bytes_from_f32(actions), mask: None }
-}
-
-fn rows(env: &dyn VectorEnv) -> LaneRows {
-    let batch = env.batch();
-    LaneRows {
-        observations: bytes_from_buffer(&batch.observations),
-        rewards: batch.rewards.clone(),
-        terminated: batch.terminated.clone(),
-        truncated: batch.truncated.clone(),
-        info_values: batch.info.iter().flat_map(|column| column.values.clone()).collect(),
-        info_masks: batch.info.iter().flat_map(|column| column.mask.clone()).collect(),
-        ..LaneRows::default()
-    }
 }
 
 fn code(reply: &Reply) -> Option<ErrorCode> {

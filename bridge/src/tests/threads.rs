@@ -214,48 +214,50 @@ fn making_the_same_session_twice_makes_one() {
     assert_ne!(bench.replies(MS)[0].1.session, first[0].1.session);
 }
 
-/// Beside a private engine that is reset by hand.
+/// Beside an engine of its own; what has been stepped only tells its rows.
 #[test]
 fn an_episode_that_ends_is_followed_in_the_same_step() {
     let mut bench = Bench::new(Limits::default());
-    let mut same = bench
-        .try_open(MakeRequest { autoreset_mode: Autoreset::SameStep, ..make_request(Engine::Truth, 3) })
-        .unwrap();
-    let mut local = make_truth(super::TASK, 3, AutoresetMode::Disabled).unwrap();
+    let mode = Autoreset::SameStep;
+    let request = MakeRequest { autoreset_mode: mode, ..make_request(Engine::Truth, 3) };
+    let mut same = bench.try_open(request).unwrap();
+    let mut local = make_truth(super::TASK, 3, mode.of_engine()).unwrap();
     local.reset_all(Some(5)).unwrap();
     assert_eq!(bench.ask(&mut same, &reset(3, 5)), Reply::Rows(rows(&local)));
     let mut ends = 0;
     for t in 0..200 {
         let actions: Vec<f32> = (0..3).map(|i| if (t / 40 + i) % 2 == 0 { 1.0 } else { -1.0 }).collect();
         let mask = [t % 3 != 0, true, t % 2 == 0];
-        let Reply::Rows(told) = bench
-            .ask(&mut same, &Request::Step { actions: bytes_from_f32(&actions), mask: Some(mask.to_vec()) })
-        else {
-            panic!("step {t} failed")
-        };
-        local.step(&Buffer::F32(actions), &mask).unwrap();
-        let last = rows(&local).select(&mask);
-        assert_eq!(
-            (&told.rewards, &told.terminated, &told.truncated),
-            (&last.rewards, &last.terminated, &last.truncated)
-        );
-        let ended: Vec<bool> = last.terminated.iter().zip(&last.truncated).map(|(a, b)| *a || *b).collect();
-        let batch = local.batch();
-        let lanes: Vec<bool> =
-            (0..3).map(|i| mask[i] && (batch.terminated[i] || batch.truncated[i])).collect();
-        if lanes.contains(&true) {
-            ends += 1;
-            assert_eq!(told.finals.clone().unwrap(), last.select(&ended).into_finals(ended));
-            local.reset(&[None; 3], &lanes).unwrap();
-        } else {
-            assert_eq!(told.finals, None);
-        }
-        let first = rows(&local).select(&mask);
-        assert_eq!(
-            (&told.observations, &told.info_masks),
-            (&first.observations, &first.info_masks),
-            "step {t}"
-        );
+        let step = Request::Step { actions: bytes_from_f32(&actions), mask: Some(mask.to_vec()) };
+        let expected = own_engine::step(&mut local, mode, &Buffer::F32(actions), &mask).unwrap();
+        ends +=
+            expected.finals.as_ref().map_or(0, |finals| finals.mask.iter().filter(|ended| **ended).count());
+        assert_eq!(bench.ask(&mut same, &step), Reply::Rows(expected), "step {t}");
     }
     assert!(ends > 3, "{ends} episodes ended");
+}
+
+/// One falls, and its next episode cannot begin; the other one's step is as good as any.
+#[test]
+fn a_restart_that_fails_is_told_to_its_own_session_only() {
+    let mut bench = Bench::new(Limits::default());
+    let mode = Autoreset::SameStep;
+    let request = || MakeRequest { autoreset_mode: mode, ..make_request(Engine::Dream, 1) };
+    let mut clients = [(); 2].map(|()| bench.try_open(request()).unwrap());
+    clients.iter_mut().for_each(|client| drop(bench.ask(client, &reset(1, 0))));
+    bench.let_dreams_panic(Panics::RefusesReset);
+    for _ in 0..500 {
+        for (client, push) in clients.iter_mut().zip([1.0, 0.0]) {
+            bench.send(client, &step(&[push]));
+        }
+        let replies = bench.replies(Duration::ZERO);
+        let of =
+            |client: &Client| replies.iter().find(|reply| reply.1.session == client.header.session).unwrap();
+        let [falls, stands] = [&clients[0], &clients[1]].map(|client| &of(client).2);
+        assert!(matches!(stands, Reply::Rows(rows) if rows.finals.is_none()), "{stands:?}");
+        if code(falls) == Some(ErrorCode::Engine) {
+            return;
+        }
+    }
+    panic!("it never fell");
 }
