@@ -14,6 +14,7 @@ pub use starts::TruthStarts;
 
 use worldstep_env::VectorEnv;
 
+use crate::memory::EngineBytes;
 use crate::wire::{CatalogueEntry, MakeRequest, Refusal};
 
 /// Makes the engines that sessions ask for.
@@ -24,6 +25,12 @@ pub trait EngineFactory: Send + Sync {
     /// Whether steps of sessions with this request gain by waiting for one another: true where one call over many
     /// environments costs much less than several over fewer. Sessions share their engine in any case.
     fn gains_by_waiting(&self, request: &MakeRequest) -> bool;
+
+    /// What an engine for this request takes, for [`Limits::memory_bytes_max`](crate::Limits); nothing is counted by
+    /// default.
+    fn bytes(&self, _request: &MakeRequest) -> EngineBytes {
+        EngineBytes::default()
+    }
 
     /// Makes an engine with `num_envs` environments; that is more than `request.num_envs` when several sessions share
     /// it.

@@ -11,6 +11,7 @@ mod containment;
 mod desk;
 pub mod engines;
 mod limits;
+mod memory;
 pub mod metrics;
 pub mod ops;
 mod owner;
@@ -27,6 +28,7 @@ mod workshop;
 
 pub use engines::EngineFactory;
 pub use limits::Limits;
+pub use memory::EngineBytes;
 pub use owner::stop_when_stdin_closes;
 pub use server::{ReadyInfo, ServeError, ServeOptions, serve};
 pub use service::{Service, TokenSource};

@@ -23,6 +23,8 @@ pub struct Limits {
     pub batch_max: usize,
     /// How long after its last step a session is no longer waited for.
     pub idle_after: Duration,
+    /// Bytes of all engines and all shared memory together; no bound if `None`.
+    pub memory_bytes_max: Option<u64>,
     /// Bytes of a session's shared memory.
     pub shared_bytes_max: usize,
     /// How long a server that is told to end goes on serving the sessions that it has.
@@ -44,6 +46,7 @@ impl Default for Limits {
             wait_max: Duration::from_millis(2),
             batch_max: 4096,
             idle_after: Duration::from_secs(1),
+            memory_bytes_max: None,
             shared_bytes_max: 256 << 20,
             drain: Duration::from_secs(10),
             handshake: Duration::from_secs(5),

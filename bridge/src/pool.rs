@@ -8,6 +8,7 @@ use worldstep_model::neural_env::AUDIT_INFO;
 
 use crate::Limits;
 use crate::batcher::PendingStep;
+use crate::memory::{Claim, Memory};
 use crate::session::Token;
 use crate::shared_memory::SharedMemory;
 use crate::wire::{Autoreset, ErrorCode, LaneRows, MakeReply, MakeRequest, Refusal, write_rows};
@@ -16,10 +17,20 @@ use crate::worker::{Answer, Asked, Join, PendingReset};
 /// Observations of a session below which memory is shared for nothing: a socket carries them as fast.
 const SHARED_BYTES_MIN: usize = 16 << 10;
 
+/// An engine that the server has room for.
+pub struct Hired {
+    /// The engine.
+    pub env: Box<dyn VectorEnv>,
+    /// What it takes of the server's memory; given back when it is gone.
+    pub claim: Claim,
+}
+
 /// An engine and its tenants. A tenant's lanes are contiguous, so its rows are one slice.
 pub struct Pool {
     autoreset: Autoreset,
     env: Box<dyn VectorEnv>,
+    /// What the engine takes of the server's memory.
+    claim: Claim,
     tenants: BTreeMap<Token, Tenant>,
     /// Last action of each lane: lanes that are not stepped need a valid one too.
     actions: Buffer,
@@ -35,7 +46,7 @@ struct Tenant {
     /// Rows from before the tenant moved, and the environments that have not been touched since.
     kept: Option<(LaneRows, Vec<bool>)>,
     /// Where it takes its observations from, if not from the socket.
-    shared: Option<SharedMemory>,
+    shared: Option<(SharedMemory, Claim)>,
 }
 
 impl Tenant {
@@ -64,10 +75,10 @@ struct Taken {
 
 impl Pool {
     /// A pool without tenants.
-    pub fn new(request: &MakeRequest, env: Box<dyn VectorEnv>) -> Self {
+    pub fn new(request: &MakeRequest, Hired { env, claim }: Hired) -> Self {
         let actions = env.spec().action_space.neutral(env.num_envs());
         let autoreset = request.autoreset_mode;
-        Self { autoreset, env, tenants: BTreeMap::new(), actions, found: Vec::new() }
+        Self { autoreset, env, claim, tenants: BTreeMap::new(), actions, found: Vec::new() }
     }
 
     /// Lanes that there are.
@@ -110,7 +121,7 @@ impl Pool {
     ///
     /// # Errors
     /// If a lane cannot be moved; the pool is then as it was, also if an engine panics.
-    pub fn move_into(&mut self, mut env: Box<dyn VectorEnv>) -> Result<(), Refusal> {
+    pub fn move_into(&mut self, Hired { mut env, claim }: Hired) -> Result<(), Refusal> {
         let mut next = 0;
         let mut moved = Vec::new();
         for (token, tenant) in &self.tenants {
@@ -128,18 +139,21 @@ impl Pool {
         self.actions = env.spec().action_space.neutral(env.num_envs());
         let left = std::mem::replace(&mut self.env, env);
         drop(left);
+        self.claim = claim;
         Ok(())
     }
 
     /// What the new session of `join` is told.
-    pub fn describe(&mut self, join: &Join, limits: &Limits) -> MakeReply {
+    pub fn describe(&mut self, join: &Join, limits: &Limits, memory: &Memory) -> MakeReply {
         let spec = self.env.spec();
         let len = spec.observation_space.flat_len() * spec.observation_space.dtype().size() * join.count;
         let slots = limits.in_flight_max + 1;
         let wanted = (SHARED_BYTES_MIN..=limits.shared_bytes_max / slots).contains(&len);
         // Without it, observations go through the socket.
-        let shared =
-            join.shared_key.filter(|_| wanted).and_then(|key| SharedMemory::new(slots, len, key).ok());
+        let shared = join.shared_key.filter(|_| wanted).and_then(|key| {
+            let claim = memory.claim((slots * len) as u64)?;
+            Some((SharedMemory::new(slots, len, key).ok()?, claim))
+        });
         let reply = MakeReply {
             observation_space: spec.observation_space.clone(),
             action_space: spec.action_space.clone(),
@@ -147,7 +161,7 @@ impl Pool {
             fps: spec.fps,
             info_names: self.env.batch().info.iter().map(|column| column.name.to_owned()).collect(),
             lease_ms: limits.lease.as_millis() as u64,
-            shared_memory: shared.as_ref().map(SharedMemory::describe),
+            shared_memory: shared.as_ref().map(|(shared, _)| shared.describe()),
         };
         if let Some(tenant) = self.tenants.get_mut(&join.token) {
             tenant.shared = shared;
@@ -367,7 +381,7 @@ impl Pool {
             true => self.lane_rows(tenant.lanes.clone(), mask, false),
         };
         let (env, tenants) = (&self.env, &mut self.tenants);
-        let Some(Tenant { lanes, shared: Some(shared), .. }) = tenants.get_mut(&asked.session) else {
+        let Some(Tenant { lanes, shared: Some((shared, _)), .. }) = tenants.get_mut(&asked.session) else {
             return Ok(rows);
         };
         let (number, slot) = shared.next_slot();

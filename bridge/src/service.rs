@@ -9,6 +9,7 @@ use crate::Limits;
 use crate::batcher::PendingStep;
 use crate::desk::Desk;
 use crate::engines::EngineFactory;
+use crate::memory::Memory;
 use crate::metrics::Metrics;
 use crate::ops::{ProcessFigures, SessionRow, Snapshot, events, session_figures};
 use crate::session::{Admission, Admitted, Expected, Opening, Route, Sessions, Token};
@@ -32,6 +33,7 @@ pub struct Service {
     workshop: Box<dyn Workshop>,
     tokens: TokenSource,
     limits: Limits,
+    memory: Memory,
     sessions: Sessions,
     desks: BTreeMap<PoolId, Desk>,
     desks_opened: PoolId,
@@ -59,6 +61,7 @@ impl Service {
             workshop,
             tokens,
             sessions: Sessions::new(epoch, limits.clone()),
+            memory: Memory::new(limits.memory_bytes_max),
             limits,
             desks: BTreeMap::new(),
             desks_opened: 0,
@@ -212,7 +215,8 @@ impl Service {
         }
         let id = self.desks_opened;
         self.desks_opened += 1;
-        let worker = Worker::new(Arc::clone(&self.factory), request.clone(), self.limits.clone());
+        let (factory, limits) = (Arc::clone(&self.factory), self.limits.clone());
+        let worker = Worker::new(factory, request.clone(), limits, self.memory.clone());
         let failed = |error| Refusal::new(ErrorCode::Engine, format!("no thread for the engine: {error}"));
         self.workshop.open(id, worker).map_err(failed)?;
         let waits = self.factory.gains_by_waiting(request);
@@ -404,6 +408,10 @@ impl Service {
         snapshot.gauge("sessions_max", self.limits.sessions_max as f64);
         snapshot.gauge("envs", self.sessions.envs() as f64);
         snapshot.gauge("envs_max", self.limits.envs_total_max as f64);
+        snapshot.gauge("memory_bytes", self.memory.held() as f64);
+        if let Some(most) = self.limits.memory_bytes_max {
+            snapshot.gauge("memory_bytes_max", most as f64);
+        }
         snapshot.gauge("pools", self.desks.len() as f64);
         for desk in self.desks.values() {
             snapshot.add_pool(desk.kind().clone(), desk.tokens().count(), desk.envs(), desk.lanes);

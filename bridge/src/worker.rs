@@ -8,7 +8,8 @@ use crate::Limits;
 use crate::batcher::PendingStep;
 use crate::containment::contain;
 use crate::engines::EngineFactory;
-use crate::pool::Pool;
+use crate::memory::Memory;
+use crate::pool::{Hired, Pool};
 use crate::session::Token;
 use crate::wire::{ErrorCode, Header, LaneRows, MakeReply, MakeRequest, Parts, Refusal, Reply};
 
@@ -86,13 +87,19 @@ pub struct Worker {
     factory: Arc<dyn EngineFactory>,
     request: MakeRequest,
     limits: Limits,
+    memory: Memory,
     pool: Option<Pool>,
 }
 
 impl Worker {
     /// A worker whose engine is made when the first session joins.
-    pub fn new(factory: Arc<dyn EngineFactory>, request: MakeRequest, limits: Limits) -> Self {
-        Self { factory, request, limits, pool: None }
+    pub fn new(
+        factory: Arc<dyn EngineFactory>,
+        request: MakeRequest,
+        limits: Limits,
+        memory: Memory,
+    ) -> Self {
+        Self { factory, request, limits, memory, pool: None }
     }
 
     /// Does one job; panics of the engine end here.
@@ -152,31 +159,43 @@ impl Worker {
 
     /// Lanes for a new session: where there is room, or in an engine that is made larger, or in the first one.
     fn join(&mut self, join: &Join) -> Result<MakeReply, Refusal> {
-        let limits = &self.limits;
-        let Some(pool) = &mut self.pool else {
-            let mut pool = Pool::new(&self.request, self.factory.make(&self.request, join.count)?);
+        if let Some(pool) = &mut self.pool {
             if !pool.admit(join.token, join.count) {
-                let message = "the engine has fewer environments than asked for";
-                return Err(Refusal::new(ErrorCode::Engine, message));
-            }
-            return Ok(self.pool.insert(pool).describe(join, limits));
-        };
-        if !pool.admit(join.token, join.count) {
-            let sizes = grown(pool.lanes_held() + join.count, pool.lanes(), limits.envs_per_pool_max);
-            let made = match self.factory.make(&self.request, *sizes.end()) {
-                // What does not fit twice over may fit as it is needed.
-                Err(refusal) if refusal.code == ErrorCode::Limit && sizes.end() > sizes.start() => {
-                    self.factory.make(&self.request, *sizes.start())
+                let most = self.limits.envs_per_pool_max;
+                let sizes = grown(pool.lanes_held() + join.count, pool.lanes(), most);
+                let made = match make(&*self.factory, &self.request, &self.memory, *sizes.end()) {
+                    // What does not fit twice over may fit as it is needed.
+                    Err(refusal) if refusal.code == ErrorCode::Limit && sizes.end() > sizes.start() => {
+                        make(&*self.factory, &self.request, &self.memory, *sizes.start())
+                    }
+                    made => made,
+                };
+                pool.move_into(made?)?;
+                if !pool.admit(join.token, join.count) {
+                    return Err(Refusal::new(ErrorCode::Engine, "the engine did not grow"));
                 }
-                made => made,
-            };
-            pool.move_into(made?)?;
-            if !pool.admit(join.token, join.count) {
-                return Err(Refusal::new(ErrorCode::Engine, "the engine did not grow"));
             }
+            return Ok(pool.describe(join, &self.limits, &self.memory));
         }
-        Ok(pool.describe(join, limits))
+        let engine = make(&*self.factory, &self.request, &self.memory, join.count)?;
+        let mut pool = Pool::new(&self.request, engine);
+        if !pool.admit(join.token, join.count) {
+            let message = "the engine has fewer environments than asked for";
+            return Err(Refusal::new(ErrorCode::Engine, message));
+        }
+        Ok(self.pool.insert(pool).describe(join, &self.limits, &self.memory))
     }
+}
+
+/// An engine with `num_envs` environments, and the memory that it takes.
+fn make(
+    factory: &dyn EngineFactory,
+    request: &MakeRequest,
+    memory: &Memory,
+    num_envs: usize,
+) -> Result<Hired, Refusal> {
+    let claim = memory.claim_engine(factory.bytes(request), num_envs)?;
+    Ok(Hired { env: factory.make(request, num_envs)?, claim })
 }
 
 /// Sizes for an engine of `lanes` lanes that needs `needed`: as few as it must have, and as many as it should have. From

@@ -144,7 +144,11 @@ impl ModuleVisitor for WeightsHash {
     }
 }
 
-fn load_card(dir: &Path) -> Result<ModelCard, ModelError> {
+/// The card of the model in `dir`, without its weights.
+///
+/// # Errors
+/// If there is none, or it is damaged or of another version.
+pub fn load_card(dir: &Path) -> Result<ModelCard, ModelError> {
     let path = dir.join(CARD_FILE);
     let text =
         std::fs::read_to_string(&path).map_err(|source| ModelError::Read { path: path.clone(), source })?;

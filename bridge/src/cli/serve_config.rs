@@ -1,6 +1,6 @@
 use std::fs;
 use std::net::SocketAddr;
-use std::num::{NonZeroU32, NonZeroUsize};
+use std::num::{NonZeroU32, NonZeroU64, NonZeroUsize};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -9,6 +9,7 @@ use clap::{Args, ValueEnum as _};
 use serde::{Deserialize, Serialize};
 use worldstep_bridge::Limits;
 use worldstep_bridge::ops::logs::{LogFormat, LogLevel};
+use worldstep_model::neural_env::free_bytes;
 use worldstep_synth::SynthError;
 
 /// Bytes of a megabyte, as in `--memory-mb`.
@@ -58,6 +59,10 @@ pub struct ServeConfig {
     pub max_envs_per_session: Option<NonZeroUsize>,
     #[arg(long, value_name = "ENVS", help = help("Environments of all sessions together", limits().envs_total_max))]
     pub max_envs: Option<NonZeroUsize>,
+    /// Megabytes (10⁶ bytes) that all engines and the shared memory of all sessions may take together, as far as they are
+    /// known to; three quarters of what is free at the start if not given.
+    #[arg(long, value_name = "MB")]
+    pub max_memory_mb: Option<NonZeroU64>,
     #[arg(long, value_name = "MB", help = help(
         "Megabytes (10⁶ bytes) of one frame of a message; a peer that sends more is cut off",
         limits().frame_bytes_max / MB
@@ -126,6 +131,7 @@ impl ServeConfig {
             max_sessions: self.max_sessions.or(other.max_sessions),
             max_envs_per_session: self.max_envs_per_session.or(other.max_envs_per_session),
             max_envs: self.max_envs.or(other.max_envs),
+            max_memory_mb: self.max_memory_mb.or(other.max_memory_mb),
             max_message_mb: self.max_message_mb.or(other.max_message_mb),
             lease_s: self.lease_s.or(other.lease_s),
             drain_s: self.drain_s.or(other.drain_s),
@@ -148,6 +154,7 @@ impl ServeConfig {
             max_sessions: NonZeroUsize::new(limits.sessions_max),
             max_envs_per_session: NonZeroUsize::new(limits.envs_per_session_max),
             max_envs: NonZeroUsize::new(limits.envs_total_max),
+            max_memory_mb: free_bytes().and_then(|free| NonZeroU64::new(free / 4 * 3 / MB as u64)),
             max_message_mb: NonZeroU32::new((limits.frame_bytes_max / MB) as u32),
             lease_s: Some(limits.lease.as_secs()),
             drain_s: Some(limits.drain.as_secs()),
@@ -188,6 +195,7 @@ impl ServeConfig {
             envs_total_max: count(self.max_envs, base.envs_total_max),
             batch_max: count(self.max_batch, base.batch_max),
             frame_bytes_max: self.max_message_mb.map_or(base.frame_bytes_max, |mb| mb.get() as usize * MB),
+            memory_bytes_max: self.max_memory_mb.map(|mb| mb.get().saturating_mul(MB as u64)),
             lease: self.lease_s.map_or(base.lease, Duration::from_secs),
             drain: self.drain_s.map_or(base.drain, Duration::from_secs),
             wait_max: self.max_wait_us.map_or(base.wait_max, Duration::from_micros),

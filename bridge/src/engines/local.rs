@@ -3,7 +3,8 @@ use std::path::{Path, PathBuf};
 use worldstep_env::registry::TASKS;
 use worldstep_env::{AutoresetMode, EnvError, VectorEnv, make_truth};
 use worldstep_model::device::ComputeDevice;
-use worldstep_model::model::Model;
+use worldstep_model::engine::ring_bytes;
+use worldstep_model::model::{Model, load_card};
 use worldstep_model::neural_env::{DreamObservation, NeuralOptions, NeuralVectorEnv, PrefetchedStarts};
 use worldstep_synth::RenderedVectorEnv;
 
@@ -11,10 +12,22 @@ use super::EngineFactory;
 use super::beside::TruthBeside;
 use super::models::{NoModel, model_folder};
 use super::starts::TruthStarts;
+use crate::memory::EngineBytes;
 use crate::wire::{CatalogueEntry, Engine, ErrorCode, MakeRequest, Observation, Refusal};
 
 /// Side of pixel observations.
 pub const FRAME_SIDE: u32 = 64;
+
+const KIB: u64 = 1 << 10;
+/// What engines take, measured as resident memory of a process with a few and with many environments
+/// (`tests/memory.rs` holds them to it): one world and its rows, and what frames, depth and dreams add to it.
+const WORLD_BYTES: u64 = 72 * KIB;
+const FRAME_BYTES: u64 = 120 * KIB;
+const DEPTH_BYTES: u64 = 208 * KIB;
+/// Beside the ring of a dream's environment: its starts, codes and readouts.
+const DREAM_BYTES: u64 = 96 * KIB;
+/// Device and pipelines of the graphics driver.
+const DRIVER_BYTES: u64 = 160 << 20;
 
 /// Both engines on this machine: truth as state or pixels, dream from the weights in a folder.
 pub struct Engines {
@@ -98,6 +111,25 @@ impl EngineFactory for Engines {
     fn gains_by_waiting(&self, request: &MakeRequest) -> bool {
         // Each call of the model or the renderer has a price of its own; physics has none.
         request.engine == Engine::Dream || request.obs != Observation::State
+    }
+
+    fn bytes(&self, request: &MakeRequest) -> EngineBytes {
+        match (request.engine, request.obs) {
+            (Engine::Truth, Observation::State) => EngineBytes { base: 0, env: WORLD_BYTES },
+            (Engine::Truth, Observation::Depth) => {
+                EngineBytes { base: DRIVER_BYTES, env: WORLD_BYTES + DEPTH_BYTES }
+            }
+            (Engine::Truth, _) => EngineBytes { base: DRIVER_BYTES, env: WORLD_BYTES + FRAME_BYTES },
+            // A model that cannot be read is told by whoever makes the dream.
+            (Engine::Dream, _) => {
+                let card = self
+                    .models
+                    .as_deref()
+                    .and_then(|folder| load_card(&model_folder(folder, Some(&request.id)).ok()?).ok());
+                let ring = card.map_or(0, |card| ring_bytes(&card.config));
+                EngineBytes { base: DRIVER_BYTES, env: ring + DREAM_BYTES }
+            }
+        }
     }
 
     fn make(&self, request: &MakeRequest, num_envs: usize) -> Result<Box<dyn VectorEnv>, Refusal> {

@@ -21,6 +21,8 @@ const GAUGES: &[(&str, &str)] = &[
     ("sessions_max", "Sessions that there may be."),
     ("envs", "Environments of all sessions."),
     ("envs_max", "Environments that all sessions may have together."),
+    ("memory_bytes", "Memory that engines and shared memory are counted with."),
+    ("memory_bytes_max", "Memory that they may take together."),
 ];
 
 type Labels = [(&'static str, String); 3];

@@ -148,6 +148,33 @@ fn an_engine_that_cannot_be_doubled_grows_as_far_as_it_must() {
     }
 }
 
+/// Of all sessions together, whatever their engines; while an engine moves into a larger one there are both.
+#[test]
+fn memory_of_the_whole_server_is_bounded_and_given_back() {
+    let limits = Limits { memory_bytes_max: Some(60), ..Limits::default() };
+    let mut bench = Bench::of(TruthFactory { env_bytes: 10, ..TruthFactory::default() }, limits);
+    let mut first = bench.open(Engine::Dream, 2);
+    assert_eq!(bench.figure(&mut first, "memory_bytes"), 20.0);
+    // It moves into an engine of four, which is there beside the one of two for a while.
+    let mut second = bench.open(Engine::Dream, 1);
+    assert_eq!(bench.figure(&mut first, "memory_bytes"), 40.0);
+    for request in [make_request(Engine::Dream, 3), make_request(Engine::Truth, 3)] {
+        let refusal = bench.try_open(request).err().unwrap();
+        assert_eq!(refusal.code, ErrorCode::Limit);
+        assert!(refusal.message.contains("memory_bytes_max"), "{refusal}");
+    }
+    assert_eq!(bench.figure(&mut first, "memory_bytes"), 40.0);
+    // Who was there is none of the worse for it.
+    for (client, count) in [(&mut first, 2), (&mut second, 1)] {
+        assert!(matches!(bench.ask(client, &reset(count, 0)), Reply::Rows(_)));
+    }
+    for client in [&mut first, &mut second] {
+        assert!(matches!(bench.ask(client, &Request::Close), Reply::Close));
+    }
+    let mut third = bench.open(Engine::Truth, 6);
+    assert_eq!(bench.figure(&mut third, "memory_bytes"), 60.0);
+}
+
 /// Only steps that were taken count: the second client's environments are lanes 3 to 5, of which one is stepped again.
 #[test]
 fn what_audits_find_is_published() {

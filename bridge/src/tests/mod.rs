@@ -29,7 +29,7 @@ use crate::wire::{
     Autoreset, CatalogueEntry, Engine, ErrorCode, Header, LaneRows, MakeReply, MakeRequest, Observation, Op,
     Parts, Refusal, Reply, Request, bytes_from_f32,
 };
-use crate::{EngineFactory, Limits, Service};
+use crate::{EngineBytes, EngineFactory, Limits, Service};
 
 const MS: Duration = Duration::from_millis(1);
 const EPOCH: u64 = 7;
@@ -42,6 +42,8 @@ struct TruthFactory {
     dream_panics: Arc<Mutex<Panics>>,
     /// Environments of a dream that fit; all do by default.
     dream_max: Option<usize>,
+    /// Bytes that an environment is counted with.
+    env_bytes: u64,
     /// Truth goes along with every second environment of a dream, and finds it 30 dB and so many as its lane away.
     dream_audited: bool,
 }
@@ -83,6 +85,10 @@ impl EngineFactory for TruthFactory {
 
     fn gains_by_waiting(&self, request: &MakeRequest) -> bool {
         request.engine == Engine::Dream
+    }
+
+    fn bytes(&self, _request: &MakeRequest) -> EngineBytes {
+        EngineBytes { base: 0, env: self.env_bytes }
     }
 
     fn make(&self, request: &MakeRequest, num_envs: usize) -> Result<Box<dyn VectorEnv>, Refusal> {

@@ -16,7 +16,7 @@ pub use sampling::{entropy, sample_codes};
 use burn::tensor::Device;
 
 use crate::cache::LaneCache;
-use crate::config::{NOISE_LEVELS, SPATIAL_TOKENS};
+use crate::config::{ModelConfig, NOISE_LEVELS, SPATIAL_TOKENS};
 use crate::dynamics::TOKEN_LOGITS;
 use crate::model::{Model, ModelError};
 use crate::packing::FRAME_CODE_BYTES;
@@ -127,6 +127,11 @@ pub struct EngineMemory {
 /// What the engine that [`engine`] makes for `lanes` lanes of `model` will take.
 pub fn memory(model: &Model, lanes: usize) -> EngineMemory {
     if runs_on_processor(model) { CpuEngine::memory(model, lanes) } else { BurnEngine::memory(model) }
+}
+
+/// Bytes of one lane's ring cache on the processor, which is most of what an environment takes.
+pub fn ring_bytes(config: &ModelConfig) -> u64 {
+    cpu::ring_bytes(config)
 }
 
 /// Whether `model` computes on this machine's processor.

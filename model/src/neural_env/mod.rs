@@ -15,6 +15,7 @@ mod starts;
 mod step;
 
 pub use audit::{AUDIT_INFO, AuditReport, AuditRow, AuditTruth, Terminations};
+pub use free_memory::free_bytes;
 pub use memory::{DreamMemory, EnvBytes, MEMORY_SHARE};
 pub use observation::DreamObservation;
 pub use options::NeuralOptions;

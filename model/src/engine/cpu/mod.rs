@@ -52,6 +52,11 @@ pub struct CpuEngine {
     scratch: Vec<Mutex<Scratch>>,
 }
 
+/// Bytes of one lane's ring cache.
+pub fn ring_bytes(config: &ModelConfig) -> u64 {
+    RingSizes::new(config).bytes() as u64
+}
+
 impl CpuEngine {
     /// `lanes` lanes that have seen nothing.
     ///
@@ -82,7 +87,7 @@ impl CpuEngine {
         let (config, threads) = (&model.card.config, rayon::current_num_threads());
         let scratch = ScratchSizes::new(config, group(lanes, threads), FRAMES_MAX).bytes();
         EngineMemory {
-            lane_bytes: RingSizes::new(config).bytes() as u64,
+            lane_bytes: ring_bytes(config),
             shared_bytes: (threads * scratch + model.parameters() * size_of::<f32>()) as u64,
         }
     }
