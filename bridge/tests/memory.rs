@@ -1,10 +1,11 @@
 //! Engines take no more than they are counted with. A process of its own: others' memory would be counted in.
 
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::print_stdout)]
 
 use std::path::PathBuf;
 
 use worldstep_bridge::engines::Engines;
+use worldstep_bridge::wire::Autoreset;
 use worldstep_bridge::{Engine, EngineFactory as _, MakeRequest, Observation};
 use worldstep_env::VectorEnv;
 use worldstep_model::device::ComputeDevice;
@@ -41,7 +42,7 @@ fn engines_take_no_more_than_they_are_counted_with() {
             engine,
             obs,
             num_envs,
-            autoreset_mode: Default::default(),
+            autoreset_mode: Autoreset::NextStep,
             temperature: None,
             shared_memory_host: None,
         };
