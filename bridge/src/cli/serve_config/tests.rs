@@ -22,15 +22,17 @@ fn config(flags: &[&str], file: Option<&str>) -> Result<ServeConfig> {
 #[test]
 fn without_flags_the_limits_are_those_of_the_library() {
     let limits = config(&[], None).unwrap().limits();
-    assert_eq!(limits, Limits::default());
+    assert!(limits.memory_bytes_max.is_some_and(|bytes| bytes > 0), "a share of what is free here");
+    assert_eq!(Limits { memory_bytes_max: None, ..limits }, Limits::default());
     assert!(limits.lease >= Duration::from_secs(300), "a client may learn for minutes between two steps");
 }
 
 #[test]
 fn flags_win_over_the_file_and_the_file_over_defaults() {
     let file = "max_batch = 64\nmax_wait_us = 500\nlease_s = 60\nmax_envs = 100\n";
-    let config = config(&["--max-wait-us", "0", "--max-message-mb", "2"], Some(file)).unwrap();
-    let limits = config.limits();
+    let flags = ["--max-wait-us", "0", "--max-message-mb", "2", "--max-memory-mb", "7"];
+    let limits = config(&flags, Some(file)).unwrap().limits();
+    assert_eq!(limits.memory_bytes_max, Some(7_000_000));
     assert_eq!((limits.batch_max, limits.envs_total_max, limits.frame_bytes_max), (64, 100, 2_000_000));
     assert_eq!((limits.wait_max, limits.lease), (Duration::ZERO, Duration::from_secs(60)));
     assert_eq!(limits.sessions_max, Limits::default().sessions_max);
