@@ -43,8 +43,8 @@ build: setup
 demo: build
 	$(VENV)/bin/python examples/demo/demo.py --out out/demo
 
-## make test     formatting, all Rust and Python tests, the examples
-test: build test-rust test-python
+## make test     formatting, all Rust and Python tests, the examples, two minutes of fuzzing
+test: build test-rust test-python fuzz-smoke
 
 test-rust: setup
 	cargo fmt --all --check
@@ -118,7 +118,7 @@ lint: setup
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps
 	cd bridge/python && "$(CURDIR)/$(VENV)/bin/mypy"
 
-## make fuzz     the decoder and the session machine under libFuzzer, FUZZ_SECONDS=600 each (fuzz-smoke: 30)
+## make fuzz     the decoder and the session machine under libFuzzer, FUZZ_SECONDS=600 each (fuzz-smoke: 60)
 fuzz: setup
 	setup/fuzz "$(FUZZ_SECONDS)"
 
