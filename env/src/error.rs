@@ -41,6 +41,12 @@ pub enum EnvError {
         /// What is wrong with the bytes.
         message: String,
     },
+    /// A robot's file that cannot be read.
+    #[error("cannot load robot: {message}")]
+    Robot {
+        /// Which file, and what is wrong with it.
+        message: String,
+    },
     /// The engine behind the environment failed (renderer, model).
     #[error("{message}")]
     Engine {

@@ -16,6 +16,7 @@ pub mod policy;
 pub mod record;
 pub mod registry;
 mod returns;
+pub mod robot;
 pub mod scene;
 mod single_env;
 mod space;

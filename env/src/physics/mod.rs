@@ -82,6 +82,12 @@ impl World {
         body
     }
 
+    /// Makes a body that is in the world already the next instance of the scene.
+    pub(crate) fn show_body(&mut self, look: Look, body: RigidBodyHandle) {
+        self.body_mut(body).user_data = self.bodies.len() as u128 + 1;
+        self.show(look, body);
+    }
+
     /// Makes a body the next instance of the scene.
     fn show(&mut self, look: Look, body: RigidBodyHandle) {
         self.bodies.push(body);

@@ -1,0 +1,245 @@
+//! Robots from files: they move as mechanics says, and what a file asks for is done or named.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout)]
+
+use std::path::Path;
+
+use worldstep_env::Camera;
+use worldstep_env::physics::World;
+use worldstep_env::robot::{Control, Drive, Robot, RobotModel};
+
+fn camera() -> Camera {
+    Camera::new([0.0, -5.0, 1.0], [0.0, 0.0, 0.5], 0.6)
+}
+
+fn world_with(text: &str, fps: u32, substeps: u32) -> (World, Robot) {
+    let model = RobotModel::from_text(text, Path::new(".")).unwrap();
+    let mut world = World::new(fps, substeps, camera());
+    let robot = world.add_robot(&model).unwrap();
+    (world, robot)
+}
+
+/// A point-like mass of 2 kg at the end of a massless metre.
+const PENDULUM: &str = r#"<mujoco>
+  <compiler angle="radian"/>
+  <worldbody>
+    <body name="arm" pos="0 0 2">
+      <joint name="hinge" type="hinge" axis="0 1 0"/>
+      <inertial pos="0 0 -1" mass="2" diaginertia="1e-5 1e-5 1e-5"/>
+      <geom type="capsule" fromto="0 0 0 0 0 -1" size="0.02" contype="0" conaffinity="0" mass="0"/>
+    </body>
+  </worldbody>
+  <actuator><motor joint="hinge" gear="3" ctrllimited="true" ctrlrange="-1 1"/></actuator>
+</mujoco>"#;
+
+#[test]
+fn a_pendulum_swings_with_the_period_of_theory() {
+    let (mut world, robot) = world_with(PENDULUM, 500, 1);
+    robot.set_joints(&mut world, &[(0, [0.1, 0.0])]);
+    let (mut crossings, mut last) = (Vec::new(), 0.1);
+    for step in 0..5_000 {
+        robot.control_step(&mut world);
+        let [angle, _] = robot.joint_state(&world, 0);
+        if last > 0.0 && angle <= 0.0 {
+            crossings.push(step as f32 / 500.0);
+        }
+        last = angle;
+    }
+    let period = (crossings[crossings.len() - 1] - crossings[0]) / (crossings.len() - 1) as f32;
+    // Small swings, to the second order in the amplitude.
+    let theory = std::f32::consts::TAU / 9.81_f32.sqrt() * (1.0 + 0.01 / 16.0);
+    println!("period {period}, theory {theory}");
+    assert!((period / theory - 1.0).abs() < 2e-3, "{period} against {theory}");
+}
+
+#[test]
+fn a_motor_turns_its_joint_with_torque_over_inertia() {
+    let (mut world, mut robot) = world_with(PENDULUM, 500, 1);
+    world.set_gravity([0.0; 3]);
+    robot.command(&mut world, &[7.0]);
+    for _ in 0..50 {
+        robot.control_step(&mut world);
+    }
+    let [_, speed] = robot.joint_state(&world, 0);
+    // Clamped to 1, times gear 3, over 2 kg m², for 0.1 s.
+    assert!((speed - 0.15).abs() < 1e-3, "{speed}");
+}
+
+/// Two equal bars that float, with a motor between them.
+const FLOATING: &str = r#"<mujoco>
+  <worldbody>
+    <body name="left" pos="0 0 1">
+      <freejoint/>
+      <geom type="box" size="0.3 0.05 0.05" pos="-0.3 0 0" mass="1" contype="0" conaffinity="0"/>
+      <body name="right">
+        <joint name="elbow" axis="0 1 0"/>
+        <geom type="box" size="0.3 0.05 0.05" pos="0.3 0 0" mass="1" contype="0" conaffinity="0"/>
+      </body>
+    </body>
+  </worldbody>
+  <actuator><motor joint="elbow"/></actuator>
+</mujoco>"#;
+
+#[test]
+fn a_motor_between_floating_links_leaves_momentum_as_it_is() {
+    let (mut world, mut robot) = world_with(FLOATING, 200, 2);
+    world.set_gravity([0.0; 3]);
+    for step in 0..200 {
+        let torque = if step < 100 { 0.2 } else { -0.1 };
+        robot.command(&mut world, &[torque]);
+        robot.control_step(&mut world);
+    }
+    let bodies: Vec<_> = robot.bodies().collect();
+    let total: Vec<f32> =
+        (0..3).map(|axis| bodies.iter().map(|body| world.body(*body).linvel()[axis]).sum::<f32>()).collect();
+    let [angle, speed] = robot.joint_state(&world, 0);
+    println!("angle {angle} speed {speed} momentum {total:?}");
+    assert!(total.iter().all(|sum| sum.abs() < 2e-3), "{total:?}");
+    assert!(speed.abs() > 0.05 && angle.abs() > 0.3, "the motor moved nothing: {angle} {speed}");
+}
+
+#[test]
+fn links_have_the_velocities_that_their_joints_were_given() {
+    let (mut world, robot) = world_with(PENDULUM, 500, 1);
+    robot.set_joints(&mut world, &[(0, [0.5, 2.0])]);
+    let body = world.body(robot.link("arm").unwrap());
+    assert!((body.angvel().y - 2.0).abs() < 1e-4, "{:?}", body.angvel());
+    assert!((body.linvel().length() - 2.0).abs() < 1e-3, "{:?}", body.linvel());
+}
+
+const ARM: &str = r#"<robot name="two_links">
+  <link name="world"/>
+  <link name="upper"><inertial><origin xyz="0 0 0.5"/><mass value="1"/>
+    <inertia ixx="0.08" iyy="0.08" izz="0.001" ixy="0" ixz="0" iyz="0"/></inertial>
+    <collision><origin xyz="0 0 0.5"/><geometry><cylinder radius="0.04" length="0.8"/></geometry></collision></link>
+  <link name="finger"><inertial><mass value="0.1"/>
+    <inertia ixx="0.001" iyy="0.001" izz="0.001" ixy="0" ixz="0" iyz="0"/></inertial></link>
+  <link name="thumb"><inertial><mass value="0.1"/>
+    <inertia ixx="0.001" iyy="0.001" izz="0.001" ixy="0" ixz="0" iyz="0"/></inertial></link>
+  <joint name="shoulder" type="revolute"><parent link="world"/><child link="upper"/><axis xyz="0 1 0"/>
+    <limit lower="-1" upper="1" effort="30" velocity="2"/><dynamics damping="0.5" friction="0.1"/></joint>
+  <joint name="slide" type="prismatic"><parent link="upper"/><child link="finger"/><origin xyz="0 0 1"/>
+    <axis xyz="1 0 0"/><limit lower="0" upper="0.2" effort="10" velocity="1"/></joint>
+  <joint name="follow" type="prismatic"><parent link="upper"/><child link="thumb"/><origin xyz="0 0 1"/>
+    <axis xyz="-1 0 0"/><limit lower="0" upper="0.2" effort="10" velocity="1"/><mimic joint="slide"/></joint>
+  <transmission name="drive"/>
+</robot>"#;
+
+#[test]
+fn urdf_has_its_limits_damping_and_mimic_joints() {
+    let model = RobotModel::from_text(ARM, Path::new(".")).unwrap();
+    let shoulder = &model.joints()[0];
+    assert_eq!((shoulder.limits, shoulder.effort_max, shoulder.velocity_max), (Some([-1.0, 1.0]), 30.0, 2.0));
+    assert_eq!((shoulder.damping, shoulder.friction), (0.5, 0.1));
+    assert_eq!(model.actuators().len(), 2, "a joint that follows has no actuator");
+    assert!(
+        model.warnings().iter().any(|line| line.contains("<transmission> (once)")),
+        "{:?}",
+        model.warnings()
+    );
+
+    let model = model.with_control(Control::Position { stiffness: 400.0, damping: 40.0 });
+    let mut world = World::new(100, 4, camera());
+    let mut robot = world.add_robot(&model).unwrap();
+    robot.command(&mut world, &[3.0, 0.1]);
+    for _ in 0..300 {
+        robot.control_step(&mut world);
+    }
+    let at: Vec<f32> = (0..3).map(|joint| robot.joint_state(&world, joint)[0]).collect();
+    println!("{at:?}");
+    assert!((at[0] - 1.0).abs() < 0.05, "the target is clamped to the limit: {at:?}");
+    assert!((at[1] - 0.1).abs() < 0.01 && (at[2] - at[1]).abs() < 2e-3, "{at:?}");
+}
+
+#[test]
+fn a_joint_is_not_driven_past_its_speed_nor_beyond_its_effort() {
+    let text = ARM.replace("lower=\"-1\" upper=\"1\"", "lower=\"-100\" upper=\"100\"");
+    let model = RobotModel::from_text(&text, Path::new(".")).unwrap();
+    let mut world = World::new(100, 4, camera());
+    world.set_gravity([0.0; 3]);
+    let mut robot = world.add_robot(&model).unwrap();
+    robot.command(&mut world, &[1e6, 0.0]);
+    let mut fastest = 0.0_f32;
+    for step in 0..200 {
+        robot.control_step(&mut world);
+        let [_, speed] = robot.joint_state(&world, 0);
+        if step == 0 {
+            // 30 N·m on about 0.33 kg·m² (and the hand's 0.2) for 0.01 s.
+            assert!(speed < 1.0 && speed > 0.2, "{speed}");
+        }
+        fastest = fastest.max(speed);
+    }
+    assert!(fastest > 1.8 && fastest < 2.3, "{fastest}");
+}
+
+#[test]
+fn geoms_touch_by_the_rule_of_either() {
+    // The foot's own conaffinity is 0: only the floor's (of task objects, groups 1 and 1) meets its contype.
+    let text = r#"<mujoco><worldbody>
+      <geom type="plane" size="5 5 0.1" contype="0" conaffinity="1"/>
+      <body name="ball" pos="0 0 1"><freejoint/><geom type="sphere" size="0.1" contype="1" conaffinity="0"/></body>
+      <body name="ghost" pos="1 0 1"><freejoint/><geom type="sphere" size="0.1" contype="2" conaffinity="0"/></body>
+    </worldbody></mujoco>"#;
+    let (mut world, robot) = world_with(text, 100, 4);
+    (0..200).for_each(|_| robot.control_step(&mut world));
+    let height = |name| world.body(robot.link(name).unwrap()).translation().z;
+    assert!((height("ball") - 0.1).abs() < 0.01, "{}", height("ball"));
+    assert!(height("ghost") < -5.0, "{}", height("ghost"));
+}
+
+#[test]
+fn the_first_keyframe_is_where_it_starts() {
+    let text = PENDULUM.replace("</mujoco>", r#"<keyframe><key qpos="0.7" qvel="1.5"/></keyframe></mujoco>"#);
+    let (world, robot) = world_with(&text, 100, 4);
+    let [angle, speed] = robot.joint_state(&world, 0);
+    assert!((angle - 0.7).abs() < 1e-5 && (speed - 1.5).abs() < 1e-5, "{angle} {speed}");
+}
+
+#[test]
+fn what_a_file_asks_for_in_vain_is_named() {
+    let text = PENDULUM
+        .replace("<worldbody>", r#"<option integrator="RK4" timestep="0.01"/><worldbody>"#)
+        .replace("<geom ", r#"<geom condim="1" "#)
+        .replace("</actuator>", r#"<muscle joint="hinge"/></actuator>"#);
+    let model = RobotModel::from_text(&text, Path::new(".")).unwrap();
+    for part in ["integrator", "condim", "<muscle>", "timestep"] {
+        let count = model.warnings().iter().filter(|line| line.contains(part)).count();
+        assert_eq!(count, 1, "{part}: {:?}", model.warnings());
+    }
+}
+
+#[test]
+fn nonsense_is_refused_with_what_is_wrong() {
+    for (text, part) in [
+        ("", "root"),
+        ("<mujoco>", ""),
+        ("<sdf/>", "<mujoco>"),
+        ("<robot name=\"x\"/>", "no <link>"),
+        (
+            "<robot name=\"x\"><link name=\"a\"/><joint name=\"j\" type=\"fixed\"><parent link=\"a\"/><child link=\"b\"/></joint></robot>",
+            "\"b\"",
+        ),
+        ("<mujoco><worldbody><body><joint type=\"screw\"/></body></worldbody></mujoco>", "hinge, slide"),
+    ] {
+        let error = RobotModel::from_text(text, Path::new(".")).unwrap_err().to_string();
+        println!("{error}");
+        assert!(error.starts_with("cannot load robot: ") && error.contains(part), "{text:?}: {error}");
+    }
+    let error = RobotModel::from_file(Path::new("no/such.urdf")).unwrap_err().to_string();
+    assert!(error.contains("no/such.urdf"), "{error}");
+}
+
+#[test]
+fn a_saved_robot_goes_on_to_the_bit() {
+    let (mut world, mut robot) = world_with(FLOATING, 100, 4);
+    robot.command(&mut world, &[0.3]);
+    (0..20).for_each(|_| robot.control_step(&mut world));
+    let saved = world.save().unwrap();
+    let mut other = World::new(100, 4, camera());
+    other.load(&saved).unwrap();
+    for _ in 0..50 {
+        robot.control_step(&mut world);
+        robot.control_step(&mut other);
+        assert_eq!(robot.joint_state(&world, 0), robot.joint_state(&other, 0));
+    }
+    assert!(matches!(robot.actuators()[0].drive, Drive::Force { gear } if gear == 1.0));
+}
