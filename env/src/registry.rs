@@ -1,6 +1,10 @@
 //! Every task by its id: one table row a task.
 
-use crate::tasks::{CartPole, CatchBehindScreen, PushCube};
+use crate::tasks::{
+    acrobot, cart_pole, cart_pole_swing_up, catch_behind_screen, double_pendulum,
+    locomotion::{ant, half_cheetah, hopper, walker},
+    pendulum, push_cube, reacher,
+};
 use crate::{AutoresetMode, EnvError, EnvSpec, RewardTerm, Space, Task, TruthVectorEnv};
 
 /// One row of the registry.
@@ -38,56 +42,24 @@ impl TaskEntry {
     }
 }
 
-const fn term(name: &'static str, meaning: &'static str) -> RewardTerm {
+pub(crate) const fn term(name: &'static str, meaning: &'static str) -> RewardTerm {
     RewardTerm { name, meaning }
 }
 
 /// All tasks.
-pub static TASKS: [TaskEntry; 3] = [
-    TaskEntry {
-        id: "CartPole-v0",
-        scenario: "cart-pole",
-        summary: "Keep a pole upright on a cart that a force pushes along a rail.",
-        fps: crate::tasks::cart_pole::FPS,
-        max_episode_steps: crate::tasks::cart_pole::MAX_EPISODE_STEPS,
-        action_space: CartPole::action_space,
-        state_space: CartPole::state_space,
-        reward_terms: &[
-            term("reward/alive", "+1 for every step that the pole is up"),
-            term("reward/effort", "minus the squared force, scaled"),
-        ],
-        make: || Box::new(CartPole::new()),
-    },
-    TaskEntry {
-        id: "CatchBehindScreen-v0",
-        scenario: "catch-behind-screen",
-        summary: "Meet a bouncing ball with a paddle after it has passed behind a screen.",
-        fps: crate::tasks::catch_behind_screen::FPS,
-        max_episode_steps: crate::tasks::catch_behind_screen::MAX_EPISODE_STEPS,
-        action_space: CatchBehindScreen::action_space,
-        state_space: CatchBehindScreen::state_space,
-        reward_terms: &[
-            term("reward/catch", "+1 when the ball's centre meets the paddle"),
-            term("reward/miss", "-1 when the ball gets past the paddle or strikes only its edge"),
-            term("reward/effort", "-0.005 for a step in which the paddle is told to move"),
-        ],
-        make: || Box::new(CatchBehindScreen::new()),
-    },
-    TaskEntry {
-        id: "PushCube-v0",
-        scenario: "push-cube",
-        summary: "Push a cube of unknown size, mass and friction onto a target with a planar pusher.",
-        fps: crate::tasks::push_cube::FPS,
-        max_episode_steps: crate::tasks::push_cube::MAX_EPISODE_STEPS,
-        action_space: PushCube::action_space,
-        state_space: PushCube::state_space,
-        reward_terms: &[
-            term("reward/reach", "minus the distance from pusher to cube, scaled"),
-            term("reward/push", "minus the distance from cube to target"),
-            term("reward/success", "+5 when the cube is on the target"),
-        ],
-        make: || Box::new(PushCube::new()),
-    },
+pub static TASKS: [TaskEntry; 12] = [
+    cart_pole::ENTRY,
+    catch_behind_screen::ENTRY,
+    push_cube::ENTRY,
+    cart_pole_swing_up::ENTRY,
+    pendulum::ENTRY,
+    double_pendulum::ENTRY,
+    acrobot::ENTRY,
+    reacher::ENTRY,
+    hopper::ENTRY,
+    walker::ENTRY,
+    half_cheetah::ENTRY,
+    ant::ENTRY,
 ];
 
 /// The row of the task with this id or scenario name.

@@ -3,6 +3,7 @@
 mod contact_recorder;
 mod forces;
 mod friction_balance;
+mod ground;
 mod joints;
 mod look;
 mod motor_recorder;
@@ -18,6 +19,7 @@ use self::soft::SoftBodySlot;
 use crate::record::{AppliedForce, Contact};
 use crate::{Camera, CameraMotion, EnvError, Instance, Scene, scene};
 
+pub use ground::world_groups;
 pub use joints::JointId;
 pub use look::Look;
 pub use shapes::{capsule_collider, cylinder_collider, hull_collider, mesh_collider};

@@ -66,6 +66,12 @@ pub enum CameraMotion {
         /// Position of the instance in [`Scene::instances`](super::Scene::instances).
         instance: u32,
     },
+    /// Goes along with an instance without turning: position and target are relative to that instance's position, and
+    /// keep to their own height (z).
+    Follow {
+        /// Position of the instance in [`Scene::instances`](super::Scene::instances).
+        instance: u32,
+    },
 }
 
 /// A camera with a name and a motion.
@@ -95,6 +101,10 @@ impl CameraRig {
             CameraMotion::Track { instance } => {
                 pose_of(instance).map_or(camera, |pose| Camera { target: pose.position, ..camera })
             }
+            CameraMotion::Follow { instance } => pose_of(instance).map_or(camera, |pose| {
+                let along = |[x, y, z]: [f32; 3]| [x + pose.position[0], y + pose.position[1], z];
+                Camera { position: along(camera.position), target: along(camera.target), ..camera }
+            }),
             CameraMotion::Mounted { instance } => {
                 let Some(pose) = pose_of(instance) else { return camera };
                 let [x, y, z, w] = pose.quat_xyzw;

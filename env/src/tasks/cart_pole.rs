@@ -5,12 +5,29 @@ use rapier3d::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::physics::{Look, World, decode, encode};
+use crate::registry::{TaskEntry, term};
 use crate::{Action, Buffer, Camera, EnvError, Outcome, Rng, Space, Task, scene};
 
 /// Control steps (frames) in a simulated second.
 pub const FPS: u32 = 50;
 /// Steps after which an episode is cut off.
 pub const MAX_EPISODE_STEPS: u32 = 500;
+
+/// The registry's row.
+pub const ENTRY: TaskEntry = TaskEntry {
+    id: "CartPole-v0",
+    scenario: "cart-pole",
+    summary: "Keep a pole upright on a cart that a force pushes along a rail.",
+    fps: FPS,
+    max_episode_steps: MAX_EPISODE_STEPS,
+    action_space: CartPole::action_space,
+    state_space: CartPole::state_space,
+    reward_terms: &[
+        term("reward/alive", "+1 for every step that the pole is up"),
+        term("reward/effort", "minus the squared force, scaled"),
+    ],
+    make: || Box::new(CartPole::new()),
+};
 
 const CART_HALF: [f32; 3] = [0.4, 0.25, 0.2];
 const CART_MASS: f32 = 1.0;

@@ -5,12 +5,30 @@ use rapier3d::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::physics::{Look, World, decode, encode};
+use crate::registry::{TaskEntry, term};
 use crate::{Action, Buffer, Camera, EnvError, Outcome, Rng, Space, Task, scene};
 
 /// Control steps (frames) in a simulated second.
 pub const FPS: u32 = 20;
 /// Steps after which an episode is cut off.
 pub const MAX_EPISODE_STEPS: u32 = 100;
+
+/// The registry's row.
+pub const ENTRY: TaskEntry = TaskEntry {
+    id: "CatchBehindScreen-v0",
+    scenario: "catch-behind-screen",
+    summary: "Meet a bouncing ball with a paddle after it has passed behind a screen.",
+    fps: FPS,
+    max_episode_steps: MAX_EPISODE_STEPS,
+    action_space: CatchBehindScreen::action_space,
+    state_space: CatchBehindScreen::state_space,
+    reward_terms: &[
+        term("reward/catch", "+1 when the ball's centre meets the paddle"),
+        term("reward/miss", "-1 when the ball gets past the paddle or strikes only its edge"),
+        term("reward/effort", "-0.005 for a step in which the paddle is told to move"),
+    ],
+    make: || Box::new(CatchBehindScreen::new()),
+};
 
 const LANE_LENGTH: f32 = 4.0;
 const BALL_RADIUS: f32 = 0.25;

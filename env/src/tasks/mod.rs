@@ -1,9 +1,28 @@
 //! The tasks: one file each, with its documentation table, world, reset, step, reward terms and scripted expert.
 
-pub mod cart_pole;
-pub mod catch_behind_screen;
-pub mod push_cube;
+mod storage;
 
+pub mod acrobot;
+pub mod cart_pole;
+pub mod cart_pole_swing_up;
+pub mod catch_behind_screen;
+pub mod double_pendulum;
+pub mod locomotion;
+pub mod pendulum;
+pub mod push_cube;
+pub mod reacher;
+
+use storage::{built_in, observe_within, stored_in_world, wrap_angle};
+
+pub use acrobot::Acrobot;
 pub use cart_pole::CartPole;
+pub use cart_pole_swing_up::CartPoleSwingUp;
 pub use catch_behind_screen::CatchBehindScreen;
+pub use double_pendulum::DoublePendulum;
+pub use locomotion::ant::Ant;
+pub use locomotion::half_cheetah::HalfCheetah;
+pub use locomotion::hopper::Hopper;
+pub use locomotion::walker::Walker;
+pub use pendulum::Pendulum;
 pub use push_cube::PushCube;
+pub use reacher::Reacher;

@@ -5,12 +5,30 @@ use rapier3d::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::physics::{Look, World, decode, encode};
+use crate::registry::{TaskEntry, term};
 use crate::{Action, Buffer, Camera, EnvError, Outcome, Rng, Space, Task, scene};
 
 /// Control steps (frames) in a simulated second.
 pub const FPS: u32 = 20;
 /// Steps after which an episode is cut off.
 pub const MAX_EPISODE_STEPS: u32 = 150;
+
+/// The registry's row.
+pub const ENTRY: TaskEntry = TaskEntry {
+    id: "PushCube-v0",
+    scenario: "push-cube",
+    summary: "Push a cube of unknown size, mass and friction onto a target with a planar pusher.",
+    fps: FPS,
+    max_episode_steps: MAX_EPISODE_STEPS,
+    action_space: PushCube::action_space,
+    state_space: PushCube::state_space,
+    reward_terms: &[
+        term("reward/reach", "minus the distance from pusher to cube, scaled"),
+        term("reward/push", "minus the distance from cube to target"),
+        term("reward/success", "+5 when the cube is on the target"),
+    ],
+    make: || Box::new(PushCube::new()),
+};
 
 const TABLE_HALF: f32 = 0.75;
 const PUSHER_RADIUS: f32 = 0.04;
