@@ -18,6 +18,7 @@ pub mod registry;
 mod returns;
 pub mod robot;
 pub mod scene;
+pub mod sensor;
 mod single_env;
 mod space;
 mod task;

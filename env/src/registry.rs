@@ -2,7 +2,10 @@
 
 use crate::tasks::{
     acrobot, cart_pole, cart_pole_swing_up, catch_behind_screen, double_pendulum,
+    intuition::{billiards, carry_tower, pour, shell_game},
     locomotion::{ant, half_cheetah, hopper, walker},
+    manipulation::{open_drawer, peg_in_hole, pick, place, push, reach, stack, turn_knob},
+    mobile::{navigate, quadrotor_hover, quadrotor_waypoint},
     pendulum, push_cube, reacher,
 };
 use crate::{AutoresetMode, EnvError, EnvSpec, RewardTerm, Space, Task, TruthVectorEnv};
@@ -47,7 +50,7 @@ pub(crate) const fn term(name: &'static str, meaning: &'static str) -> RewardTer
 }
 
 /// All tasks.
-pub static TASKS: [TaskEntry; 12] = [
+pub static TASKS: [TaskEntry; 27] = [
     cart_pole::ENTRY,
     catch_behind_screen::ENTRY,
     push_cube::ENTRY,
@@ -60,6 +63,21 @@ pub static TASKS: [TaskEntry; 12] = [
     walker::ENTRY,
     half_cheetah::ENTRY,
     ant::ENTRY,
+    navigate::ENTRY,
+    quadrotor_hover::ENTRY,
+    quadrotor_waypoint::ENTRY,
+    shell_game::ENTRY,
+    billiards::ENTRY,
+    carry_tower::ENTRY,
+    pour::ENTRY,
+    reach::ENTRY,
+    push::ENTRY,
+    pick::ENTRY,
+    place::ENTRY,
+    stack::ENTRY,
+    peg_in_hole::ENTRY,
+    open_drawer::ENTRY,
+    turn_knob::ENTRY,
 ];
 
 /// The row of the task with this id or scenario name.

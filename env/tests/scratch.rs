@@ -1,28 +1,65 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout, missing_docs)]
-use std::time::Instant;
-use worldstep_env::registry::TASKS;
+use worldstep_env::registry::find;
 use worldstep_env::{Buffer, TruthEnv};
 
 #[test]
-fn speed() {
-    for entry in &TASKS {
-        let mut env = TruthEnv::new(entry, 0);
-        env.reset(Some(1));
-        let mut n = 0;
-        let start = Instant::now();
-        let mut resets = 0.0;
-        while start.elapsed().as_secs_f64() < 1.0 {
-            let mut a = Buffer::empty((entry.action_space)().dtype());
-            env.task().expert(&mut a);
-            let step = env.step(&a).unwrap();
-            n += 1;
-            if step.outcome.terminated || step.truncated {
-                let t = Instant::now();
-                env.reset(None);
-                resets += t.elapsed().as_secs_f64();
+fn trace() {
+    for id in ["PegInHole-v0"] {
+        let mut shown = 0;
+        for seed in 0..12 {
+            let mut env = TruthEnv::new(find(id).unwrap(), 0);
+            env.reset(Some(seed));
+            let mut log = vec![];
+            let mut ok = false;
+            for t in 0..200 {
+                let mut a = Buffer::F32(vec![]);
+                env.task().expert(&mut a);
+                let mut s = vec![];
+                env.task().state(&mut s);
+                if t % 3 == 0 {
+                    log.push(format!(
+                        "{t} tool {:.3?} yaw {:.2} f {:.3} | {:.3?} a {:.2?}",
+                        &s[..3],
+                        s[3].atan2(s[4]),
+                        s[5],
+                        &s[6..],
+                        a.as_f32().unwrap()
+                    ));
+                }
+                let r = env.step(&a).unwrap();
+                if r.outcome.terminated {
+                    ok = r.outcome.success;
+                    break;
+                }
+            }
+            if !ok && shown < 1 {
+                shown += 1;
+                println!("{id} seed {seed}\n{}", log.join("\n"));
             }
         }
-        let s = start.elapsed().as_secs_f64();
-        println!("{} {:.0} steps/s, {:.1} us a substep, resets {:.3} of the time", entry.id, n as f64 / s, s * 1e6 / n as f64 / env.task().world().substeps() as f64, resets / s);
+    }
+    for id in ["Hopper-v0", "Walker-v0", "HalfCheetah-v0", "Ant-v0"] {
+        for seed in 0..3 {
+            let mut env = TruthEnv::new(find(id).unwrap(), 0);
+            env.reset(Some(seed));
+            let mut sum = 0.0;
+            let mut n = 0;
+            let mut jump = 0.0;
+            let mut last: Vec<f32> = vec![0.0; 12];
+            loop {
+                let mut a = Buffer::F32(vec![]);
+                env.task().expert(&mut a);
+                let v = a.as_f32().unwrap().to_vec();
+                jump += v.iter().zip(&last).map(|(a, b)| (a - b).abs()).sum::<f32>() / v.len() as f32;
+                last = v;
+                let r = env.step(&a).unwrap();
+                sum += r.outcome.terms[0] / 50.0;
+                n += 1;
+                if r.outcome.terminated || r.truncated {
+                    break;
+                }
+            }
+            println!("GAIT {id} {n} steps {sum:.2} m, mean |da| {:.2}", jump / n as f32);
+        }
     }
 }

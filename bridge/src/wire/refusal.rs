@@ -69,7 +69,7 @@ impl From<EnvError> for Refusal {
             EnvError::Limit { .. } => ErrorCode::Limit,
             EnvError::NeedsReset { .. } => ErrorCode::NeedsReset,
             EnvError::State { .. } => ErrorCode::BadState,
-            EnvError::Engine { .. } => ErrorCode::Engine,
+            EnvError::Robot { .. } | EnvError::Engine { .. } => ErrorCode::Engine,
         };
         Self::new(code, error.to_string())
     }

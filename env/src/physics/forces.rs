@@ -53,6 +53,17 @@ impl World {
         }
     }
 
+    /// Sets the friction of all colliders of a body.
+    pub fn set_friction(&mut self, body: RigidBodyHandle, friction: f32) {
+        let colliders = self.physics.bodies[body].colliders().to_vec();
+        for collider in colliders {
+            if let Some(collider) = self.physics.colliders.get_mut(collider) {
+                collider.set_friction(friction);
+                collider.set_friction_combine_rule(CoefficientCombineRule::Max);
+            }
+        }
+    }
+
     /// World gravity, m/s².
     pub fn gravity(&self) -> [f32; 3] {
         self.physics.gravity.to_array()

@@ -110,6 +110,17 @@ impl World {
         self.physics.insert_collider(collider, None);
     }
 
+    /// Solves friction in every pass of the solver and makes contacts twice as stiff (60 Hz), so that what fingers hold
+    /// does not creep out of them.
+    ///
+    /// Rapier leaves friction out of the pass that corrects penetration, which keeps tall stacks still; a cube between
+    /// two fingers then sinks by millimetres a second and turns.
+    pub fn hold_firmly(&mut self) {
+        let parameters = &mut self.physics.integration_parameters;
+        parameters.friction_in_bias_pass = true;
+        parameters.contact_softness.natural_frequency = 60.0;
+    }
+
     /// Physics steps in one control step.
     pub fn substeps(&self) -> u32 {
         self.substeps

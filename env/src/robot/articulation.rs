@@ -41,7 +41,7 @@ impl World {
     /// # Errors
     /// [`EnvError::Robot`] if its joints form a loop.
     pub fn add_robot(&mut self, model: &RobotModel) -> Result<Robot, EnvError> {
-        let (bodies, joints) = self.insert_source(&model.source);
+        let (bodies, joints) = self.insert_source(&model.source, model.self_contacts);
         let mut robot = Robot {
             links: Vec::new(),
             joints: Vec::new(),
@@ -74,6 +74,9 @@ impl World {
         for link in &robot.links {
             let body = &mut self.physics.bodies[link.body];
             body.recompute_mass_properties_from_colliders(&self.physics.colliders);
+            if model.weightless {
+                body.set_gravity_scale(0.0, true);
+            }
         }
         robot.refresh(self);
         Ok(robot)
@@ -98,6 +101,7 @@ impl World {
     fn insert_source(
         &mut self,
         source: &Source,
+        self_contacts: bool,
     ) -> (Vec<Option<RigidBodyHandle>>, Vec<(Option<MultibodyJointHandle>, [RigidBodyHandle; 2])>) {
         let physics = &mut self.physics;
         match source {
@@ -107,7 +111,11 @@ impl World {
                     &mut physics.colliders,
                     &mut physics.multibody_joints,
                     &mut physics.impulse_joints,
-                    MjcfMultibodyOptions::empty(),
+                    if self_contacts {
+                        MjcfMultibodyOptions::empty()
+                    } else {
+                        MjcfMultibodyOptions::DISABLE_SELF_CONTACTS
+                    },
                 );
                 if let Some(start) = robot.keyframes.first() {
                     handles.apply_keyframe(&mut physics.bodies, &mut physics.multibody_joints, robot, start);
@@ -122,7 +130,11 @@ impl World {
                     &mut physics.bodies,
                     &mut physics.colliders,
                     &mut physics.multibody_joints,
-                    UrdfMultibodyOptions::empty(),
+                    if self_contacts {
+                        UrdfMultibodyOptions::empty()
+                    } else {
+                        UrdfMultibodyOptions::DISABLE_SELF_CONTACTS
+                    },
                 );
                 let bodies = handles.links.iter().map(|link| Some(link.body)).collect();
                 let joints =
@@ -177,6 +189,12 @@ impl Robot {
             let at = link.assembly_id();
             body.generalized_velocity_mut()[at] = *speed;
         }
+        self.refresh(world);
+    }
+
+    /// Puts the link that the others hang on to `pose`, at rest; the joints keep their positions.
+    pub fn set_base(&self, world: &mut World, base: RigidBodyHandle, pose: Pose) {
+        world.body_mut(base).set_position(pose, true);
         self.refresh(world);
     }
 

@@ -67,7 +67,15 @@ pub(super) fn read(
             }
         })
         .collect();
-    Ok(RobotModel { source: Source::Mjcf(Box::new(robot)), joints, actuators, warnings, links })
+    Ok(RobotModel {
+        source: Source::Mjcf(Box::new(robot)),
+        joints,
+        actuators,
+        warnings,
+        links,
+        self_contacts: true,
+        weightless: false,
+    })
 }
 
 /// The loader takes an unknown kind of joint or geom for its default; better to say so.

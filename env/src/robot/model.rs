@@ -16,6 +16,8 @@ pub struct RobotModel {
     pub(super) actuators: Vec<Actuator>,
     pub(super) warnings: Vec<String>,
     pub(super) links: Vec<LinkSpec>,
+    pub(super) self_contacts: bool,
+    pub(super) weightless: bool,
 }
 
 /// What Rapier's loaders made of the file.
@@ -147,6 +149,16 @@ impl RobotModel {
         }
         self.actuators = super::drive::for_joints(&self.joints, control);
         self
+    }
+
+    /// This robot, whose links pass through each other.
+    pub fn without_self_contacts(self) -> Self {
+        Self { self_contacts: false, ..self }
+    }
+
+    /// This robot with its links' weight taken off, as the controllers of most arms do.
+    pub fn with_gravity_compensation(self) -> Self {
+        Self { weightless: true, ..self }
     }
 
     /// Joints between links, in the file's order; a floating base is none.

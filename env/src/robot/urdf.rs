@@ -54,7 +54,15 @@ pub(super) fn read(
         .collect();
     let actuators = drive::for_joints(&joints, Control::Force);
     let warnings = unhonoured::of_urdf(document);
-    Ok(RobotModel { source: Source::Urdf(Box::new(robot)), joints, actuators, warnings, links })
+    Ok(RobotModel {
+        source: Source::Urdf(Box::new(robot)),
+        joints,
+        actuators,
+        warnings,
+        links,
+        self_contacts: true,
+        weightless: false,
+    })
 }
 
 /// The loader takes joints on trust; a joint to nowhere or a second parent would become a robot with parts missing.

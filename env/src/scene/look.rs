@@ -102,3 +102,21 @@ pub struct Mesh {
     /// Whether both sides are seen (cloth, rope ribbons) or the inside of a closed body never is.
     pub two_sided: bool,
 }
+
+impl Mesh {
+    /// Adds a box about `center` with these half extents, metres.
+    pub fn add_cuboid(&mut self, center: [f32; 3], half: [f32; 3]) {
+        const FACES: [[u32; 4]; 6] =
+            [[0, 2, 3, 1], [4, 5, 7, 6], [0, 1, 5, 4], [2, 6, 7, 3], [0, 4, 6, 2], [1, 3, 7, 5]];
+        let first = self.vertices.len() as u32;
+        self.vertices.extend((0..8).map(|corner| {
+            [0, 1, 2].map(|axis| {
+                let sign = if corner >> axis & 1 == 1 { 1.0 } else { -1.0 };
+                center[axis] + sign * half[axis]
+            })
+        }));
+        for [a, b, c, d] in FACES.map(|face| face.map(|corner| first + corner)) {
+            self.triangles.extend([[a, b, c], [a, c, d]]);
+        }
+    }
+}

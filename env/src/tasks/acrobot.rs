@@ -134,5 +134,5 @@ impl Task for Acrobot {
         }
     }
 
-    stored_in_world!();
+    stored_in_world!(world);
 }

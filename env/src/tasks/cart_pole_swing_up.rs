@@ -164,5 +164,5 @@ impl Task for CartPoleSwingUp {
         }
     }
 
-    stored_in_world!();
+    stored_in_world!(world);
 }

@@ -157,5 +157,5 @@ impl Task for DoublePendulum {
         }
     }
 
-    stored_in_world!();
+    stored_in_world!(world);
 }

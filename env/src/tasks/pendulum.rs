@@ -148,5 +148,5 @@ impl Task for Pendulum {
         }
     }
 
-    stored_in_world!();
+    stored_in_world!(world);
 }

@@ -174,5 +174,5 @@ impl Task for Reacher {
         }
     }
 
-    stored_in_world!();
+    stored_in_world!(world);
 }

@@ -5,15 +5,16 @@ use std::path::Path;
 use crate::physics::World;
 use crate::robot::{Robot, RobotModel};
 
-/// The four methods of [`Task`](crate::Task) that say where its state is: in `self.world` and the other fields.
+/// The four methods of [`Task`](crate::Task) that say where its state is: the
+/// world in the field that is named, everything in all fields.
 macro_rules! stored_in_world {
-    () => {
+    ($($field:ident).+) => {
         fn world(&self) -> &crate::physics::World {
-            &self.world
+            &self.$($field).+
         }
 
         fn world_mut(&mut self) -> &mut crate::physics::World {
-            &mut self.world
+            &mut self.$($field).+
         }
 
         fn save(&self) -> Result<Vec<u8>, crate::EnvError> {

@@ -39,7 +39,7 @@ static ROBOT: LazyLock<RobotModel> = LazyLock::new(|| built_in(include_str!("../
 /// | 8–10 | speeds of the joints | ±60 | rad/s |
 ///
 /// # Reward
-/// `reward/forward` speed along x (m/s), `reward/alive` +1 for a step that ends up, `reward/effort` −0.05 × Σ action².
+/// `reward/forward` 2 × speed along x (m/s), `reward/alive` +0.5 for a step that ends up, `reward/effort` −0.05 × Σ action².
 ///
 /// # Start and end
 /// Joints start within ±0.02 rad and ±0.02 rad/s of a straight leg. The episode terminates when the torso is lower than
@@ -55,12 +55,21 @@ impl Body for HopperBody {
         height: [0.7, f32::INFINITY],
         lean_max: 0.8,
         noise: 0.02,
-        forward: 1.0,
-        alive: 1.0,
+        forward: 2.0,
+        alive: 0.5,
         effort: 0.05,
         goal: 3.0,
         camera: [[0.2, -6.0, 1.2], [0.2, 0.0, 0.8]],
-        gait: Gait { frequency: 2.0, stiffness: 2.0, damping: 0.1, swings: &[[0.0; 5]; 3] },
+        gait: Gait {
+            frequency: 2.996,
+            stiffness: 0.816,
+            damping: 0.1051,
+            swings: &[
+                [0.999, 0.572, 0.551, -0.065, -0.117],
+                [-1.806, -1.287, -0.027, 0.619, 0.099],
+                [0.382, 0.382, -0.589, 0.999, 0.092],
+            ],
+        },
     };
 
     fn model() -> &'static RobotModel {

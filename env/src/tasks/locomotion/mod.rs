@@ -215,5 +215,5 @@ impl<B: Body> Task for Runner<B> {
         }
     }
 
-    stored_in_world!();
+    stored_in_world!(world);
 }
