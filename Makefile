@@ -22,7 +22,7 @@ OPTIONAL_VENVS := .venv-lerobot .venv-export .venv-ray .venv-sb3 .venv-reference
     .venv-pythons .venv-maturin .venv-envpool .venv-torchrl .venv-rllib
 OPTIONAL := WORLDSTEP_BIN="$(CURDIR)/$(VENV)/bin/worldstep"
 
-.PHONY: help setup system venv build wheel test test-rust test-python test-lerobot test-export test-ray test-sb3 test-torchrl test-rllib test-pythons test-wheel test-reference reference soak fuzz fuzz-smoke lint demo nano cuda gpu-train cuda-check bench bench-peers docs clean
+.PHONY: help setup system venv build wheel test test-rust test-python test-lerobot test-export test-ray test-sb3 test-torchrl test-rllib test-pythons test-wheel test-reference test-mujoco reference soak fuzz fuzz-smoke lint demo nano cuda gpu-train cuda-check bench bench-peers docs clean
 
 help:
 	@sed -n 's/^## //p' Makefile
@@ -103,6 +103,13 @@ soak: setup
 	$(CARGO) test -p worldstep-model --test soak -- --ignored --nocapture
 	$(CARGO) test -p worldstep-bridge --test dream_soak -- --ignored --nocapture
 	$(CARGO) test -p worldstep-bridge --test session_soak -- --ignored --nocapture --exact sessions_come_and_go
+
+## make test-mujoco  robots from MJCF against MuJoCo itself (its own environment)
+test-mujoco: setup
+	@setup/mujoco-environment "$(PYTHON)" .venv-mujoco
+	$(CARGO) build -p worldstep-env --example robot_facts
+	ROBOT_FACTS="$(BIN)/examples/robot_facts" \
+	    .venv-mujoco/bin/python -m pytest -q -s --noconftest bridge/python/tests_optional/test_mujoco.py
 
 reference: setup
 	@setup/python-environment "$(PYTHON)" .venv-reference test-reference

@@ -31,7 +31,7 @@ pub use batch::{Batch, InfoColumn};
 pub use buffer::Buffer;
 pub use error::EnvError;
 pub use registry::{TaskEntry, make_task, make_truth};
-pub use returns::{Returns, measure_returns};
+pub use returns::{Published, Returns, measure_returns, published_returns};
 pub use scene::{
     Camera, CameraMotion, CameraRig, Instance, Light, Mesh, Pose, SEMANTIC_CLASSES, Scene, Shape, Surface,
     Texture, Velocity, semantic_class,

@@ -1,5 +1,8 @@
 //! What a random and an expert policy earn on a task: the two ends of the scale that learned policies are read on.
 
+use std::collections::BTreeMap;
+use std::sync::LazyLock;
+
 use rand::SeedableRng as _;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -21,6 +24,25 @@ pub struct Returns {
     pub random_success: f64,
     /// Share of the expert's episodes that end in success, 0 to 1.
     pub expert_success: f64,
+}
+
+/// Returns with the number of episodes that they are the mean of.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Published {
+    /// Episodes of each policy, seeds 0 and on.
+    pub episodes: u32,
+    /// What they earned.
+    #[serde(flatten)]
+    pub returns: Returns,
+}
+
+/// What `worldstep envs --measure 100 --json` wrote, by task.
+static PUBLISHED: LazyLock<BTreeMap<String, Published>> =
+    LazyLock::new(|| serde_json::from_str(include_str!("returns.json")).unwrap_or_default());
+
+/// The returns that were measured for a task, if they were; playing its episodes anew takes seconds.
+pub fn published_returns(id: &str) -> Option<Published> {
+    PUBLISHED.get(id).copied()
 }
 
 /// Plays `episodes` episodes (seeds `0..episodes`) with each policy.

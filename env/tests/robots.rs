@@ -243,3 +243,25 @@ fn a_saved_robot_goes_on_to_the_bit() {
     }
     assert!(matches!(robot.actuators()[0].drive, Drive::Force { gear } if gear == 1.0));
 }
+
+#[test]
+fn links_look_as_they_are_solid() {
+    // A bar along x, and a ball beside it.
+    let text = r#"<mujoco><worldbody><body name="bar" pos="0 0 1"><freejoint/>
+      <geom type="capsule" fromto="-0.5 0 0 0.5 0 0" size="0.05"/><geom type="sphere" size="0.1" pos="0 0.4 0"/>
+    </body></worldbody></mujoco>"#;
+    let (world, _) = world_with(text, 100, 1);
+    let mesh = &world.scene().meshes[0];
+    let reach = |axis: usize| {
+        mesh.vertices
+            .iter()
+            .fold([f32::MAX, f32::MIN], |[low, high], corner| [low.min(corner[axis]), high.max(corner[axis])])
+    };
+    for (axis, expected) in [[-0.55, 0.55], [-0.05, 0.5], [-0.1, 0.1]].into_iter().enumerate() {
+        let seen = reach(axis);
+        assert!(
+            (seen[0] - expected[0]).abs() < 0.01 && (seen[1] - expected[1]).abs() < 0.01,
+            "{axis}: {seen:?}"
+        );
+    }
+}

@@ -8,7 +8,7 @@ use rand::SeedableRng as _;
 use worldstep_env::registry::{TASKS, TaskEntry};
 use worldstep_env::{
     AutoresetMode, Buffer, Camera, Pose, Rng, Scene, Shape, TruthEnv, TruthSource as _, VectorEnv as _,
-    make_truth, measure_returns, semantic_class,
+    make_truth, measure_returns, published_returns, semantic_class,
 };
 
 const EPISODES: u32 = 50;
@@ -60,6 +60,26 @@ fn experts_do_every_task_and_random_actions_do_not() {
         }
     }
     assert!(failed.is_empty(), "{failed:#?}");
+}
+
+#[test]
+fn published_returns_are_those_that_anyone_measures() {
+    for entry in &TASKS {
+        let published = published_returns(entry.id).unwrap_or_else(|| panic!("{} has none", entry.id));
+        // All are measured by the same command; playing the quickest again shows that it was this code.
+        if !["CartPole-v0", "Pendulum-v0", "Reacher-v0", "ArmReach-v0"].contains(&entry.id) {
+            continue;
+        }
+        let again = measure_returns(entry, published.episodes).unwrap();
+        let pairs = [
+            (published.returns.random_return, again.random_return),
+            (published.returns.expert_return, again.expert_return),
+            (published.returns.expert_success, again.expert_success),
+        ];
+        // Another processor's arithmetic may play an episode or two otherwise.
+        let near = pairs.iter().all(|(told, measured)| (told - measured).abs() <= 0.03 * told.abs().max(1.0));
+        assert!(near, "{}: {published:?}, measured {again:?}", entry.id);
+    }
 }
 
 /// Points as the camera sees them: the rectangle about them, `[left, top, right, bottom]` in tangents.
@@ -174,7 +194,7 @@ fn what_moves_is_in_the_picture_and_some_pixels_wide() {
                 // The smaller parts of a robot may be hard to see, its largest not.
                 let part = instance.semantic == robot && wide < widest_part;
                 widest_part = if instance.semantic == robot { widest_part.max(wide) } else { widest_part };
-                assert!(part || wide > 2.5 && thin > 0.8, "{} {}: {pixels:?}", entry.id, instance.name);
+                assert!(part || wide > 2.0 && thin > 0.8, "{} {}: {pixels:?}", entry.id, instance.name);
                 frames += 1.0;
                 inside += f32::from(u8::from(rect.iter().all(|tangent| tangent.abs() < edge)));
             }

@@ -62,7 +62,9 @@ impl Eyes {
         }
         let mut views = Vec::with_capacity(lanes.len() * (1 + self.rigs.len()));
         for ((lane, time_s), poses) in lanes.iter().zip(&self.poses) {
-            let main = View::new(env.scene(*lane), poses);
+            let scene = env.scene(*lane);
+            let still = View::new(scene, poses);
+            let main = View { now: Moment { camera: scene.camera_at(*time_s, poses), ..still.now }, ..still };
             views.push(main);
             views.extend(self.rigs.iter().map(|rig| {
                 let now = Moment { camera: rig.at(*time_s, poses), ..main.now };

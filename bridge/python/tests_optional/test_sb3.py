@@ -27,8 +27,10 @@ def made(task: str, engine: str, **options):
 
 
 @pytest.mark.filterwarnings("error::UserWarning")
-@pytest.mark.parametrize("task", TASKS)
-@pytest.mark.parametrize(("engine", "obs"), FORMS)
+@pytest.mark.parametrize(
+    ("task", "engine", "obs"),
+    [(task, *form) for task in TASKS for form in FORMS if form[0] == "truth" or task in worldstep.DREAMS],
+)
 def test_its_checker_finds_nothing(task: str, engine: str, obs: str) -> None:
     model = str(SHIPPED) if engine == "dream" else None
     env = worldstep.make(task, engine=engine, obs=obs, model=model)

@@ -22,11 +22,12 @@ from worldstep.errors import (
     VersionMismatch,
     WorldstepError,
 )
-from worldstep.registration import TASKS, register
+from worldstep.registration import DREAMS, TASKS, register
 from worldstep.single_env import SingleEnv, make
 from worldstep.vector_env import WorldstepVectorEnv, make_vec
 
 __all__ = [
+    "DREAMS",
     "TASKS",
     "AutoresetMode",
     "EngineError",

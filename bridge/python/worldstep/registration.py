@@ -4,8 +4,39 @@ from __future__ import annotations
 
 import gymnasium
 
-TASKS = ("CartPole-v0", "CatchBehindScreen-v0", "PushCube-v0")
+TASKS = (
+    "CartPole-v0",
+    "CatchBehindScreen-v0",
+    "PushCube-v0",
+    "CartPoleSwingUp-v0",
+    "Pendulum-v0",
+    "DoublePendulum-v0",
+    "Acrobot-v0",
+    "Reacher-v0",
+    "Hopper-v0",
+    "Walker-v0",
+    "HalfCheetah-v0",
+    "Ant-v0",
+    "Navigate-v0",
+    "QuadrotorHover-v0",
+    "QuadrotorWaypoint-v0",
+    "ShellGame-v0",
+    "Billiards-v0",
+    "CarryTower-v0",
+    "Pour-v0",
+    "ArmReach-v0",
+    "ArmPush-v0",
+    "ArmPick-v0",
+    "ArmPlace-v0",
+    "ArmStack-v0",
+    "PegInHole-v0",
+    "OpenDrawer-v0",
+    "TurnKnob-v0",
+)
 """Ids of the tasks that every server knows."""
+
+DREAMS = TASKS[:3]
+"""Ids of the tasks that weights are shipped for: what `engine="dream"` steps with no model named."""
 
 
 def register() -> None:

@@ -52,7 +52,7 @@ enum Command {
     /// What this machine can do (GPU, renderer, libzmq), and what to install if not.
     Doctor(Json),
     /// The registry of tasks, with returns of a random and of the expert policy, measured now.
-    Envs(Json),
+    Envs(envs::Envs),
     /// Records clips of a family or task as a LeRobotDataset v3.0.
     Synth(SynthArgs),
     /// Looks after datasets: checks them, draws a report.

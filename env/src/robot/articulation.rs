@@ -161,6 +161,11 @@ impl Robot {
         self.links.iter().map(|link| link.body)
     }
 
+    /// Names of all links, in the same order.
+    pub fn link_names(&self) -> impl Iterator<Item = &str> {
+        self.links.iter().map(|link| link.name.as_str())
+    }
+
     /// Control inputs, in the order that [`command`](Self::command) takes them.
     pub fn actuators(&self) -> &[Actuator] {
         &self.actuators

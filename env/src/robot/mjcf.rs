@@ -53,12 +53,8 @@ pub(super) fn read(
         .map(|(i, body)| {
             let geoms = &model.bodies[body.mjcf_body_id].body.geoms;
             let visual = body.visual_meshes.iter().map(|mesh| (mesh.shape.clone(), mesh.local_pose));
-            let solid = body.colliders.iter().map(|collider| {
-                (
-                    collider.shared_shape().clone(),
-                    collider.position_wrt_parent().copied().unwrap_or(Pose::IDENTITY),
-                )
-            });
+            let solid =
+                body.colliders.iter().map(|collider| (collider.shared_shape().clone(), *collider.position()));
             let shapes = if body.visual_meshes.is_empty() { solid.collect() } else { visual.collect() };
             LinkSpec {
                 name: body.name.clone().unwrap_or_else(|| format!("body {i}")),

@@ -45,7 +45,7 @@ pub(super) fn read(
                     .colliders
                     .iter()
                     .map(|part| {
-                        let place = part.collider.position_wrt_parent().copied().unwrap_or(Pose::IDENTITY);
+                        let place = *part.collider.position();
                         (part.collider.shared_shape().clone(), place)
                     })
                     .collect(),

@@ -88,36 +88,40 @@ pub struct CameraRig {
 impl CameraRig {
     /// The camera `time_s` seconds into the episode, when the scene's instances are at `poses`.
     pub fn at(&self, time_s: f32, poses: &[Pose]) -> Camera {
-        let camera = self.camera;
-        let pose_of = |instance: u32| poses.get(instance as usize);
-        match self.motion {
-            CameraMotion::Fixed => camera,
-            CameraMotion::Orbit { rate } => {
-                let turn = UnitQuaternion::from_axis_angle(&Vector3::z_axis(), rate * time_s);
-                let target = Vector3::from(camera.target);
-                let position = target + turn * (Vector3::from(camera.position) - target);
-                Camera { position: position.into(), up: (turn * Vector3::from(camera.up)).into(), ..camera }
-            }
-            CameraMotion::Track { instance } => {
-                pose_of(instance).map_or(camera, |pose| Camera { target: pose.position, ..camera })
-            }
-            CameraMotion::Follow { instance } => pose_of(instance).map_or(camera, |pose| {
-                let along = |[x, y, z]: [f32; 3]| [x + pose.position[0], y + pose.position[1], z];
-                Camera { position: along(camera.position), target: along(camera.target), ..camera }
-            }),
-            CameraMotion::Mounted { instance } => {
-                let Some(pose) = pose_of(instance) else { return camera };
-                let [x, y, z, w] = pose.quat_xyzw;
-                let turn = UnitQuaternion::from_quaternion(Quaternion::new(w, x, y, z));
-                let place = |point: [f32; 3]| -> [f32; 3] {
-                    (Vector3::from(pose.position) + turn * Vector3::from(point)).into()
-                };
-                Camera {
-                    position: place(camera.position),
-                    target: place(camera.target),
-                    up: (turn * Vector3::from(camera.up)).into(),
-                    ..camera
-                }
+        moved(self.camera, self.motion, time_s, poses)
+    }
+}
+
+/// Where a camera with this motion is after `time_s` seconds, when the scene's instances are at `poses`.
+pub(super) fn moved(camera: Camera, motion: CameraMotion, time_s: f32, poses: &[Pose]) -> Camera {
+    let pose_of = |instance: u32| poses.get(instance as usize);
+    match motion {
+        CameraMotion::Fixed => camera,
+        CameraMotion::Orbit { rate } => {
+            let turn = UnitQuaternion::from_axis_angle(&Vector3::z_axis(), rate * time_s);
+            let target = Vector3::from(camera.target);
+            let position = target + turn * (Vector3::from(camera.position) - target);
+            Camera { position: position.into(), up: (turn * Vector3::from(camera.up)).into(), ..camera }
+        }
+        CameraMotion::Track { instance } => {
+            pose_of(instance).map_or(camera, |pose| Camera { target: pose.position, ..camera })
+        }
+        CameraMotion::Follow { instance } => pose_of(instance).map_or(camera, |pose| {
+            let along = |[x, y, z]: [f32; 3]| [x + pose.position[0], y + pose.position[1], z];
+            Camera { position: along(camera.position), target: along(camera.target), ..camera }
+        }),
+        CameraMotion::Mounted { instance } => {
+            let Some(pose) = pose_of(instance) else { return camera };
+            let [x, y, z, w] = pose.quat_xyzw;
+            let turn = UnitQuaternion::from_quaternion(Quaternion::new(w, x, y, z));
+            let place = |point: [f32; 3]| -> [f32; 3] {
+                (Vector3::from(pose.position) + turn * Vector3::from(point)).into()
+            };
+            Camera {
+                position: place(camera.position),
+                target: place(camera.target),
+                up: (turn * Vector3::from(camera.up)).into(),
+                ..camera
             }
         }
     }
@@ -149,6 +153,9 @@ mod tests {
         let poses = [Pose { position: [0.0, 3.0, 0.0], quat_xyzw: [0.0, 0.0, half, half] }];
         let tracking = rig(CameraMotion::Track { instance: 0 }).at(0.0, &poses);
         assert_eq!((tracking.position, tracking.target), ([2.0, 0.0, 1.0], [0.0, 3.0, 0.0]));
+        // It follows over ground, and keeps its height and direction.
+        let following = rig(CameraMotion::Follow { instance: 0 }).at(0.0, &poses);
+        assert_eq!((following.position, following.target), ([2.0, 3.0, 1.0], [0.0, 3.0, 1.0]));
         // A quarter turn to the left takes the carrier's x to the world's y.
         let mounted = rig(CameraMotion::Mounted { instance: 0 }).at(0.0, &poses);
         assert!(

@@ -139,11 +139,16 @@ impl Scene {
         std::iter::once("").chain(self.extra_cameras.iter().map(|rig| rig.name.as_str()))
     }
 
+    /// Where the main camera is `time_s` seconds into the episode, with the instances at `poses`.
+    pub fn camera_at(&self, time_s: f32, poses: &[Pose]) -> Camera {
+        camera::moved(self.camera, self.camera_motion, time_s, poses)
+    }
+
     /// Writes where each camera is `time_s` seconds into the episode, with the instances at `poses`; main one first.
     pub fn cameras_at(&self, time_s: f32, poses: &[Pose], out: &mut Vec<Camera>) {
-        let main = CameraRig { name: String::new(), camera: self.camera, motion: self.camera_motion };
         out.clear();
-        out.extend(std::iter::once(&main).chain(&self.extra_cameras).map(|rig| rig.at(time_s, poses)));
+        out.push(self.camera_at(time_s, poses));
+        out.extend(self.extra_cameras.iter().map(|rig| rig.at(time_s, poses)));
     }
 
     /// The instances whose corners physics moves, in order.

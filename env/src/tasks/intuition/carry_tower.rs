@@ -35,14 +35,14 @@ const BLOCKS: usize = 5;
 const TRAY_HALF: [f32; 3] = [0.22, 0.2, 0.02];
 const ACCELERATION: f32 = 4.0;
 const SPEED_MAX: f32 = 2.0;
-const TRACK_HALF: f32 = 1.6;
+const TRACK_HALF: f32 = 1.3;
 const BOUNDS: [f32; 2 + 3 * BLOCKS + 1] =
     [2.0, 2.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 2.5];
 
 /// Five blocks of random sizes and friction stand on a tray that slides along x.
 ///
 /// # Action space
-/// `Box(1)`: acceleration of the tray, −1..1 for −4..4 m/s²; its speed is limited to ±2 m/s and it stops at ±1.6 m.
+/// `Box(1)`: acceleration of the tray, −1..1 for −4..4 m/s²; its speed is limited to ±2 m/s and it stops at ±1.3 m.
 ///
 /// # State observation
 ///
@@ -56,7 +56,7 @@ const BOUNDS: [f32; 2 + 3 * BLOCKS + 1] =
 /// `reward/progress` metres nearer to the goal, `reward/fall` −2, `reward/success` +2.
 ///
 /// # Start and end
-/// The tray starts at rest at −1 ± 0.2 m, the goal is at 1 ± 0.2 m; blocks are 9–13 cm wide and 7–9 cm high, each up to 1 cm
+/// The tray starts at rest at −1 ± 0.1 m, the goal is at 1 ± 0.1 m; blocks are 11–15 cm wide and 9–11 cm high, each up to 1 cm
 /// off the middle. The episode terminates without success when a block leans more than 0.5 rad or is 4 cm lower than it
 /// was, with success when the tray is within 3 cm of the goal and slower than 0.05 m/s; it is truncated after 160 steps.
 #[derive(Serialize, Deserialize)]
@@ -89,7 +89,7 @@ impl CarryTower {
     }
 
     fn build(start: f32, goal: f32, blocks: [Block; BLOCKS]) -> Self {
-        let mut world = World::new(FPS, 5, Camera::new([0.0, -4.2, 1.1], [0.0, 0.0, 0.25], 0.75));
+        let mut world = World::new(FPS, 5, Camera::new([0.0, -4.0, 1.0], [0.0, 0.0, 0.3], 0.76));
         let floor = [2.6, 1.0, 0.05];
         world.add(
             Look::fixed("ground", Shape::Cuboid { half_extents: floor }, [0.16, 0.17, 0.15])
@@ -155,11 +155,11 @@ impl Default for CarryTower {
 
 impl Task for CarryTower {
     fn reset(&mut self, rng: &mut Rng) {
-        let near = |rng: &mut Rng, middle: f32| middle + rng.random_range(-0.2..0.2);
+        let near = |rng: &mut Rng, middle: f32| middle + rng.random_range(-0.1..0.1);
         let (start, goal) = (near(rng, -1.0), near(rng, 1.0));
         let blocks = [(); BLOCKS].map(|()| {
-            let width = rng.random_range(0.045..0.065);
-            let half = [width, width, rng.random_range(0.035..0.045)];
+            let width = rng.random_range(0.055..0.075);
+            let half = [width, width, rng.random_range(0.045..0.055)];
             (half, rng.random_range(-0.01..0.01), rng.random_range(0.4..0.8))
         });
         *self = Self::build(start, goal, blocks);

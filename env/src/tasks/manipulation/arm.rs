@@ -64,7 +64,7 @@ pub struct Arm {
 
 impl Arm {
     pub(super) fn new() -> Self {
-        let mut world = World::new(FPS, SUBSTEPS, Camera::new([1.15, -0.75, 0.75], [0.38, 0.0, 0.12], 0.62));
+        let mut world = World::new(FPS, SUBSTEPS, Camera::new([0.45, -1.5, 0.85], [0.28, 0.0, 0.24], 0.62));
         let table = [0.6, 0.6, 0.05];
         world.add(
             Look::fixed("table", Shape::Cuboid { half_extents: table }, [0.30, 0.27, 0.22])
