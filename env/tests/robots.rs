@@ -64,6 +64,20 @@ fn a_motor_turns_its_joint_with_torque_over_inertia() {
     assert!((speed - 0.15).abs() < 1e-3, "{speed}");
 }
 
+#[test]
+fn a_joint_without_damping_loses_nothing() {
+    let (mut world, robot) = world_with(PENDULUM, 200, 1);
+    robot.set_joints(&mut world, &[(0, [1.0, 0.0])]);
+    let mut highest = 0.0_f32;
+    for step in 0..4_000 {
+        robot.control_step(&mut world);
+        if step > 3_500 {
+            highest = highest.max(robot.joint_state(&world, 0)[0]);
+        }
+    }
+    assert!((highest - 1.0).abs() < 0.02, "after 20 s it swings to {highest} rad instead of 1");
+}
+
 /// Two equal bars that float, with a motor between them.
 const FLOATING: &str = r#"<mujoco>
   <worldbody>

@@ -307,13 +307,8 @@ impl Robot {
     }
 
     fn add_what_the_loader_left_out(&self, world: &mut World, model: &RobotModel) {
-        if !matches!(model.source, Source::Urdf(_)) {
-            return;
-        }
+        self.damp_as_described(world, model);
         for (joint, spec) in self.joints.iter().zip(&model.joints) {
-            if !matches!(spec.kind, JointKind::Hinge | JointKind::Slider) {
-                continue;
-            }
             let leader = spec.mimic.map(|mimic| (mimic, self.joints[mimic.joint].handle));
             let leader = leader.and_then(|(mimic, handle)| {
                 let (_, link) = world.physics.multibody_joints.get(handle)?;
@@ -321,8 +316,9 @@ impl Robot {
             });
             let Some((body, link)) = world.physics.multibody_joints.get_mut(joint.handle) else { continue };
             let Some(at) = body.link(link).map(MultibodyLink::assembly_id) else { continue };
-            body.damping_mut()[at] = spec.damping;
-            body.frictions_mut()[at] = spec.friction;
+            if matches!(model.source, Source::Urdf(_)) && spec.has_one_axis() {
+                body.frictions_mut()[at] = spec.friction;
+            }
             if let Some((mimic, leader)) = leader {
                 let axis_of = |kind| if kind == JointKind::Slider { 0 } else { 3 };
                 body.add_dof_coupling(MultibodyDofCoupling {
@@ -336,6 +332,25 @@ impl Robot {
                     offset: mimic.offset,
                 });
             }
+        }
+    }
+
+    /// Gives every joint the damping of its file and no other: Rapier damps each angular axis of a multibody, that of a
+    /// free base too, by 0.1 N·m·s/rad if nobody says otherwise.
+    fn damp_as_described(&self, world: &mut World, model: &RobotModel) {
+        let joints = &mut world.physics.multibody_joints;
+        for joint in &self.joints {
+            if let Some((body, _)) = joints.get_mut(joint.handle) {
+                body.damping_mut().fill(0.0);
+            }
+        }
+        for (joint, spec) in self.joints.iter().zip(&model.joints) {
+            let Some((body, link)) = joints.get_mut(joint.handle) else { continue };
+            let Some((at, axes)) = body.link(link).map(|link| (link.assembly_id(), link.joint().ndofs()))
+            else {
+                continue;
+            };
+            body.damping_mut().rows_mut(at, axes).fill(spec.damping);
         }
     }
 }

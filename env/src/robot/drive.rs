@@ -1,7 +1,7 @@
 use rapier3d::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::{Control, JointKind, JointSpec};
+use super::{Control, JointSpec};
 
 /// What a control does to its joint. Forces are N on sliders and N·m on hinges.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -67,9 +67,7 @@ impl Actuator {
 
 /// An actuator for every joint that can have one.
 pub(super) fn for_joints(joints: &[JointSpec], control: Control) -> Vec<Actuator> {
-    let driven = joints.iter().enumerate().filter(|(_, joint)| {
-        matches!(joint.kind, JointKind::Hinge | JointKind::Slider) && joint.mimic.is_none()
-    });
+    let driven = joints.iter().enumerate().filter(|(_, joint)| joint.has_one_axis() && joint.mimic.is_none());
     driven
         .map(|(i, joint)| {
             let (drive, range) = match control {

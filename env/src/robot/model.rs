@@ -73,6 +73,13 @@ pub struct JointSpec {
     pub reference: f32,
 }
 
+impl JointSpec {
+    /// Whether it turns about or slides along one axis, so that it has one position.
+    pub fn has_one_axis(&self) -> bool {
+        matches!(self.kind, JointKind::Hinge | JointKind::Slider)
+    }
+}
+
 /// How a joint follows another one.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Mimic {

@@ -125,10 +125,16 @@ impl Task for Acrobot {
         observe_within(out, &values, &BOUNDS);
     }
 
-    /// Pushes the elbow the way that it turns, so that every step adds energy, and from rest the way that the arm swings.
+    /// Pushes the elbow the way that it turns, so that every step adds energy, and from rest the way that the arm swings;
+    /// an elbow that whirls is slowed, as it would keep the energy to itself.
     fn expert(&self, out: &mut Buffer) {
+        const WHIRLS: f32 = 6.0;
         let [[_, upper_dot], [_, elbow_dot]] = self.joints();
-        let along = if elbow_dot.abs() > 0.1 { elbow_dot } else { upper_dot };
+        let along = match elbow_dot.abs() {
+            speed if speed > WHIRLS => -elbow_dot,
+            speed if speed > 0.1 => elbow_dot,
+            _ => upper_dot,
+        };
         if let Buffer::I64(out) = out {
             out.push(if along > 0.0 { 2 } else { 0 });
         }

@@ -38,16 +38,17 @@ const BOX: [f32; 3] = [0.17, 0.17, 0.09];
 const WALL: f32 = 0.03;
 const SPEED: f32 = 0.8;
 const TURN: f32 = 1.5;
-const PLACE_MAX: [f32; 2] = [1.0, 1.3];
+const PLACE_MAX: [f32; 2] = [0.68, 1.1];
 const TILT_MAX: f32 = 2.6;
 const SUCCESS: usize = 10;
 const BOUNDS: [f32; 9] = [1.5, 1.5, 3.0, 1.0, 1.0, 1.0, 1.0, 1.5, 1.5];
 
-/// A cup with twelve balls hangs in the air beside a box, and is moved and tilted by its handle.
+/// A cup with twelve balls hangs in the air beside a box, and is moved and tilted by its handle. Panes that nobody sees
+/// stand around, 0.9 m to the sides and 0.4 m to front and back.
 ///
 /// # Action space
 /// `Box(3)`: speed of the cup along x and z, −1..1 for −0.8..0.8 m/s, and of its tilt towards +x, −1..1 for −1.5..1.5
-/// rad/s. The cup stays within ±1 m and 0.2–1.3 m up, its tilt within 0 and 2.6 rad.
+/// rad/s. The cup stays within ±0.68 m and 0.2–1.1 m up, its tilt within 0 and 2.6 rad.
 ///
 /// # State observation
 ///
@@ -64,7 +65,7 @@ const BOUNDS: [f32; 9] = [1.5, 1.5, 3.0, 1.0, 1.0, 1.0, 1.0, 1.5, 1.5];
 /// each that comes to be on the ground.
 ///
 /// # Start and end
-/// The box stands at 0.2–0.6 m, the cup hangs at −0.6 ± 0.2 m, 0.6 ± 0.1 m up. The episode never terminates and is truncated
+/// The box stands at 0.2–0.6 m, the cup hangs at −0.5 ± 0.15 m, 0.6 ± 0.1 m up. The episode never terminates and is truncated
 /// after 160 steps, which counts as success with ten balls or more in the box.
 #[derive(Serialize, Deserialize)]
 pub struct Pour {
@@ -92,11 +93,11 @@ impl Pour {
 
     /// The task before its first episode.
     pub fn new() -> Self {
-        Self::build([-0.6, 0.6], 0.4)
+        Self::build([-0.5, 0.6], 0.4)
     }
 
     fn build(place: [f32; 2], box_x: f32) -> Self {
-        let mut world = World::new(FPS, 4, Camera::new([0.0, -3.4, 1.3], [0.0, 0.0, 0.5], 0.62));
+        let mut world = World::new(FPS, 4, Camera::new([0.0, -3.3, 1.2], [0.0, 0.0, 0.5], 0.62));
         let ground = [2.0, 1.2, 0.05];
         world.add(
             Look::fixed("ground", Shape::Cuboid { half_extents: ground }, [0.16, 0.17, 0.15])
@@ -104,6 +105,7 @@ impl Pour {
             RigidBodyBuilder::fixed().translation(Vector::new(0.0, 0.0, -ground[2])),
             ColliderBuilder::cuboid(ground[0], ground[1], ground[2]).friction(0.8),
         );
+        add_fence(&mut world);
         let (mesh, solid) = open_box(BOX);
         let shape = world.add_mesh(mesh);
         let at = Vector::new(box_x, 0.0, BOX[2] + WALL);
@@ -126,7 +128,7 @@ impl Pour {
                 let look = Look::moving("ball", Shape::Sphere { radius: BALL_RADIUS }, [0.75, 0.55, 0.05]);
                 let body = RigidBodyBuilder::dynamic()
                     .translation(Vector::new(place[0], 0.0, place[1]) + offset)
-                    .angular_damping(1.0)
+                    .angular_damping(6.0)
                     .linear_damping(0.1)
                     .can_sleep(false);
                 let solid = ColliderBuilder::ball(BALL_RADIUS).density(300.0).friction(0.4).restitution(0.1);
@@ -159,6 +161,18 @@ impl Pour {
     }
 }
 
+/// Panes that nobody sees keep flung balls in the picture.
+fn add_fence(world: &mut World) {
+    const REACH: [f32; 2] = [0.9, 0.4];
+    const TALL: f32 = 2.0;
+    for side in [-1.0, 1.0] {
+        let across = Vector::new(side * (REACH[0] + WALL), 0.0, TALL);
+        world.add_unseen(ColliderBuilder::cuboid(WALL, REACH[1], TALL).translation(across));
+        let along = Vector::new(0.0, side * (REACH[1] + WALL), TALL);
+        world.add_unseen(ColliderBuilder::cuboid(REACH[0], WALL, TALL).translation(along));
+    }
+}
+
 /// A box without a lid, `inside` half extents: what is seen and what is solid.
 fn open_box(inside: [f32; 3]) -> (Mesh, ColliderBuilder) {
     let half = 0.5 * WALL;
@@ -188,7 +202,7 @@ impl Default for Pour {
 
 impl Task for Pour {
     fn reset(&mut self, rng: &mut Rng) {
-        let place = [-0.6 + rng.random_range(-0.2..0.2), 0.6 + rng.random_range(-0.1..0.1)];
+        let place = [-0.5 + rng.random_range(-0.15..0.15), 0.6 + rng.random_range(-0.1..0.1)];
         *self = Self::build(place, rng.random_range(0.2..0.6));
     }
 
