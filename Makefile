@@ -167,9 +167,10 @@ bench-peers: build reference
 	$(VENV)/bin/worldstep bench train --seconds 60 --peers
 	$(VENV)/bin/worldstep bench bridge --peers
 
-## make docs     the API documentation
+## make docs     the API documentation, and the pages of the tasks with their pictures
 docs: setup
 	$(CARGO) doc --workspace --no-deps
+	$(CARGO) run -p worldstep-examples --example task_pages
 
 ## make clean    removes what this clone made (not the shared target folder)
 clean:

@@ -1,6 +1,7 @@
 //! Looks for the gait of a running task's expert by the cross-entropy method, and prints it as it stands in the task's
 //! file: `cargo run --release -p worldstep-env --example tune_gait -- HalfCheetah-v0 60`. A third argument, numbers with
 //! commas, is the pose about which the joints swing at first.
+#![allow(clippy::print_stdout)]
 
 use std::error::Error;
 

@@ -204,6 +204,23 @@ fn what_moves_is_in_the_picture_and_some_pixels_wide() {
     }
 }
 
+#[test]
+fn scenes_of_a_task_have_the_same_things() {
+    for entry in &TASKS {
+        let things = |seed| {
+            let mut env = TruthEnv::new(entry, 0);
+            let before: Vec<_> =
+                env.task().scene().instances.iter().map(|thing| thing.name.clone()).collect();
+            env.reset(Some(seed));
+            let scene = env.task().scene();
+            let now: Vec<_> = scene.instances.iter().map(|thing| thing.name.clone()).collect();
+            assert_eq!(before, now, "{}: before the first episode and in it", entry.id);
+            now
+        };
+        assert!((1..6).all(|seed| things(seed) == things(0)), "{}", entry.id);
+    }
+}
+
 /// Hash of everything that a seeded random rollout of 9 lanes shows.
 fn rollout_hash(entry: &TaskEntry) -> u64 {
     let mut env = make_truth(entry.id, 9, AutoresetMode::NextStep).unwrap();

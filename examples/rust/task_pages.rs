@@ -1,4 +1,4 @@
-//! Writes a page for each task into `docs/tasks`: its table, what random actions and its expert earn, and pictures.
+//! Writes a page for each task into `docs/tasks`, or the folder that is named: its table, what random actions and its expert earn, and pictures.
 //! Shows: the registry, an expert at work, and the renderer. `cargo run -p worldstep-examples --example task_pages`
 #![allow(clippy::print_stdout)]
 
@@ -20,7 +20,7 @@ const SEED: u64 = 7;
 fn main() -> Result<()> {
     let root =
         Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("the examples lie in the repository")?;
-    let folder = root.join("docs/tasks");
+    let folder = root.join(std::env::args().nth(1).as_deref().unwrap_or("docs/tasks"));
     fs::create_dir_all(&folder)?;
     let sources = sources(&root.join("env/src/tasks"))?;
     let mut renderer = Renderer::new(RenderConfig { tiles: 1, width: SIDE, height: SIDE })?;
@@ -41,6 +41,7 @@ fn main() -> Result<()> {
         )?;
     }
     fs::write(folder.join("README.md"), index)?;
+    poster(&folder)?.save(folder.with_extension("png"))?;
     println!("{} pages in {}", TASKS.len(), folder.display());
     Ok(())
 }
@@ -54,6 +55,27 @@ means of 100 episodes (`worldstep envs --measure 100`); success is what the task
 | Task | What is to be done | Random | Expert | Expert succeeds |
 |---|---|---|---|---|
 ";
+
+/// Tasks on the poster, in rows.
+const POSTER: [[&str; 6]; 2] = [
+    ["Ant-v0", "HalfCheetah-v0", "Walker-v0", "Navigate-v0", "ShellGame-v0", "Billiards-v0"],
+    ["ArmStack-v0", "PegInHole-v0", "OpenDrawer-v0", "TurnKnob-v0", "ArmPush-v0", "Pour-v0"],
+];
+
+/// The last picture of each of some tasks.
+fn poster(folder: &Path) -> Result<RgbImage> {
+    let mut poster = RgbImage::new(SIDE * POSTER[0].len() as u32, SIDE * POSTER.len() as u32);
+    for (y, row) in POSTER.iter().enumerate() {
+        for (x, id) in row.iter().enumerate() {
+            let pictures = image::open(folder.join(format!("{id}.png")))?.to_rgb8();
+            let last =
+                image::imageops::crop_imm(&pictures, SIDE * (MOMENTS as u32 - 1), 0, SIDE, SIDE).to_image();
+            let [x, y] = [x, y].map(|place| place as i64 * i64::from(SIDE));
+            image::imageops::replace(&mut poster, &last, x, y);
+        }
+    }
+    Ok(poster)
+}
 
 /// The texts of all files below `folder`.
 fn sources(folder: &Path) -> Result<Vec<String>> {

@@ -1,16 +1,24 @@
 //! Every example runs to its end and says what it did.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+use std::fs;
 use std::path::Path;
 use std::process::Command;
 
+use worldstep_env::registry::TASKS;
+
 /// Runs an example that `cargo test` has built, from the repository's root; returns its standard output.
 fn run(name: &str) -> String {
+    run_with(name, &[])
+}
+
+fn run_with(name: &str, arguments: &[&str]) -> String {
     // target/debug/deps/run_examples-… → target/debug/examples/NAME
     let test = std::env::current_exe().unwrap();
     let example = test.parent().unwrap().parent().unwrap().join("examples").join(name);
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
-    let output = Command::new(&example).current_dir(root).output().expect("the example is built");
+    let output =
+        Command::new(&example).args(arguments).current_dir(root).output().expect("the example is built");
     let text = String::from_utf8(output.stdout).unwrap();
     assert!(output.status.success(), "{name}: {}", String::from_utf8_lossy(&output.stderr));
     text
@@ -30,11 +38,24 @@ fn step_dream_steps_the_shipped_model() {
 
 #[test]
 fn render_frames_writes_three_pictures_a_task() {
-    assert!(run("render_frames").contains("9 frames"));
+    assert!(run("render_frames").contains(&format!("{} frames", 3 * TASKS.len())));
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
     let picture = image::open(root.join("out/frames/PushCube-v0.png")).unwrap().to_rgb8();
     let first = *picture.get_pixel(0, 0);
     assert!(picture.pixels().any(|pixel| *pixel != first), "the picture shows more than one colour");
+}
+
+#[test]
+fn the_pages_of_the_tasks_are_up_to_date() {
+    run_with("task_pages", &["out/tasks"]);
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let page = |folder: &str, name: &str| fs::read_to_string(root.join(folder).join(name)).unwrap();
+    for name in TASKS.iter().map(|task| format!("{}.md", task.id)).chain(["README.md".to_owned()]) {
+        assert!(
+            page("docs/tasks", &name) == page("out/tasks", &name),
+            "{name} is old; `make docs` writes it anew"
+        );
+    }
 }
 
 #[test]

@@ -11,7 +11,8 @@ use worldstep_synth::{Channels, Frames, RenderConfig, RenderedVectorEnv, Rendere
 
 fn rendered(id: &str, lanes: usize, mode: AutoresetMode) -> Result<Box<dyn VectorEnv>, EnvError> {
     let truth = make_truth(id, lanes, mode)?;
-    let env = RenderedVectorEnv::new(truth, 64, 64)
+    // Small, as an episode may last 500 steps: what is checked does not depend on it.
+    let env = RenderedVectorEnv::new(truth, 16, 16)
         .map_err(|error| EnvError::Engine { message: error.to_string() })?;
     Ok(Box::new(env))
 }

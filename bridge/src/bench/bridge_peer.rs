@@ -8,6 +8,10 @@ use worldstep_env::EnvError;
 use super::peer_process::PeerProcess;
 use super::{Row, engine_error, median};
 
+/// Bytes of an environment's state and picture in these cases, and of a request from which on clients share memory.
+const STATE_BYTES: usize = 4 * size_of::<f32>();
+const PIXEL_BYTES: usize = 64 * 64 * 3;
+const SHARED_FROM: usize = 16 << 10;
 const SCRIPT: &str = include_str!("../../../benches/peers/vector_envs.py");
 /// Turns that the client and its peer take.
 const ROUNDS: usize = 3;
@@ -72,17 +76,21 @@ impl Peers {
             ratios.push(ours[ours.len() - 1] / theirs[theirs.len() - 1]);
         }
         let name = self.versions[case.peer].as_str().map(str::to_owned);
-        let row = |metric, value, unit, peer| {
+        let row = |metric, value, unit, transport, peer| {
             let case = json!({
                 "task": task, "engine": "truth", "obs": case.obs, "envs": case.envs, "clients": 1,
-                "transport": "shm", "client": "python",
+                "transport": transport, "client": "python",
             });
             Row { case, metric, value, unit, peer }
         };
+        // What a client does by itself: small observations are not worth a shared slot.
+        let bytes = case.envs * if case.obs == "state" { STATE_BYTES } else { PIXEL_BYTES };
+        let own = if bytes < SHARED_FROM { "tcp" } else { "shm" };
+        let other = if case.peer == "envpool" { "inprocess" } else { "shm" };
         Ok(vec![
-            row("env_steps_per_s", median(ours), "env-steps/s", None),
-            row("env_steps_per_s", median(theirs), "env-steps/s", name.clone()),
-            row("env_steps_per_s_ratio", median(ratios), "times", name),
+            row("env_steps_per_s", median(ours), "env-steps/s", own, None),
+            row("env_steps_per_s", median(theirs), "env-steps/s", other, name.clone()),
+            row("env_steps_per_s_ratio", median(ratios), "times", own, name),
         ])
     }
 }

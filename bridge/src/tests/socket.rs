@@ -3,6 +3,7 @@
 use std::sync::atomic::AtomicBool;
 use std::sync::mpsc;
 use std::thread::JoinHandle;
+use std::time::Instant;
 
 use crate::{ServeError, ServeOptions, serve};
 
@@ -103,6 +104,28 @@ fn clients_come_and_go_while_others_step() {
         threads.into_iter().map(|thread| thread.join().unwrap()).collect()
     });
     assert!(rollouts.iter().all(|rollout| *rollout == rollouts[0]), "same seeds, same actions");
+}
+
+#[test]
+fn a_client_that_reads_nothing_holds_up_nobody() {
+    const ASKED: usize = 20_000;
+    let server = start("tcp://127.0.0.1:0");
+    let mut silent = Remote::new(&server, Engine::Truth, 256);
+    let mut other = Remote::new(&server, Engine::Truth, 2);
+    silent.ask(&reset(256, 0));
+    other.ask(&reset(2, 0));
+    let asked = (0..ASKED).take_while(|_| {
+        silent.header.seq += 1;
+        let request = step(&[0.0; 256]).encode(silent.header);
+        silent.socket.send_multipart(request, zmq::DONTWAIT).is_ok()
+    });
+    let asked = asked.count();
+    assert!(asked > 1_000, "a queue full of replies that nobody fetches: {asked}");
+    let begun = Instant::now();
+    for _ in 0..300 {
+        assert!(matches!(other.ask(&step(&[0.1, 0.2])), Reply::Rows(_)));
+    }
+    assert!(begun.elapsed() < Duration::from_secs(10), "300 steps took {:?}", begun.elapsed());
 }
 
 #[test]

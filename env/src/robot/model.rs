@@ -135,17 +135,34 @@ impl RobotModel {
     /// # Errors
     /// [`EnvError::Robot`] says what is wrong.
     pub fn from_text(text: &str, folder: &Path) -> Result<Self, EnvError> {
-        let options =
-            roxmltree::ParsingOptions { allow_dtd: false, nodes_limit: NODES_MAX, ..Default::default() };
+        let options = roxmltree::ParsingOptions { allow_dtd: false, nodes_limit: NODES_MAX };
         let document = roxmltree::Document::parse_with_options(text, options)
             .map_err(|error| EnvError::Robot { message: error.to_string() })?;
-        match document.root_element().tag_name().name() {
+        let model = match document.root_element().tag_name().name() {
             "mujoco" => mjcf::read(text, &document, folder),
             "robot" => urdf::read(text, &document, folder),
             other => Err(EnvError::Robot {
                 message: format!("the root element is <{other}>, expected <mujoco> (MJCF) or <robot> (URDF)"),
             }),
+        }?;
+        model.check_ranges()?;
+        Ok(model)
+    }
+
+    /// A range that is none would stop the process when a control is clamped to it.
+    fn check_ranges(&self) -> Result<(), EnvError> {
+        let joints = self.joints.iter().filter_map(|joint| Some(("joint", &joint.name, joint.limits?)));
+        let actuators = self.actuators.iter().map(|actuator| ("actuator", &actuator.name, actuator.range));
+        let forces =
+            self.actuators.iter().map(|actuator| ("force of", &actuator.name, [0.0, actuator.force_max]));
+        for (what, name, [low, high]) in joints.chain(actuators).chain(forces) {
+            if low.is_nan() || high.is_nan() || low > high {
+                let message =
+                    format!("{what} {name:?} has the range {low} to {high}, expected two rising numbers");
+                return Err(EnvError::Robot { message });
+            }
         }
+        Ok(())
     }
 
     /// This robot, driven as `control` says: every joint of one degree of freedom that follows no other gets an

@@ -111,7 +111,7 @@ fn joints(robot: &UrdfRobot, file: &urdf_rs::Robot) -> Vec<JointSpec> {
             JointSpec {
                 name: joint.name.clone(),
                 kind,
-                limits: bounded.then(|| [joint.limit.lower as f32, joint.limit.upper as f32]),
+                limits: bounded.then_some([joint.limit.lower as f32, joint.limit.upper as f32]),
                 effort_max: limit(joint.limit.effort),
                 velocity_max: limit(joint.limit.velocity),
                 damping: joint.dynamics.as_ref().map_or(0.0, |dynamics| dynamics.damping as f32),

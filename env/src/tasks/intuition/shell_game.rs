@@ -153,7 +153,7 @@ impl ShellGame {
                 places[place].x = middle + sign * radius * angle.cos();
                 places[place].y = sign * side * depth * angle.sin();
             }
-            if (self.steps - LOWERING) % SWAP == 0 {
+            if (self.steps - LOWERING).is_multiple_of(SWAP) {
                 self.at.swap(pair[0], pair[1]);
                 for (place, x) in PLACES.iter().enumerate() {
                     places[place] = Vector::new(*x, 0.0, z);

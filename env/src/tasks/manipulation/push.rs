@@ -1,5 +1,7 @@
 //! `ArmPush-v0`: push a cube to a target with the closed gripper of an arm.
 
+use std::f32::consts::PI;
+
 use rapier3d::prelude::*;
 use serde::{Deserialize, Serialize};
 
@@ -97,13 +99,8 @@ impl Chore for Push {
         let (beside, along) = (ox * dy - oy * dx, ox * dx + oy * dy);
         // The fingers' broad side pushes.
         let yaw = (-dx).atan2(dy);
-        let yaw = if yaw > 1.6 {
-            yaw - 3.14
-        } else if yaw < -1.6 {
-            yaw + 3.14
-        } else {
-            yaw
-        };
+        // Either side of the closed fingers will do.
+        let yaw = yaw - PI * (yaw / PI).round();
         let lined_up = beside.abs() < 0.015 && along < -0.03 && along > -0.09;
         let height = if lined_up { 0.015 } else { 0.11 };
         let low = tool[2] < 0.04;

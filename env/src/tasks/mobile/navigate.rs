@@ -3,7 +3,7 @@
 use std::f32::consts::{PI, TAU};
 use std::sync::LazyLock;
 
-use rand::RngExt as _;
+use rand::{RngExt as _, SeedableRng as _};
 use rapier3d::prelude::*;
 use serde::{Deserialize, Serialize};
 
@@ -106,7 +106,7 @@ impl Layout {
             }
         }
         let start = [layout.robot[0], layout.robot[1]];
-        for _ in 0..200 {
+        for _ in 0..1_000 {
             if layout.pillars.len() == OBSTACLES {
                 break;
             }
@@ -116,6 +116,10 @@ impl Layout {
             if free {
                 layout.pillars.push((center, radius));
             }
+        }
+        // What found no room waits behind the wall: scenes of a task have the same things.
+        for i in layout.pillars.len()..OBSTACLES {
+            layout.pillars.push(([ARENA_HALF + 0.5, i as f32 * 0.4 - ARENA_HALF], 0.15));
         }
         layout
     }
@@ -135,7 +139,7 @@ impl Navigate {
 
     /// The task before its first episode.
     pub fn new() -> Self {
-        Self::build(&Layout { robot: [-1.5, 0.0, 0.0], goal: [1.5, 0.0], pillars: Vec::new() })
+        Self::build(&Layout::draw(&mut Rng::seed_from_u64(0)))
     }
 
     fn build(layout: &Layout) -> Self {
