@@ -158,10 +158,11 @@ bench: build
 	$(VENV)/bin/worldstep bench dream
 	$(VENV)/bin/worldstep bench bridge
 
-## make bench-peers  the renderer beside MuJoCo's, the dream beside PyTorch, the bridge beside EnvPool, each in an environment of its own
+## make bench-peers  tasks and bridge beside EnvPool and Gymnasium, the renderer beside MuJoCo's, the dream beside PyTorch, each in an environment of its own
 bench-peers: build reference
 	@setup/mujoco-environment "$(PYTHON)" .venv-mujoco
 	@setup/python-environment "$(PYTHON)" .venv-envpool bench-envpool
+	$(VENV)/bin/worldstep bench env --peers
 	$(VENV)/bin/worldstep bench render --peers
 	$(VENV)/bin/worldstep bench dream --peers
 	$(VENV)/bin/worldstep bench train --seconds 60 --peers

@@ -7,6 +7,6 @@ use worldstep_bridge::bench::{self, Report};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let time = Duration::from_secs(2);
-    print!("{}", Report::new(bench::env(time)?).table());
+    print!("{}", Report::new(bench::env(time, &mut |_| {})?).table());
     Ok(())
 }

@@ -17,9 +17,13 @@ fn rendered(id: &str, lanes: usize, mode: AutoresetMode) -> Result<Box<dyn Vecto
     Ok(Box::new(env))
 }
 
+/// Tasks of each kind; Gymnasium's checker sees the pixels of all, through the Python client.
+const CHECKED: [&str; 6] =
+    ["CartPole-v0", "CatchBehindScreen-v0", "PushCube-v0", "HalfCheetah-v0", "Navigate-v0", "ArmPick-v0"];
+
 #[test]
-fn every_task_passes_the_check_with_pixels() {
-    for task in &TASKS {
+fn tasks_of_each_kind_pass_the_check_with_pixels() {
+    for task in TASKS.iter().filter(|task| CHECKED.contains(&task.id)) {
         let config = CheckConfig { steps: 12, ..CheckConfig::default() };
         let checked = check_env_with(&mut |lanes, mode| rendered(task.id, lanes, mode), &config);
         if let Err(failure) = checked {

@@ -13,6 +13,7 @@ mod carrier;
 mod dream;
 mod dream_peer;
 mod env;
+mod env_peer;
 mod peer_process;
 mod pytorch;
 mod render;
@@ -25,6 +26,7 @@ pub use bridge::{BridgeBench, PARTS as BRIDGE_PARTS, bridge};
 pub use dream::dream;
 pub use dream_peer::dream_peers;
 pub use env::env;
+pub use env_peer::env_peers;
 pub use render::{RenderBench, render};
 pub use train::{TrainBench, train};
 

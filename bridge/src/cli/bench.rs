@@ -22,15 +22,21 @@ impl BenchArgs {
 /// Measures one part. What takes minutes shows its rows as it goes, on stderr if JSON is to come.
 pub fn run(args: &BenchArgs) -> Result<()> {
     let time = args.seconds;
-    let rows = match args.part {
-        BenchPart::Env => bench::env(time)?,
-        BenchPart::Render => return render(args, time),
-        BenchPart::Dream => return dream(args, time),
-        BenchPart::Train => return train(args, time),
-        BenchPart::Bridge => return bridge(args, time),
-    };
-    let report = Report::new(rows);
-    if args.json.json { print_json(&report) } else { print_text(&report.table()) }
+    match args.part {
+        BenchPart::Env => env(args, time),
+        BenchPart::Render => render(args, time),
+        BenchPart::Dream => dream(args, time),
+        BenchPart::Train => train(args, time),
+        BenchPart::Bridge => bridge(args, time),
+    }
+}
+
+/// Every task alone, or with peers the families that they have too.
+fn env(args: &BenchArgs, time: Duration) -> Result<()> {
+    shown(args, |show| match args.peer_python(ENVPOOL) {
+        Some(python) => Ok(bench::env_peers(&python, time, show)?),
+        None => Ok(bench::env(time, show)?),
+    })
 }
 
 fn dream(args: &BenchArgs, time: Duration) -> Result<()> {

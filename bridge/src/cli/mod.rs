@@ -261,7 +261,7 @@ struct BenchArgs {
     #[arg(long, value_delimiter = ',', value_parser = clap::value_parser!(u32).range(1..))]
     sizes: Vec<u32>,
     /// Measures peers too, in turns, with a Python that has them: MuJoCo's renderer (render; .venv-mujoco if not named), the
-    /// same network in PyTorch (dream, train; .venv-reference), or Gymnasium and EnvPool (bridge; .venv-envpool).
+    /// same network in PyTorch (dream, train; .venv-reference), or Gymnasium and EnvPool (env, bridge; .venv-envpool).
     #[arg(long, value_name = "PYTHON", num_args = 0..=1)]
     peers: Option<Option<PathBuf>>,
     /// Parts of the bridge's bench; all of them if not given.
