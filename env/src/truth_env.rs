@@ -167,6 +167,30 @@ impl TruthEnv {
         Ok(bytes)
     }
 
+    /// The task in a saved state, once it was seen to be one: a checksum is no proof, since anyone can make it fit.
+    fn loaded(&self, bytes: &[u8]) -> Result<Box<dyn Task>, EnvError> {
+        let refuse =
+            |what: &str| EnvError::State { message: format!("{what} in a state of {}", self.entry.id) };
+        let mut task = (self.entry.make)();
+        let (clock, things) = (task.world().clock()?, task.scene().instances.len());
+        task.load(bytes)?;
+        if task.world().clock()? != clock || task.scene().instances.len() != things {
+            return Err(refuse("another clock or other things"));
+        }
+        // Handles of bodies may lead nowhere.
+        let seen = catch_unwind(AssertUnwindSafe(|| {
+            let (mut state, mut poses) = (Vec::new(), Vec::new());
+            task.world().poses(&mut poses);
+            task.state(&mut state);
+            (task.world().is_finite(), Buffer::F32(state))
+        }));
+        let (finite, state) = seen.map_err(|_| refuse("bodies that are not there"))?;
+        if !finite || self.spec.observation_space.check(&state, 1).is_err() {
+            return Err(refuse("what is no number"));
+        }
+        Ok(task)
+    }
+
     /// Restores what [`save`](Self::save) gave.
     ///
     /// # Errors
@@ -189,7 +213,12 @@ impl TruthEnv {
                 ),
             });
         }
-        self.task.load(&saved.task)?;
+        if saved.elapsed_steps > self.spec.max_episode_steps {
+            let message =
+                format!("{} steps, expected at most {}", saved.elapsed_steps, self.spec.max_episode_steps);
+            return Err(EnvError::State { message });
+        }
+        self.task = self.loaded(&saved.task)?;
         self.task.world_mut().record(self.recording);
         self.rng = saved.rng;
         self.elapsed_steps = saved.elapsed_steps;

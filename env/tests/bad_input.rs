@@ -1,9 +1,10 @@
 //! What a caller, a peer or the physics gets wrong ends in a readable error or a truncated lane, never in a panic.
-#![allow(clippy::unwrap_used, clippy::expect_used)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout)]
 
+use rand::{RngExt as _, SeedableRng as _};
 use rapier3d::prelude::{RigidBodyBuilder, RigidBodyHandle, Vector};
 use worldstep_env::physics::{Look, World};
-use worldstep_env::registry::TaskEntry;
+use worldstep_env::registry::{TASKS, TaskEntry};
 use worldstep_env::{
     Action, AutoresetMode, Buffer, Camera, DType, EnvError, Outcome, Rng, Shape, Space, Task, TruthVectorEnv,
     VectorEnv as _, make_truth,
@@ -58,6 +59,58 @@ fn damaged_and_foreign_states_are_refused_and_change_nothing() {
         assert!(matches!(result, Err(EnvError::State { .. })), "{what}: {result:?}");
         assert_eq!(env.save_lane(0).unwrap(), good, "{what}");
     }
+}
+
+/// `bytes` with some of them changed and a checksum that fits again.
+fn forged(bytes: &[u8], rng: &mut Rng) -> Vec<u8> {
+    let mut body = bytes[..bytes.len() - 4].to_vec();
+    for _ in 0..rng.random_range(1..4) {
+        let at = rng.random_range(0..body.len());
+        body[at] ^= 1 << rng.random_range(0..8);
+    }
+    let checksum = crc32fast::hash(&body);
+    body.extend(checksum.to_le_bytes());
+    body
+}
+
+#[test]
+fn damaged_and_forged_states_of_every_task_end_in_an_error_or_an_environment() {
+    const FORGED: u32 = 25;
+    let (mut refused, mut taken) = (0, 0);
+    for entry in &TASKS {
+        let mut rng = Rng::seed_from_u64(3);
+        let mut env = make_truth(entry.id, 1, AutoresetMode::NextStep).unwrap();
+        env.reset_all(Some(1)).unwrap();
+        let good = env.save_lane(0).unwrap();
+        for part in 0..8 {
+            let cut = env.load_lane(0, &good[..good.len() * part / 8]);
+            assert!(matches!(cut, Err(EnvError::State { .. })), "{}: {cut:?}", entry.id);
+        }
+        for _ in 0..FORGED {
+            let bytes = forged(&good, &mut rng);
+            match env.load_lane(0, &bytes) {
+                Err(EnvError::State { .. }) => {
+                    refused += 1;
+                    assert_eq!(env.save_lane(0).unwrap(), good, "{}: a refused state changed it", entry.id);
+                }
+                Ok(()) => {
+                    taken += 1;
+                    let mut action = Buffer::empty((entry.action_space)().dtype());
+                    (entry.action_space)().sample(&mut rng, &mut action);
+                    env.step_all(&action).unwrap();
+                    let observations = env.batch().observations.as_f32().unwrap();
+                    assert!(observations.iter().all(|value| !value.is_nan()), "{}", entry.id);
+                    env.load_lane(0, &good).unwrap();
+                }
+                Err(other) => panic!("{}: {other}", entry.id),
+            }
+            // Loading counts episodes, which are part of the state.
+            env = make_truth(entry.id, 1, AutoresetMode::NextStep).unwrap();
+            env.reset_all(Some(1)).unwrap();
+        }
+    }
+    println!("{refused} forged states refused, {taken} taken");
+    assert!(refused > 50 && taken > 50, "{refused} {taken}");
 }
 
 /// A falling ball that a positive action sends to infinity and a negative one makes panic.

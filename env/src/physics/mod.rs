@@ -126,6 +126,11 @@ impl World {
         self.substeps
     }
 
+    /// What decides how long a control step takes, as bytes to compare.
+    pub(crate) fn clock(&self) -> Result<Vec<u8>, EnvError> {
+        encode(&(self.substeps, &self.physics.integration_parameters))
+    }
+
     /// Advances one physics step (a substep of the control step).
     pub fn substep(&mut self) {
         let Some(mut recorder) = self.recorder.take() else {
