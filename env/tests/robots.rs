@@ -78,6 +78,18 @@ fn a_joint_without_damping_loses_nothing() {
     assert!((highest - 1.0).abs() < 0.02, "after 20 s it swings to {highest} rad instead of 1");
 }
 
+#[test]
+fn a_motor_keeps_to_its_force_range() {
+    let text = PENDULUM.replace("ctrlrange=\"-1 1\"", "ctrlrange=\"-10 10\" forcerange=\"-2 2\"");
+    let (mut world, mut robot) = world_with(&text, 500, 1);
+    world.set_gravity([0.0; 3]);
+    robot.command(&mut world, &[7.0]);
+    (0..50).for_each(|_| robot.control_step(&mut world));
+    let [_, speed] = robot.joint_state(&world, 0);
+    // 2 N·m of the 21 that the gear would give, on 2 kg m², for 0.1 s.
+    assert!((speed - 0.1).abs() < 1e-3, "{speed}");
+}
+
 /// Two equal bars that float, with a motor between them.
 const FLOATING: &str = r#"<mujoco>
   <worldbody>
@@ -108,6 +120,19 @@ fn a_motor_between_floating_links_leaves_momentum_as_it_is() {
     let [angle, speed] = robot.joint_state(&world, 0);
     println!("angle {angle} speed {speed} momentum {total:?}");
     assert!(total.iter().all(|sum| sum.abs() < 2e-3), "{total:?}");
+    // About y and the common centre: each bar's own spin, and its centre's way round.
+    let spin = 1.0 / 12.0 * (0.6_f32.powi(2) + 0.1_f32.powi(2));
+    let centers: Vec<_> = bodies.iter().map(|body| world.body(*body).center_of_mass()).collect();
+    let middle = (centers[0] + centers[1]) * 0.5;
+    let angular: f32 = bodies
+        .iter()
+        .zip(&centers)
+        .map(|(body, center)| {
+            let (body, arm) = (world.body(*body), *center - middle);
+            spin * body.angvel().y + arm.cross(body.linvel()).y
+        })
+        .sum();
+    assert!(angular.abs() < 2e-3, "angular momentum {angular} from nowhere");
     assert!(speed.abs() > 0.05 && angle.abs() > 0.3, "the motor moved nothing: {angle} {speed}");
 }
 

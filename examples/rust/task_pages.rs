@@ -96,7 +96,9 @@ fn sources(folder: &Path) -> Result<Vec<String>> {
 
 /// The documentation of the task's type: the doc comment in its file that has a start and an end.
 fn table(sources: &[String], task: &TaskEntry) -> Option<String> {
-    let text = sources.iter().find(|text| text.contains(&format!("id: {:?}", task.id)))?;
+    let text = sources
+        .iter()
+        .find(|text| text.contains("const ENTRY") && text.contains(&format!("{:?}", task.id)))?;
     let comments = text.split("\n\n").filter_map(|part| {
         let lines: Vec<_> = part.lines().skip_while(|line| !line.starts_with("///")).collect();
         let comment: Vec<_> = lines.iter().map_while(|line| line.strip_prefix("///")).collect();

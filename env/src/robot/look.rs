@@ -44,3 +44,8 @@ fn square(normal: Vector) -> (Vec<Vector>, Vec<[u32; 3]>) {
     let corners = corners.map(|[x, y]| turn * Vector::new(x * PLANE_HALF, y * PLANE_HALF, 0.0));
     (corners.to_vec(), vec![[0, 1, 2], [0, 2, 3]])
 }
+
+/// sRGB to linear, by the usual power.
+pub(super) fn linear(value: f32) -> f32 {
+    value.max(0.0).powf(2.2)
+}

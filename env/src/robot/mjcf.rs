@@ -8,7 +8,7 @@ use rapier3d_mjcf::mjcf_rs::model::Model;
 use rapier3d_mjcf::{ContactFilterMode, MjcfLoaderOptions, MjcfRobot};
 
 use super::model::{LinkSpec, Source};
-use super::{Actuator, Drive, JointKind, JointSpec, RobotModel, unhonoured};
+use super::{Actuator, Drive, JointKind, JointSpec, RobotModel, look, unhonoured};
 use crate::EnvError;
 
 /// sRGB of MuJoCo's own default geom colour.
@@ -58,7 +58,11 @@ pub(super) fn read(
             let shapes = if body.visual_meshes.is_empty() { solid.collect() } else { visual.collect() };
             LinkSpec {
                 name: body.name.clone().unwrap_or_else(|| format!("body {i}")),
-                color_linear: geoms.iter().find_map(|geom| color(geom, &model)).unwrap_or(GREY).map(linear),
+                color_linear: geoms
+                    .iter()
+                    .find_map(|geom| color(geom, &model))
+                    .unwrap_or(GREY)
+                    .map(look::linear),
                 shapes,
             }
         })
@@ -106,11 +110,6 @@ fn color(geom: &Geom, model: &Model) -> Option<[f32; 3]> {
         model.assets.materials.iter().find(|material| material.name.as_deref() == Some(name))?.rgba
     };
     geom.rgba.or_else(material).map(|[r, g, b, _]| [r as f32, g as f32, b as f32])
-}
-
-/// sRGB to linear, by the usual power.
-fn linear(value: f32) -> f32 {
-    value.max(0.0).powf(2.2)
 }
 
 /// The joints in the order in which the loader made them, the order that handles come in.

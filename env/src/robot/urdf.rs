@@ -6,7 +6,7 @@ use rapier3d_urdf::urdf_rs;
 use rapier3d_urdf::{UrdfLoaderOptions, UrdfRobot};
 
 use super::model::{LinkSpec, Mimic, Source};
-use super::{Control, JointKind, JointSpec, RobotModel, drive, mjcf, unhonoured};
+use super::{Control, JointKind, JointSpec, RobotModel, drive, look, mjcf, unhonoured};
 use crate::EnvError;
 
 const GREY: [f32; 3] = [0.22; 3];
@@ -95,7 +95,7 @@ fn color(link: &urdf_rs::Link, file: &urdf_rs::Robot) -> Option<[f32; 3]> {
     let material = link.visual.iter().find_map(|visual| visual.material.as_ref())?;
     let shared = || file.materials.iter().find(|known| known.name == material.name)?.color.as_ref();
     let rgba = material.color.as_ref().or_else(shared)?.rgba.0;
-    Some([rgba[0], rgba[1], rgba[2]].map(|value| (value as f32).max(0.0).powf(2.2)))
+    Some([rgba[0], rgba[1], rgba[2]].map(|value| look::linear(value as f32)))
 }
 
 fn joints(robot: &UrdfRobot, file: &urdf_rs::Robot) -> Vec<JointSpec> {

@@ -2,23 +2,13 @@
 
 use std::sync::LazyLock;
 
-use super::{Body, Config, FPS, Gait, MAX_EPISODE_STEPS, REWARD_TERMS, Runner};
+use super::{Body, Config, Gait, Runner};
 use crate::registry::TaskEntry;
 use crate::robot::RobotModel;
 use crate::tasks::built_in;
 
 /// The registry's row.
-pub const ENTRY: TaskEntry = TaskEntry {
-    id: "Ant-v0",
-    scenario: "ant",
-    summary: "Run forward on four legs.",
-    fps: FPS,
-    max_episode_steps: MAX_EPISODE_STEPS,
-    action_space: Ant::action_space,
-    state_space: Ant::state_space,
-    reward_terms: REWARD_TERMS,
-    make: || Box::new(Ant::new()),
-};
+pub const ENTRY: TaskEntry = Ant::entry("Ant-v0", "ant", "Run forward on four legs.");
 
 static ROBOT: LazyLock<RobotModel> = LazyLock::new(|| built_in(include_str!("../robots/ant.xml")));
 

@@ -2,23 +2,14 @@
 
 use std::sync::LazyLock;
 
-use super::{Body, Config, FPS, Gait, MAX_EPISODE_STEPS, REWARD_TERMS, Runner};
+use super::{Body, Config, Gait, Runner};
 use crate::registry::TaskEntry;
 use crate::robot::RobotModel;
 use crate::tasks::built_in;
 
 /// The registry's row.
-pub const ENTRY: TaskEntry = TaskEntry {
-    id: "HalfCheetah-v0",
-    scenario: "half-cheetah",
-    summary: "Run as fast as possible on two legs, in a plane.",
-    fps: FPS,
-    max_episode_steps: MAX_EPISODE_STEPS,
-    action_space: HalfCheetah::action_space,
-    state_space: HalfCheetah::state_space,
-    reward_terms: REWARD_TERMS,
-    make: || Box::new(HalfCheetah::new()),
-};
+pub const ENTRY: TaskEntry =
+    HalfCheetah::entry("HalfCheetah-v0", "half-cheetah", "Run as fast as possible on two legs, in a plane.");
 
 static ROBOT: LazyLock<RobotModel> = LazyLock::new(|| built_in(include_str!("../robots/half_cheetah.xml")));
 

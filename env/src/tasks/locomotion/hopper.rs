@@ -2,23 +2,13 @@
 
 use std::sync::LazyLock;
 
-use super::{Body, Config, FPS, Gait, MAX_EPISODE_STEPS, REWARD_TERMS, Runner};
+use super::{Body, Config, Gait, Runner};
 use crate::registry::TaskEntry;
 use crate::robot::RobotModel;
 use crate::tasks::built_in;
 
 /// The registry's row.
-pub const ENTRY: TaskEntry = TaskEntry {
-    id: "Hopper-v0",
-    scenario: "hopper",
-    summary: "Hop forward on one leg, in a plane.",
-    fps: FPS,
-    max_episode_steps: MAX_EPISODE_STEPS,
-    action_space: Hopper::action_space,
-    state_space: Hopper::state_space,
-    reward_terms: REWARD_TERMS,
-    make: || Box::new(Hopper::new()),
-};
+pub const ENTRY: TaskEntry = Hopper::entry("Hopper-v0", "hopper", "Hop forward on one leg, in a plane.");
 
 static ROBOT: LazyLock<RobotModel> = LazyLock::new(|| built_in(include_str!("../robots/hopper.xml")));
 

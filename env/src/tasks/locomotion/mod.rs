@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use super::storage::add_built_in;
 use super::stored_in_world;
 use crate::physics::World;
-use crate::registry::term;
+use crate::registry::{TaskEntry, term};
 use crate::robot::{Robot, RobotModel};
 use crate::{Action, Buffer, Camera, CameraMotion, Outcome, RewardTerm, Rng, Space, Task};
 
@@ -34,7 +34,7 @@ const ANGLE_BOUND: f32 = 10.0;
 const SPEED_BOUND: f32 = 60.0;
 
 /// The reward's terms, of all of them.
-pub(super) const REWARD_TERMS: &[RewardTerm] = &[
+const REWARD_TERMS: &[RewardTerm] = &[
     term("reward/forward", "speed along x, scaled"),
     term("reward/alive", "for every step that the robot is up"),
     term("reward/effort", "minus the squared actions, scaled"),
@@ -86,6 +86,21 @@ pub struct Runner<B: Body> {
 }
 
 impl<B: Body> Runner<B> {
+    /// The registry's row.
+    pub(super) const fn entry(id: &'static str, scenario: &'static str, summary: &'static str) -> TaskEntry {
+        TaskEntry {
+            id,
+            scenario,
+            summary,
+            fps: FPS,
+            max_episode_steps: MAX_EPISODE_STEPS,
+            action_space: Self::action_space,
+            state_space: Self::state_space,
+            reward_terms: REWARD_TERMS,
+            make: || Box::new(Self::new()),
+        }
+    }
+
     /// Space of the action.
     pub fn action_space() -> Space {
         let joints = B::model().actuators().len();

@@ -2,23 +2,14 @@
 
 use std::sync::LazyLock;
 
-use super::{Body, Config, FPS, Gait, MAX_EPISODE_STEPS, REWARD_TERMS, Runner};
+use super::{Body, Config, Gait, Runner};
 use crate::registry::TaskEntry;
 use crate::robot::RobotModel;
 use crate::tasks::built_in;
 
 /// The registry's row.
-pub const ENTRY: TaskEntry = TaskEntry {
-    id: "Walker-v0",
-    scenario: "walker",
-    summary: "Walk or run forward on two legs, in a plane.",
-    fps: FPS,
-    max_episode_steps: MAX_EPISODE_STEPS,
-    action_space: Walker::action_space,
-    state_space: Walker::state_space,
-    reward_terms: REWARD_TERMS,
-    make: || Box::new(Walker::new()),
-};
+pub const ENTRY: TaskEntry =
+    Walker::entry("Walker-v0", "walker", "Walk or run forward on two legs, in a plane.");
 
 static ROBOT: LazyLock<RobotModel> = LazyLock::new(|| built_in(include_str!("../robots/walker.xml")));
 

@@ -90,6 +90,35 @@ impl Cube {
     }
 }
 
+/// A cube, and the disc on the table that it belongs on.
+#[derive(Serialize, Deserialize)]
+pub(super) struct CubeAndTarget {
+    pub cube: Cube,
+    /// Where the cube's middle is when it lies on the disc's.
+    pub target: [f32; 3],
+}
+
+impl CubeAndTarget {
+    /// Both where the arm reaches well, at least 12 cm apart.
+    pub fn add(arm: &mut Arm, rng: &mut Rng, radius: f32) -> Self {
+        let at = draw_place(rng);
+        let [x, y] = draw_place_apart(rng, at, 0.12);
+        let cube = Cube::add(arm, rng, "cube", at, [0.7, 0.1, 0.05]);
+        let disc = Shape::Cylinder { radius, half_height: 0.002 };
+        arm.world.add_ghost(
+            Look::fixed("target", disc, [0.05, 0.5, 0.1]),
+            RigidBodyBuilder::fixed().translation(Vector::new(x, y, 0.002)),
+        );
+        Self { cube, target: [x, y, HALF] }
+    }
+
+    /// The cube as [`Cube::observe`], then x and y of the target.
+    pub fn observe(&self, arm: &Arm, out: &mut Vec<f32>) {
+        self.cube.observe(arm, out);
+        out.extend([self.target[0], self.target[1]]);
+    }
+}
+
 /// A point of the table that the arm reaches well.
 pub(super) fn draw_place(rng: &mut Rng) -> [f32; 2] {
     [rng.random_range(0.3..0.52), rng.random_range(-0.2..0.2)]

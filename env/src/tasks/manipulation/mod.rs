@@ -16,7 +16,8 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use self::arm::OPENING;
 use super::{observe_within, stored_in_world};
-use crate::{Action, Buffer, Outcome, Rng, Space, Task};
+use crate::registry::TaskEntry;
+use crate::{Action, Buffer, Outcome, RewardTerm, Rng, Space, Task};
 
 pub use arm::{Arm, Tool};
 
@@ -69,6 +70,24 @@ pub struct Manipulation<C: Chore> {
 }
 
 impl<C: Chore> Manipulation<C> {
+    /// The registry's row.
+    pub(super) const fn entry(
+        [id, scenario, summary]: [&'static str; 3],
+        reward_terms: &'static [RewardTerm],
+    ) -> TaskEntry {
+        TaskEntry {
+            id,
+            scenario,
+            summary,
+            fps: FPS,
+            max_episode_steps: MAX_EPISODE_STEPS,
+            action_space: Self::action_space,
+            state_space: Self::state_space,
+            reward_terms,
+            make: || Box::new(Self::new()),
+        }
+    }
+
     /// Space of the action.
     pub fn action_space() -> Space {
         Space::bounded(&[-1.0; 5], &[1.0; 5])

@@ -7,27 +7,20 @@ use serde::{Deserialize, Serialize};
 use super::arm::{distance, level};
 use crate::Mesh;
 
-use super::{Arm, Chore, FPS, MAX_EPISODE_STEPS, Manipulation, Tool};
+use super::{Arm, Chore, Manipulation, Tool};
 use crate::physics::Look;
 use crate::registry::{TaskEntry, term};
 use crate::{Outcome, Rng};
 
 /// The registry's row.
-pub const ENTRY: TaskEntry = TaskEntry {
-    id: "OpenDrawer-v0",
-    scenario: "open-drawer",
-    summary: "Take the handle of a drawer with an arm and pull it open.",
-    fps: FPS,
-    max_episode_steps: MAX_EPISODE_STEPS,
-    action_space: OpenDrawer::action_space,
-    state_space: OpenDrawer::state_space,
-    reward_terms: &[
+pub const ENTRY: TaskEntry = OpenDrawer::entry(
+    ["OpenDrawer-v0", "open-drawer", "Take the handle of a drawer with an arm and pull it open."],
+    &[
         term("reward/reach", "minus the distance of the tool from the handle, scaled"),
         term("reward/open", "share of 15 cm that the drawer is open"),
         term("reward/success", "+5 when it is open"),
     ],
-    make: || Box::new(OpenDrawer::new()),
-};
+);
 
 const OPEN: f32 = 0.15;
 const TRAVEL: f32 = 0.18;

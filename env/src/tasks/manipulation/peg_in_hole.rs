@@ -7,27 +7,20 @@ use super::arm::{distance, level};
 use super::cube::{draw_place, draw_place_apart};
 use crate::Mesh;
 
-use super::{Arm, Chore, FPS, MAX_EPISODE_STEPS, Manipulation, Tool};
+use super::{Arm, Chore, Manipulation, Tool};
 use crate::physics::Look;
 use crate::registry::{TaskEntry, term};
 use crate::{Outcome, Rng, Shape};
 
 /// The registry's row.
-pub const ENTRY: TaskEntry = TaskEntry {
-    id: "PegInHole-v0",
-    scenario: "peg-in-hole",
-    summary: "Take a standing peg with an arm and put it into a hole.",
-    fps: FPS,
-    max_episode_steps: MAX_EPISODE_STEPS,
-    action_space: PegInHole::action_space,
-    state_space: PegInHole::state_space,
-    reward_terms: &[
+pub const ENTRY: TaskEntry = PegInHole::entry(
+    ["PegInHole-v0", "peg-in-hole", "Take a standing peg with an arm and put it into a hole."],
+    &[
         term("reward/reach", "minus the distance of the tool from the peg, scaled"),
         term("reward/carry", "minus the distance of the peg from its place in the hole"),
         term("reward/success", "+5 when it is in the hole"),
     ],
-    make: || Box::new(PegInHole::new()),
-};
+);
 
 const HALF: [f32; 3] = [0.015, 0.015, 0.06];
 /// Half of the hole's side, and the block's half height, metres.

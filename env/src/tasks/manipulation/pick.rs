@@ -5,26 +5,19 @@ use serde::{Deserialize, Serialize};
 use super::arm::distance;
 use super::cube::{Cube, HALF, draw_place};
 
-use super::{Arm, Chore, FPS, MAX_EPISODE_STEPS, Manipulation, Tool};
+use super::{Arm, Chore, Manipulation, Tool};
 use crate::registry::{TaskEntry, term};
 use crate::{Outcome, Rng};
 
 /// The registry's row.
-pub const ENTRY: TaskEntry = TaskEntry {
-    id: "ArmPick-v0",
-    scenario: "arm-pick",
-    summary: "Take a cube with an arm and lift it.",
-    fps: FPS,
-    max_episode_steps: MAX_EPISODE_STEPS,
-    action_space: ArmPick::action_space,
-    state_space: ArmPick::state_space,
-    reward_terms: &[
+pub const ENTRY: TaskEntry = ArmPick::entry(
+    ["ArmPick-v0", "arm-pick", "Take a cube with an arm and lift it."],
+    &[
         term("reward/reach", "minus the distance of the tool from the cube"),
         term("reward/lift", "height of the cube above the table while it is held, up to 0.2 m, times 5"),
         term("reward/success", "+5 when it is 0.2 m up"),
     ],
-    make: || Box::new(ArmPick::new()),
-};
+);
 
 const HIGH: f32 = 0.2;
 

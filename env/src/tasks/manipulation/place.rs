@@ -1,32 +1,23 @@
 //! `ArmPlace-v0`: take a cube with an arm and set it down on a target.
 
-use rapier3d::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::arm::{distance, level};
-use super::cube::{Cube, HALF, draw_place, draw_place_apart};
+use super::cube::{Cube, CubeAndTarget, HALF};
 
-use super::{Arm, Chore, FPS, MAX_EPISODE_STEPS, Manipulation, Tool};
-use crate::physics::Look;
+use super::{Arm, Chore, Manipulation, Tool};
 use crate::registry::{TaskEntry, term};
-use crate::{Outcome, Rng, Shape};
+use crate::{Outcome, Rng};
 
 /// The registry's row.
-pub const ENTRY: TaskEntry = TaskEntry {
-    id: "ArmPlace-v0",
-    scenario: "arm-place",
-    summary: "Take a cube with an arm and set it down on a target.",
-    fps: FPS,
-    max_episode_steps: MAX_EPISODE_STEPS,
-    action_space: ArmPlace::action_space,
-    state_space: ArmPlace::state_space,
-    reward_terms: &[
+pub const ENTRY: TaskEntry = ArmPlace::entry(
+    ["ArmPlace-v0", "arm-place", "Take a cube with an arm and set it down on a target."],
+    &[
         term("reward/reach", "minus the distance of the tool from the cube, scaled"),
         term("reward/carry", "minus the distance of the cube from the target"),
         term("reward/success", "+5 when it lies on the target and is let go"),
     ],
-    make: || Box::new(ArmPlace::new()),
-};
+);
 
 const NEAR: f32 = 0.025;
 
@@ -52,42 +43,30 @@ pub type ArmPlace = Manipulation<Place>;
 
 /// The chore of [`ArmPlace`].
 #[derive(Serialize, Deserialize)]
-pub struct Place {
-    cube: Cube,
-    target: [f32; 3],
-}
+pub struct Place(CubeAndTarget);
 
 impl Chore for Place {
     const BOUNDS: &'static [f32] = &[1.0; 7];
 
     fn set(arm: &mut Arm, rng: &mut Rng) -> Self {
-        let at = draw_place(rng);
-        let [x, y] = draw_place_apart(rng, at, 0.12);
-        let cube = Cube::add(arm, rng, "cube", at, [0.7, 0.1, 0.05]);
-        let disc = Shape::Cylinder { radius: 0.035, half_height: 0.002 };
-        arm.world.add_ghost(
-            Look::fixed("target", disc, [0.05, 0.5, 0.1]),
-            RigidBodyBuilder::fixed().translation(Vector::new(x, y, 0.002)),
-        );
-        Self { cube, target: [x, y, HALF] }
+        Self(CubeAndTarget::add(arm, rng, 0.035))
     }
 
     fn observe(&self, arm: &Arm, out: &mut Vec<f32>) {
-        self.cube.observe(arm, out);
-        out.extend([self.target[0], self.target[1]]);
+        self.0.observe(arm, out);
     }
 
     fn judge(&mut self, arm: &Arm) -> Outcome {
-        let at = self.cube.place(arm);
-        let away = distance(at, self.target);
+        let at = self.0.cube.place(arm);
+        let away = distance(at, self.0.target);
         let open = arm.finger() > HALF + 0.01;
-        let done = away < NEAR && open && self.cube.speed(arm) < 0.02;
+        let done = away < NEAR && open && self.0.cube.speed(arm) < 0.02;
         let terms = [-0.1 * distance(arm.tool().position, at), -away, if done { 5.0 } else { 0.0 }, 0.0];
         Outcome { terms, terminated: done, success: done }
     }
 
     fn wanted(&self, arm: &Arm) -> Tool {
-        carry(&self.cube, arm, self.target)
+        carry(&self.0.cube, arm, self.0.target)
     }
 }
 

@@ -2,33 +2,24 @@
 
 use std::f32::consts::PI;
 
-use rapier3d::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::arm::{distance, level};
-use super::cube::{Cube, HALF, draw_place, draw_place_apart};
+use super::cube::CubeAndTarget;
 
-use super::{Arm, Chore, FPS, MAX_EPISODE_STEPS, Manipulation, Tool};
-use crate::physics::Look;
+use super::{Arm, Chore, Manipulation, Tool};
 use crate::registry::{TaskEntry, term};
-use crate::{Outcome, Rng, Shape};
+use crate::{Outcome, Rng};
 
 /// The registry's row.
-pub const ENTRY: TaskEntry = TaskEntry {
-    id: "ArmPush-v0",
-    scenario: "arm-push",
-    summary: "Push a cube to a target with the closed gripper of an arm.",
-    fps: FPS,
-    max_episode_steps: MAX_EPISODE_STEPS,
-    action_space: ArmPush::action_space,
-    state_space: ArmPush::state_space,
-    reward_terms: &[
+pub const ENTRY: TaskEntry = ArmPush::entry(
+    ["ArmPush-v0", "arm-push", "Push a cube to a target with the closed gripper of an arm."],
+    &[
         term("reward/reach", "minus the distance of the tool from the cube, scaled"),
         term("reward/push", "minus the distance of the cube from the target"),
         term("reward/success", "+5 when the cube is on the target"),
     ],
-    make: || Box::new(ArmPush::new()),
-};
+);
 
 const NEAR: f32 = 0.03;
 /// The tool pushes from this far behind the cube's centre, metres.
@@ -54,34 +45,22 @@ pub type ArmPush = Manipulation<Push>;
 
 /// The chore of [`ArmPush`].
 #[derive(Serialize, Deserialize)]
-pub struct Push {
-    cube: Cube,
-    target: [f32; 3],
-}
+pub struct Push(CubeAndTarget);
 
 impl Chore for Push {
     const BOUNDS: &'static [f32] = &[1.0; 7];
 
     fn set(arm: &mut Arm, rng: &mut Rng) -> Self {
-        let at = draw_place(rng);
-        let [x, y] = draw_place_apart(rng, at, 0.12);
-        let cube = Cube::add(arm, rng, "cube", at, [0.7, 0.1, 0.05]);
-        let disc = Shape::Cylinder { radius: NEAR, half_height: 0.002 };
-        arm.world.add_ghost(
-            Look::fixed("target", disc, [0.05, 0.5, 0.1]),
-            RigidBodyBuilder::fixed().translation(Vector::new(x, y, 0.002)),
-        );
-        Self { cube, target: [x, y, HALF] }
+        Self(CubeAndTarget::add(arm, rng, NEAR))
     }
 
     fn observe(&self, arm: &Arm, out: &mut Vec<f32>) {
-        self.cube.observe(arm, out);
-        out.extend([self.target[0], self.target[1]]);
+        self.0.observe(arm, out);
     }
 
     fn judge(&mut self, arm: &Arm) -> Outcome {
-        let at = self.cube.place(arm);
-        let away = level(at, self.target);
+        let at = self.0.cube.place(arm);
+        let away = level(at, self.0.target);
         let there = away < NEAR;
         let reach = distance(arm.tool().position, at);
         let terms = [-0.1 * reach, -away, if there { 5.0 } else { 0.0 }, 0.0];
@@ -90,9 +69,9 @@ impl Chore for Push {
 
     /// Goes behind the cube, seen from the target, comes down and pushes.
     fn wanted(&self, arm: &Arm) -> Tool {
-        let (at, tool) = (self.cube.place(arm), arm.tool().position);
-        let away = level(at, self.target).max(1e-3);
-        let [dx, dy] = [(self.target[0] - at[0]) / away, (self.target[1] - at[1]) / away];
+        let (at, tool) = (self.0.cube.place(arm), arm.tool().position);
+        let away = level(at, self.0.target).max(1e-3);
+        let [dx, dy] = [(self.0.target[0] - at[0]) / away, (self.0.target[1] - at[1]) / away];
         let behind = [at[0] - BEHIND * dx, at[1] - BEHIND * dy];
         // How far the tool is off the line through cube and target, and how far along it.
         let [ox, oy] = [tool[0] - at[0], tool[1] - at[1]];

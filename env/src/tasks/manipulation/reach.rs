@@ -7,26 +7,19 @@ use serde::{Deserialize, Serialize};
 use super::arm::distance;
 use super::cube::draw_place;
 
-use super::{Arm, Chore, FPS, MAX_EPISODE_STEPS, Manipulation, Tool};
+use super::{Arm, Chore, Manipulation, Tool};
 use crate::physics::Look;
 use crate::registry::{TaskEntry, term};
 use crate::{Outcome, Rng, Shape};
 
 /// The registry's row.
-pub const ENTRY: TaskEntry = TaskEntry {
-    id: "ArmReach-v0",
-    scenario: "arm-reach",
-    summary: "Bring the tool of an arm to a point in the air.",
-    fps: FPS,
-    max_episode_steps: MAX_EPISODE_STEPS,
-    action_space: ArmReach::action_space,
-    state_space: ArmReach::state_space,
-    reward_terms: &[
+pub const ENTRY: TaskEntry = ArmReach::entry(
+    ["ArmReach-v0", "arm-reach", "Bring the tool of an arm to a point in the air."],
+    &[
         term("reward/distance", "minus the distance of the tool from the point"),
         term("reward/success", "+1 for every step within 2 cm of it"),
     ],
-    make: || Box::new(ArmReach::new()),
-};
+);
 
 const NEAR: f32 = 0.02;
 

@@ -6,26 +6,19 @@ use super::arm::{distance, level};
 use super::cube::{Cube, HALF, draw_place, draw_place_apart};
 use super::place::carry;
 
-use super::{Arm, Chore, FPS, MAX_EPISODE_STEPS, Manipulation, Tool};
+use super::{Arm, Chore, Manipulation, Tool};
 use crate::registry::{TaskEntry, term};
 use crate::{Outcome, Rng};
 
 /// The registry's row.
-pub const ENTRY: TaskEntry = TaskEntry {
-    id: "ArmStack-v0",
-    scenario: "arm-stack",
-    summary: "Take a cube with an arm and set it on another one.",
-    fps: FPS,
-    max_episode_steps: MAX_EPISODE_STEPS,
-    action_space: ArmStack::action_space,
-    state_space: ArmStack::state_space,
-    reward_terms: &[
+pub const ENTRY: TaskEntry = ArmStack::entry(
+    ["ArmStack-v0", "arm-stack", "Take a cube with an arm and set it on another one."],
+    &[
         term("reward/reach", "minus the distance of the tool from the red cube, scaled"),
         term("reward/carry", "minus the distance of the red cube from its place on the other"),
         term("reward/success", "+5 when it stands there and is let go"),
     ],
-    make: || Box::new(ArmStack::new()),
-};
+);
 
 /// A red cube is set on a blue one.
 ///

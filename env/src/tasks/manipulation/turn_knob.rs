@@ -8,27 +8,20 @@ use super::arm::{distance, level};
 use crate::Mesh;
 use crate::tasks::wrap_angle;
 
-use super::{Arm, Chore, FPS, MAX_EPISODE_STEPS, Manipulation, Tool};
+use super::{Arm, Chore, Manipulation, Tool};
 use crate::physics::Look;
 use crate::registry::{TaskEntry, term};
 use crate::{Outcome, Rng, Shape};
 
 /// The registry's row.
-pub const ENTRY: TaskEntry = TaskEntry {
-    id: "TurnKnob-v0",
-    scenario: "turn-knob",
-    summary: "Take a knob with an arm and turn it to a mark.",
-    fps: FPS,
-    max_episode_steps: MAX_EPISODE_STEPS,
-    action_space: TurnKnob::action_space,
-    state_space: TurnKnob::state_space,
-    reward_terms: &[
+pub const ENTRY: TaskEntry = TurnKnob::entry(
+    ["TurnKnob-v0", "turn-knob", "Take a knob with an arm and turn it to a mark."],
+    &[
         term("reward/reach", "minus the distance of the tool from the knob, scaled"),
         term("reward/turn", "minus the angle that is left"),
         term("reward/success", "+5 at the mark"),
     ],
-    make: || Box::new(TurnKnob::new()),
-};
+);
 
 const BAR: [f32; 3] = [0.05, 0.012, 0.02];
 const HEIGHT: f32 = 0.06;
