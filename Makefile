@@ -143,7 +143,7 @@ cuda: setup
 	@setup/llvm-for-cuda "$(VENV)"
 	$(CARGO) build --release -p worldstep-bridge --features cuda
 
-## make gpu-train preset s of all three tasks on a GPU: clips, training, evaluation, renderer, in stages of 9 minutes
+## make gpu-train preset s of the first three tasks on a GPU: clips, training, evaluation, renderer, in stages of 9 minutes
 gpu-train: cuda
 	$(PYTHON) examples/gpu/gpu_train.py --worldstep "$(CARGO_TARGET_DIR)/release/worldstep" --out out/gpu
 

@@ -51,7 +51,7 @@ pub struct Cli {
 enum Command {
     /// What this machine can do (GPU, renderer, libzmq), and what to install if not.
     Doctor(Json),
-    /// The registry of tasks, with returns of a random and of the expert policy, measured now.
+    /// The registry of tasks, with what random actions and the expert earn.
     Envs(envs::Envs),
     /// Records clips of a family or task as a LeRobotDataset v3.0.
     Synth(SynthArgs),
