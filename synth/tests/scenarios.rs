@@ -5,6 +5,7 @@ mod simulated;
 
 use simulated::{clip, unit};
 use worldstep_env::policy::PolicyMix;
+use worldstep_env::registry::TASKS;
 use worldstep_synth::clips::{Link, Trajectory};
 use worldstep_synth::{Scenario, ScenarioOptions, UnitKind, UnitRequest};
 
@@ -22,9 +23,23 @@ fn assert_shared_past(a: &Trajectory, b: &Trajectory, frame: usize) {
 }
 
 #[test]
+fn every_scenario_is_found_by_its_name_and_by_no_other() {
+    let all = Scenario::all().unwrap();
+    for scenario in &all {
+        let same_name = all.iter().filter(|other| other.name() == scenario.name()).count();
+        assert_eq!(same_name, 1, "{} is there {same_name} times", scenario.name());
+        assert_eq!(Scenario::find(scenario.name()).unwrap().fingerprint(), scenario.fingerprint());
+    }
+    for task in &TASKS {
+        let by_id = Scenario::find(task.id).unwrap();
+        assert_eq!(Scenario::find(task.scenario).unwrap().fingerprint(), by_id.fingerprint(), "{}", task.id);
+    }
+}
+
+#[test]
 fn a_task_has_one_state_more_than_rows() {
-    for task in ["CartPole-v0", "catch-behind-screen", "push-cube"] {
-        let scenario = Scenario::find(task).unwrap();
+    for task in &TASKS {
+        let scenario = Scenario::find(task.id).unwrap();
         let clip = clip(&scenario, 3);
         let k = scenario.slots().len();
         assert_eq!(clip.scenario, scenario.name());

@@ -20,7 +20,7 @@ pub const MAX_EPISODE_STEPS: u32 = 200;
 /// The registry's row.
 pub const ENTRY: TaskEntry = TaskEntry {
     id: "Pendulum-v0",
-    scenario: "pendulum",
+    scenario: "pendulum-swing-up",
     summary: "Swing a rod up and hold it there with a motor that is too weak to lift it.",
     fps: FPS,
     max_episode_steps: MAX_EPISODE_STEPS,

@@ -19,7 +19,7 @@ pub const MAX_EPISODE_STEPS: u32 = 300;
 /// The registry's row.
 pub const ENTRY: TaskEntry = TaskEntry {
     id: "Billiards-v0",
-    scenario: "billiards",
+    scenario: "billiards-shot",
     summary: "Play the red ball with the white one into the marked pocket.",
     fps: FPS,
     max_episode_steps: MAX_EPISODE_STEPS,
