@@ -47,7 +47,7 @@ impl Default for Limits {
             batch_max: 4096,
             idle_after: Duration::from_secs(1),
             memory_bytes_max: None,
-            shared_bytes_max: 256 << 20,
+            shared_bytes_max: 256_000_000,
             drain: Duration::from_secs(10),
             handshake: Duration::from_secs(5),
         }

@@ -27,7 +27,7 @@ const LAST_ANSWERS: Duration = Duration::from_secs(2);
 /// Messages taken before replies go out.
 const MESSAGES_PER_TURN: usize = 256;
 /// Replies that wait for one slow peer before they are dropped; it can ask again.
-const REPLIES_QUEUED_MAX: i32 = 16;
+pub(crate) const REPLIES_QUEUED_MAX: i32 = 16;
 /// Messages of one peer that wait to be taken.
 const MESSAGES_QUEUED_MAX: i32 = 64;
 

@@ -175,6 +175,38 @@ fn both_signals_end_it_cleanly() {
 }
 
 #[test]
+fn a_second_signal_does_not_wait_for_the_sessions() {
+    let mut server = Server::start(&["--drain-s", "600"]);
+    let _held = Client::connect(&server.address, make_request(ENVS)).unwrap();
+    let pid = server.process.id().to_string();
+    let kill = || assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+    kill();
+    server.event("draining");
+    assert_eq!(server.process.try_wait().unwrap(), None, "it serves the session that it has");
+    kill();
+    assert_eq!(server.process.wait().unwrap().code(), Some(130));
+}
+
+#[test]
+fn the_doctor_fails_if_something_needed_is_missing() {
+    let doctor = |models: &str| {
+        let output = worldstep().args(["doctor", "--json"]).env("WORLDSTEP_MODEL", models).output().unwrap();
+        let found: Value = serde_json::from_slice(&output.stdout).unwrap();
+        let part = |name: &str| {
+            let findings = found["findings"].as_array().unwrap();
+            findings.iter().find(|finding| finding["part"] == name).unwrap()["ok"] == true
+        };
+        assert!(part("processor") && part("renderer") && part("libzmq"), "{found}");
+        (output.status.code(), part("weights"), String::from_utf8(output.stderr).unwrap())
+    };
+    let shipped = concat!(env!("CARGO_MANIFEST_DIR"), "/../models/nano");
+    assert_eq!(doctor(shipped).0, Some(0), "a GPU is not needed");
+    let (code, weights, said) = doctor("/nowhere");
+    assert_eq!((code, weights), (Some(1), false));
+    assert!(said.contains("missing: weights"), "{said}");
+}
+
+#[test]
 fn top_of_nobody_says_who_is_missing() {
     let output = worldstep().args(["top", "--once", "--address", "tcp://127.0.0.1:9"]).output().unwrap();
     let said = String::from_utf8(output.stderr).unwrap();

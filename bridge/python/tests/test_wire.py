@@ -64,6 +64,7 @@ def test_every_golden_message_is_read() -> None:
         assert header.reply == name.endswith("_reply")
         assert header.shared == (name == "step_shared_reply")
         assert header.frames == len(frames)
+        assert wire.encode(header, frames) == golden(name), "and written again"
 
 
 def test_golden_replies_hold_what_the_server_put_in() -> None:
@@ -77,6 +78,11 @@ def test_golden_replies_hold_what_the_server_put_in() -> None:
     assert rewards.tolist() == [1.0, -0.5]
     slots = wire.unpack(wire.decode(golden("make_shared_reply"))[1])["shared_memory"]
     assert (slots["slots"], bytes(slots["key"])) == (3, bytes(range(16)))
+    for name in ("reset_reply", "load_reply"):
+        observations, rest = wire.decode(golden(name))[1]
+        assert observations == bytes(range(36, 60))
+        # A reward of 0, neither ended nor cut off, for both environments.
+        assert rest == bytes(2 * 4 + 2 * 2)
     refusal = wire.unpack(wire.decode(golden("error_reply"))[1])
     assert isinstance(error_from_refusal(refusal), ServerBusy)
 

@@ -1,4 +1,4 @@
-use anyhow::Result;
+use anyhow::{Result, bail};
 use serde_json::json;
 use worldstep_bridge::engines::{model_folder, shipped_models};
 use worldstep_model::device::ComputeDevice;
@@ -10,18 +10,24 @@ use super::{Json, print_json, print_text};
 struct Finding {
     part: &'static str,
     ok: bool,
+    /// Whether pictures, dreams or other machines' clients are out without it: a GPU is not.
+    needed: bool,
     detail: String,
 }
 
 /// Says what this machine can do, and what to install if not.
+///
+/// # Errors
+/// If something that is needed is missing.
 pub fn run(args: Json) -> Result<()> {
     let findings = [processor(), renderer(), libzmq(), weights(), cuda()];
     if args.json {
         let rows: Vec<_> = findings
             .iter()
-            .map(|finding| json!({ "part": finding.part, "ok": finding.ok, "detail": finding.detail }))
+            .map(|finding| json!({ "part": finding.part, "ok": finding.ok, "needed": finding.needed, "detail": finding.detail }))
             .collect();
-        return print_json(&json!({ "findings": rows }));
+        print_json(&json!({ "findings": rows }))?;
+        return verdict(&findings);
     }
     let lines: String = findings
         .iter()
@@ -30,25 +36,37 @@ pub fn run(args: Json) -> Result<()> {
             format!("{mark:3} {:10} {}\n", finding.part, finding.detail)
         })
         .collect();
-    print_text(&lines)
+    print_text(&lines)?;
+    verdict(&findings)
+}
+
+fn verdict(findings: &[Finding]) -> Result<()> {
+    let missing: Vec<_> =
+        findings.iter().filter(|finding| finding.needed && !finding.ok).map(|finding| finding.part).collect();
+    if !missing.is_empty() {
+        bail!("missing: {}", missing.join(", "));
+    }
+    Ok(())
 }
 
 fn processor() -> Finding {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    Finding { part: "processor", ok: true, detail: format!("{cores} cores") }
+    Finding { part: "processor", ok: true, needed: true, detail: format!("{cores} cores") }
 }
 
 fn renderer() -> Finding {
+    let finding = |ok, detail| Finding { part: "renderer", ok, needed: true, detail };
     match Renderer::new(RenderConfig { tiles: 1, width: 64, height: 64 }) {
-        Ok(renderer) => Finding { part: "renderer", ok: true, detail: renderer.adapter_name().to_owned() },
-        Err(error) => Finding { part: "renderer", ok: false, detail: error.to_string() },
+        Ok(renderer) => finding(true, renderer.adapter_name().to_owned()),
+        Err(error) => finding(false, error.to_string()),
     }
 }
 
 fn libzmq() -> Finding {
     let (major, minor, patch) = zmq::version();
-    let curve = if zmq::has("curve") == Some(true) { "with CURVE" } else { "without CURVE" };
-    Finding { part: "libzmq", ok: true, detail: format!("{major}.{minor}.{patch} {curve}") }
+    let ok = zmq::has("curve") == Some(true);
+    let curve = if ok { "with CURVE" } else { "without CURVE: clients of this machine only" };
+    Finding { part: "libzmq", ok, needed: true, detail: format!("{major}.{minor}.{patch} {curve}") }
 }
 
 fn weights() -> Finding {
@@ -63,7 +81,7 @@ fn weights() -> Finding {
                 .to_owned(),
         ),
     };
-    Finding { part: "weights", ok, detail }
+    Finding { part: "weights", ok, needed: true, detail }
 }
 
 fn cuda() -> Finding {
@@ -75,5 +93,5 @@ fn cuda() -> Finding {
         (found, Ok(_)) => (true, format!("{found} NVIDIA GPU(s), use --device cuda:0")),
         (found, Err(error)) => (false, format!("{found} NVIDIA GPU(s), but {error}")),
     };
-    Finding { part: "cuda", ok, detail }
+    Finding { part: "cuda", ok, needed: false, detail }
 }

@@ -18,6 +18,10 @@ const MB: usize = 1_000_000;
 const LEASE_S_MAX: u64 = 315_360_000;
 /// Longest wait for a batch, microseconds: a client that heard nothing for longer would take the server for dead.
 const WAIT_US_MAX: u64 = 10_000_000;
+/// Longest a peer may be given to shake hands, milliseconds: a minute.
+const HANDSHAKE_MS_MAX: u64 = 60_000;
+/// Longest that a session which does not step is waited for, milliseconds: an hour.
+const IDLE_MS_MAX: u64 = 3_600_000;
 /// Longest drain, seconds: an hour.
 const DRAIN_S_MAX: u64 = 3600;
 /// The log's level if no flag says it.
@@ -59,6 +63,16 @@ pub struct ServeConfig {
     pub max_envs_per_session: Option<NonZeroUsize>,
     #[arg(long, value_name = "ENVS", help = help("Environments of all sessions together", limits().envs_total_max))]
     pub max_envs: Option<NonZeroUsize>,
+    #[arg(long, value_name = "ENVS", help = help(
+        "Environments of one engine that sessions share; further ones get an engine of their own",
+        limits().envs_per_pool_max
+    ))]
+    pub max_envs_per_engine: Option<NonZeroUsize>,
+    #[arg(long, value_name = "MB", help = help(
+        "Megabytes (10⁶ bytes) of observations that one session may share; it gets them by message if they are more",
+        limits().shared_bytes_max / MB
+    ))]
+    pub max_shared_mb: Option<u32>,
     /// Megabytes (10⁶ bytes) that all engines and the shared memory of all sessions may take together, as far as they are
     /// known to; three quarters of what is free at the start if not given.
     #[arg(long, value_name = "MB")]
@@ -72,6 +86,14 @@ pub struct ServeConfig {
         "Seconds without a message after which a session is dropped", limits().lease.as_secs()
     ))]
     pub lease_s: Option<u64>,
+    #[arg(long, value_name = "MS", help = help(
+        "Milliseconds after its last step from which on a session is not waited for", limits().idle_after.as_millis()
+    ))]
+    pub idle_ms: Option<u64>,
+    #[arg(long, value_name = "MS", help = help(
+        "Milliseconds that a peer may take to shake hands", limits().handshake.as_millis()
+    ))]
+    pub handshake_ms: Option<u64>,
     #[arg(long, value_name = "S", help = help(
         "Seconds for which a server that is told to end goes on serving the sessions that it has", limits().drain.as_secs()
     ))]
@@ -131,9 +153,13 @@ impl ServeConfig {
             max_sessions: self.max_sessions.or(other.max_sessions),
             max_envs_per_session: self.max_envs_per_session.or(other.max_envs_per_session),
             max_envs: self.max_envs.or(other.max_envs),
+            max_envs_per_engine: self.max_envs_per_engine.or(other.max_envs_per_engine),
+            max_shared_mb: self.max_shared_mb.or(other.max_shared_mb),
             max_memory_mb: self.max_memory_mb.or(other.max_memory_mb),
             max_message_mb: self.max_message_mb.or(other.max_message_mb),
             lease_s: self.lease_s.or(other.lease_s),
+            idle_ms: self.idle_ms.or(other.idle_ms),
+            handshake_ms: self.handshake_ms.or(other.handshake_ms),
             drain_s: self.drain_s.or(other.drain_s),
             memory_mb: self.memory_mb.or(other.memory_mb),
             metrics: self.metrics.or(other.metrics),
@@ -154,9 +180,13 @@ impl ServeConfig {
             max_sessions: NonZeroUsize::new(limits.sessions_max),
             max_envs_per_session: NonZeroUsize::new(limits.envs_per_session_max),
             max_envs: NonZeroUsize::new(limits.envs_total_max),
+            max_envs_per_engine: NonZeroUsize::new(limits.envs_per_pool_max),
+            max_shared_mb: Some((limits.shared_bytes_max / MB) as u32),
             max_memory_mb: free_bytes().and_then(|free| NonZeroU64::new(free / 4 * 3 / MB as u64)),
             max_message_mb: NonZeroU32::new((limits.frame_bytes_max / MB) as u32),
             lease_s: Some(limits.lease.as_secs()),
+            idle_ms: Some(limits.idle_after.as_millis() as u64),
+            handshake_ms: Some(limits.handshake.as_millis() as u64),
             drain_s: Some(limits.drain.as_secs()),
             log_format: Some(LogFormat::default()),
             log: Some(LogLevel::default()),
@@ -165,14 +195,17 @@ impl ServeConfig {
     }
 
     fn check(&self) -> Result<()> {
-        if let Some(lease_s) = self.lease_s.filter(|lease_s| !(1..=LEASE_S_MAX).contains(lease_s)) {
-            bail!("lease_s is {lease_s}, expected 1 to {LEASE_S_MAX} seconds");
-        }
-        if let Some(wait_us) = self.max_wait_us.filter(|wait_us| *wait_us > WAIT_US_MAX) {
-            bail!("max_wait_us is {wait_us}, expected 0 to {WAIT_US_MAX} microseconds");
-        }
-        if let Some(drain_s) = self.drain_s.filter(|drain_s| *drain_s > DRAIN_S_MAX) {
-            bail!("drain_s is {drain_s}, expected 0 to {DRAIN_S_MAX} seconds");
+        let spans = [
+            ("lease_s", self.lease_s, 1, LEASE_S_MAX, "seconds"),
+            ("max_wait_us", self.max_wait_us, 0, WAIT_US_MAX, "microseconds"),
+            ("drain_s", self.drain_s, 0, DRAIN_S_MAX, "seconds"),
+            ("idle_ms", self.idle_ms, 0, IDLE_MS_MAX, "milliseconds"),
+            ("handshake_ms", self.handshake_ms, 1, HANDSHAKE_MS_MAX, "milliseconds"),
+        ];
+        for (name, span, least, most, unit) in spans {
+            if let Some(span) = span.filter(|span| !(least..=most).contains(span)) {
+                bail!("{name} is {span}, expected {least} to {most} {unit}");
+            }
         }
         ensure!(
             self.curve_key.is_some() == self.allow_clients.is_some(),
@@ -199,7 +232,12 @@ impl ServeConfig {
             lease: self.lease_s.map_or(base.lease, Duration::from_secs),
             drain: self.drain_s.map_or(base.drain, Duration::from_secs),
             wait_max: self.max_wait_us.map_or(base.wait_max, Duration::from_micros),
-            ..base
+            envs_per_pool_max: count(self.max_envs_per_engine, base.envs_per_pool_max),
+            // Part of the protocol, not of a server's means.
+            in_flight_max: base.in_flight_max,
+            shared_bytes_max: self.max_shared_mb.map_or(base.shared_bytes_max, |mb| mb as usize * MB),
+            idle_after: self.idle_ms.map_or(base.idle_after, Duration::from_millis),
+            handshake: self.handshake_ms.map_or(base.handshake, Duration::from_millis),
         }
     }
 

@@ -62,6 +62,14 @@ pub(super) fn replies() -> Vec<(&'static str, Header, Reply)> {
     };
     let ended = LaneRows { finals: Some(finals), ..rows.clone() };
     let shared = LaneRows { observations: vec![2, 0, 0, 0], shared: true, ..rows.clone() };
+    // The first observations of an episode: no rewards, no ends, and nothing to tell.
+    let begun = LaneRows {
+        observations: (36..60).collect(),
+        rewards: vec![0.0; 2],
+        terminated: vec![false; 2],
+        truncated: vec![false; 2],
+        ..LaneRows::default()
+    };
     let slots = SharedSlots {
         path: "/proc/7/fd/9".to_owned(),
         key: std::array::from_fn(|i| i as u8),
@@ -75,6 +83,8 @@ pub(super) fn replies() -> Vec<(&'static str, Header, Reply)> {
         ("hello_reply", request_header(Op::Hello), Reply::Hello(info)),
         ("make_reply", request_header(Op::Make), Reply::Make(sample_make_reply())),
         ("make_shared_reply", request_header(Op::Make), Reply::Make(made_shared)),
+        ("reset_reply", request_header(Op::Reset), Reply::Rows(begun.clone())),
+        ("load_reply", request_header(Op::Load), Reply::Rows(begun)),
         ("step_reply", request_header(Op::Step), Reply::Rows(rows)),
         ("step_ended_reply", request_header(Op::Step), Reply::Rows(ended)),
         ("step_shared_reply", request_header(Op::Step), Reply::Rows(shared)),

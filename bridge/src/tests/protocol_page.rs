@@ -3,7 +3,8 @@
 use std::path::Path;
 
 use super::*;
-use crate::wire::{FRAMES_MAX, HEADER_LEN, VERSION};
+use crate::server::REPLIES_QUEUED_MAX;
+use crate::wire::{FRAMES_MAX, HEADER_LEN, MAKE_BYTES_MAX, VERSION};
 
 /// All of them; a new one that is missing here does not compile.
 const CODES: [ErrorCode; 11] = [
@@ -113,6 +114,10 @@ fn the_numbers_on_the_page_are_those_of_the_code() {
         ("envs_per_session_max", thousands(limits.envs_per_session_max)),
         ("envs_per_pool_max", thousands(limits.envs_per_pool_max)),
         ("in_flight_max", thousands(limits.in_flight_max)),
+        ("envs_total_max", thousands(limits.envs_total_max)),
+        ("idle_after", format!("{} s", limits.idle_after.as_secs())),
+        ("shared_bytes_max", format!("{} MB of a session's memory", limits.shared_bytes_max / 1_000_000)),
+        ("drain", format!("{} s", limits.drain.as_secs())),
         ("lease", format!("{} s", limits.lease.as_secs())),
         ("wait_max", format!("{} ms", limits.wait_max.as_millis())),
         ("batch_max", format!("{} environments", thousands(limits.batch_max))),
@@ -120,4 +125,8 @@ fn the_numbers_on_the_page_are_those_of_the_code() {
     ] {
         assert!(page.contains(&format!("| `{name}` | {value} |")), "{name}: {value}");
     }
+    assert_eq!(limits.frame_bytes_max, 1_000_000_000);
+    assert!(page.contains("| `frame_bytes_max` | 10⁹ bytes of a ZeroMQ frame |"));
+    assert!(page.contains(&format!("| `make`'s map | {} bytes |", thousands(MAKE_BYTES_MAX))));
+    assert!(page.contains(&format!("| replies to one peer | {REPLIES_QUEUED_MAX} in its queue |")));
 }
