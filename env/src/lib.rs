@@ -10,9 +10,11 @@ mod batch;
 mod buffer;
 pub mod check;
 pub mod dataset;
+mod draw;
 mod error;
 pub mod physics;
 pub mod policy;
+mod randomisation;
 pub mod record;
 pub mod registry;
 mod returns;
@@ -29,7 +31,9 @@ mod vector_env;
 
 pub use batch::{Batch, InfoColumn};
 pub use buffer::Buffer;
+pub use draw::Draw;
 pub use error::EnvError;
+pub use randomisation::{LATENCY_MAX, Randomisation};
 pub use registry::{TaskEntry, make_task, make_truth};
 pub use returns::{Published, Returns, measure_returns, published_returns};
 pub use scene::{

@@ -1,4 +1,4 @@
-use crate::{Buffer, EnvError, Scene, physics::World};
+use crate::{Buffer, Draw, EnvError, Scene, physics::World};
 
 /// The generator behind every random draw of an environment: small, seedable, serialisable.
 pub type Rng = rand_pcg::Pcg64Mcg;
@@ -49,8 +49,8 @@ pub struct Outcome {
 /// One task on a physics world: what differs between environments. Time limits, seeding, checking of actions and
 /// autoreset are the business of [`TruthEnv`](crate::TruthEnv).
 pub trait Task: Send {
-    /// Builds a new episode's world.
-    fn reset(&mut self, rng: &mut Rng);
+    /// Builds a new episode's world; all that differs between episodes comes from `draw`.
+    fn reset(&mut self, draw: &mut Draw<'_>);
 
     /// Applies `action` for one control step.
     fn step(&mut self, action: Action<'_>) -> Outcome;

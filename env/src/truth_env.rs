@@ -1,11 +1,14 @@
+use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 
 use rand::SeedableRng as _;
 use serde::{Deserialize, Serialize};
 
 use crate::physics::{decode, encode};
+use crate::randomisation::{Disturbance, LATENCY_MAX, Randomisation};
 use crate::registry::TaskEntry;
-use crate::{Action, Buffer, EnvError, EnvSpec, Outcome, Rng, Task};
+use crate::{Action, Buffer, Draw, EnvError, EnvSpec, Outcome, Rng, Space, Task};
 
 /// What a single step returned.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -30,6 +33,11 @@ pub struct TruthEnv {
     episode: u64,
     phase: Phase,
     recording: bool,
+    difficulty: f32,
+    randomisation: Option<Arc<Randomisation>>,
+    disturbance: Disturbance,
+    /// Actions that have not come to the task yet, the next one first.
+    late: VecDeque<Buffer>,
 }
 
 /// Where in its life an episode is.
@@ -51,6 +59,9 @@ struct Saved {
     elapsed_steps: u32,
     episode: u64,
     phase: Phase,
+    difficulty: f32,
+    disturbance: Disturbance,
+    late: VecDeque<Buffer>,
     task: Vec<u8>,
 }
 
@@ -66,6 +77,10 @@ impl TruthEnv {
             episode: 0,
             phase: Phase::Unstarted,
             recording: false,
+            difficulty: 1.0,
+            randomisation: None,
+            disturbance: Disturbance::default(),
+            late: VecDeque::new(),
         }
     }
 
@@ -95,6 +110,51 @@ impl TruthEnv {
         self.task.world_mut().record(on);
     }
 
+    /// How much of the ranges of its starts and goals later episodes use, from 0 (the middle of each) to 1 (all of it, as
+    /// at first).
+    ///
+    /// # Errors
+    /// [`EnvError::Argument`] for any other number.
+    pub fn set_difficulty(&mut self, difficulty: f32) -> Result<(), EnvError> {
+        if !(0.0..=1.0).contains(&difficulty) {
+            let message = format!("difficulty is {difficulty}, expected 0 to 1");
+            return Err(EnvError::Argument { message });
+        }
+        self.difficulty = difficulty;
+        Ok(())
+    }
+
+    /// Draws the physics of later episodes from these ranges; from none at first, and again with `None`.
+    ///
+    /// # Errors
+    /// [`EnvError::Argument`] if a range cannot be drawn from.
+    pub fn randomise(&mut self, ranges: Option<Arc<Randomisation>>) -> Result<(), EnvError> {
+        if let Some(ranges) = &ranges {
+            ranges.check()?;
+        }
+        self.randomisation = ranges;
+        Ok(())
+    }
+
+    /// Appends the state observation: the task's own, with the episode's sensor noise.
+    pub fn observe(&self, out: &mut Vec<f32>) {
+        let start = out.len();
+        self.task.state(out);
+        if self.disturbance.noise.std == 0.0 {
+            return;
+        }
+        // The step picks the draws, so that a state that is loaded shows what it showed when it was saved.
+        let step = u64::from(self.elapsed_steps).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let mut rng = Rng::seed_from_u64(self.disturbance.noise_seed ^ step);
+        self.disturbance.noise.add(&mut out[start..], &mut rng);
+        if let Space::Box(space) = &self.spec.observation_space {
+            for (i, value) in out[start..].iter_mut().enumerate() {
+                let (low, high) = space.bounds(i);
+                *value = value.clamp(low, high);
+            }
+        }
+    }
+
     pub(crate) fn phase(&self) -> Phase {
         self.phase
     }
@@ -104,7 +164,15 @@ impl TruthEnv {
         if let Some(seed) = seed {
             self.rng = Rng::seed_from_u64(seed);
         }
-        self.task.reset(&mut self.rng);
+        self.task.reset(&mut Draw::new(&mut self.rng, self.difficulty));
+        self.disturbance = match &self.randomisation {
+            Some(ranges) => ranges.apply(self.task.world_mut(), &mut self.rng),
+            None => Disturbance::default(),
+        };
+        self.late.clear();
+        for _ in 0..self.disturbance.latency {
+            self.late.push_back(self.spec.action_space.neutral(1));
+        }
         self.task.world_mut().record(self.recording);
         self.elapsed_steps = 0;
         self.episode += 1;
@@ -133,7 +201,23 @@ impl TruthEnv {
     /// [`step`](Self::step) for a caller that has checked the action and the phase.
     pub(crate) fn step_unchecked(&mut self, action: Action<'_>) -> Transition {
         // Rapier can panic on a world that has diverged; that must not take the other lanes down.
-        let stepped = catch_unwind(AssertUnwindSafe(|| self.task.step(action)));
+        let stepped = catch_unwind(AssertUnwindSafe(|| match self.late.pop_front() {
+            None => self.task.step(action),
+            Some(mut due) => {
+                let outcome = match &due {
+                    Buffer::F32(values) => self.task.step(Action::Box(values)),
+                    Buffer::I64(values) => self.task.step(Action::Discrete(values[0])),
+                    Buffer::U8(_) | Buffer::U16(_) => Outcome::default(),
+                };
+                match (&mut due, action) {
+                    (Buffer::F32(values), Action::Box(new)) => values.copy_from_slice(new),
+                    (Buffer::I64(values), Action::Discrete(new)) => values[0] = new,
+                    _ => {}
+                }
+                self.late.push_back(due);
+                outcome
+            }
+        }));
         self.elapsed_steps += 1;
         let diverged = stepped.is_err() || !self.task.world().is_finite();
         let mut outcome = stepped.unwrap_or_default();
@@ -160,6 +244,9 @@ impl TruthEnv {
             elapsed_steps: self.elapsed_steps,
             episode: self.episode,
             phase: self.phase,
+            difficulty: self.difficulty,
+            disturbance: self.disturbance,
+            late: self.late.clone(),
             task: self.task.save()?,
         })?;
         let checksum = crc32fast::hash(&bytes);
@@ -218,7 +305,19 @@ impl TruthEnv {
                 format!("{} steps, expected at most {}", saved.elapsed_steps, self.spec.max_episode_steps);
             return Err(EnvError::State { message });
         }
+        let actions = &self.spec.action_space;
+        let waits = saved.disturbance.latency;
+        if waits > LATENCY_MAX
+            || saved.late.len() != waits as usize
+            || saved.late.iter().any(|action| actions.check(action, 1).is_err())
+            || !(0.0..=1.0).contains(&saved.difficulty)
+            || !saved.disturbance.noise.std.is_finite()
+        {
+            let message = "actions under way, noise or difficulty are out of range".to_owned();
+            return Err(EnvError::State { message });
+        }
         self.task = self.loaded(&saved.task)?;
+        (self.difficulty, self.disturbance, self.late) = (saved.difficulty, saved.disturbance, saved.late);
         self.task.world_mut().record(self.recording);
         self.rng = saved.rng;
         self.elapsed_steps = saved.elapsed_steps;

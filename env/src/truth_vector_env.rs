@@ -1,3 +1,6 @@
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
 use rayon::prelude::*;
 
 use crate::physics::World;
@@ -5,8 +8,8 @@ use crate::record::{AppliedForce, Contact};
 use crate::registry::TaskEntry;
 use crate::truth_env::{Phase, Transition};
 use crate::{
-    Action, AutoresetMode, Batch, Buffer, EnvError, EnvSpec, Pose, Scene, TruthEnv, TruthSource, VectorEnv,
-    Velocity,
+    Action, AutoresetMode, Batch, Buffer, EnvError, EnvSpec, Pose, Randomisation, Scene, TruthEnv,
+    TruthSource, VectorEnv, Velocity,
 };
 
 /// Info columns that every truth environment has, before the task's reward terms.
@@ -67,6 +70,24 @@ impl TruthVectorEnv {
     /// If there is no such lane.
     pub fn displace(&mut self, lane: usize, offset: [f32; 3]) {
         self.lanes[lane].env.displace(offset);
+    }
+
+    /// Draws the physics of later episodes of all lanes from these ranges; from none at first, and again with `None`.
+    ///
+    /// # Errors
+    /// [`EnvError::Argument`] if a range cannot be drawn from; nothing has changed then.
+    pub fn randomise(&mut self, ranges: Option<Randomisation>) -> Result<(), EnvError> {
+        let ranges = ranges.map(Arc::new);
+        self.lanes.iter_mut().try_for_each(|lane| lane.env.randomise(ranges.clone()))
+    }
+
+    /// How much of the ranges of its starts and goals later episodes of `lane` use: see [`TruthEnv::set_difficulty`].
+    ///
+    /// # Errors
+    /// [`EnvError::Argument`] for a lane that is not there, or a difficulty outside 0 to 1.
+    pub fn set_difficulty(&mut self, lane: usize, difficulty: f32) -> Result<(), EnvError> {
+        self.check_lane(lane)?;
+        self.lanes[lane].env.set_difficulty(difficulty)
     }
 
     fn check_len(&self, what: &str, len: usize) -> Result<(), EnvError> {
@@ -134,7 +155,7 @@ impl Lane {
 
     fn observe(&mut self) {
         self.state.clear();
-        self.env.task().state(&mut self.state);
+        self.env.observe(&mut self.state);
     }
 }
 
@@ -161,6 +182,20 @@ impl VectorEnv for TruthVectorEnv {
             .filter(|(_, (_, masked))| **masked)
             .for_each(|(lane, (seed, _))| lane.start(*seed));
         self.publish();
+        Ok(())
+    }
+
+    fn set_options(&mut self, options: &BTreeMap<String, f32>, mask: &[bool]) -> Result<(), EnvError> {
+        self.check_len("mask", mask.len())?;
+        for (name, value) in options {
+            if name != "difficulty" {
+                let message = format!("unknown option {name:?}, expected difficulty");
+                return Err(EnvError::Argument { message });
+            }
+            for i in (0..mask.len()).filter(|i| mask[*i]) {
+                self.set_difficulty(i, *value)?;
+            }
+        }
         Ok(())
     }
 

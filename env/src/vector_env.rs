@@ -1,3 +1,5 @@
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::record::{AppliedForce, Contact};
@@ -50,6 +52,20 @@ pub trait VectorEnv: Send {
     /// # Errors
     /// [`EnvError::Argument`] if `seeds` or `mask` is not `num_envs` long.
     fn reset(&mut self, seeds: &[Option<u64>], mask: &[bool]) -> Result<(), EnvError>;
+
+    /// Sets what later episodes of the lanes where `mask` is true are to be like, for instance `difficulty`; a caller gives
+    /// these before a reset, as Gymnasium's `options`.
+    ///
+    /// # Errors
+    /// [`EnvError::Argument`] for an option that the engine does not have, or a value that it cannot have.
+    fn set_options(&mut self, options: &BTreeMap<String, f32>, _mask: &[bool]) -> Result<(), EnvError> {
+        match options.keys().next() {
+            None => Ok(()),
+            Some(name) => {
+                Err(EnvError::Argument { message: format!("unknown option {name:?}: this engine has none") })
+            }
+        }
+    }
 
     /// Steps the lanes where `mask` is true and leaves the others untouched, their rows included. `actions` holds
     /// `num_envs` actions; rows of lanes that are not stepped, or that autoreset, are checked but otherwise ignored.

@@ -6,8 +6,8 @@ use rapier3d::prelude::{RigidBodyBuilder, RigidBodyHandle, Vector};
 use worldstep_env::physics::{Look, World};
 use worldstep_env::registry::{TASKS, TaskEntry};
 use worldstep_env::{
-    Action, AutoresetMode, Buffer, Camera, DType, EnvError, Outcome, Rng, Shape, Space, Task, TruthVectorEnv,
-    VectorEnv as _, make_truth,
+    Action, AutoresetMode, Buffer, Camera, DType, Draw, EnvError, Outcome, Rng, Shape, Space, Task,
+    TruthVectorEnv, VectorEnv as _, make_truth,
 };
 
 #[test]
@@ -142,7 +142,7 @@ impl Fragile {
 }
 
 impl Task for Fragile {
-    fn reset(&mut self, _: &mut Rng) {
+    fn reset(&mut self, _: &mut Draw<'_>) {
         *self = Self::new();
     }
 

@@ -5,9 +5,10 @@ use super::World;
 impl World {
     /// Pushes a body with `force` (N) at `point` (world frame, metres) throughout the coming control step.
     ///
-    /// The force on a soft body's stand-in ([`World::soft_body`]'s root) is shared by all of its mass, wherever `point`
+    /// The world's motor gain multiplies it. The force on a soft body's stand-in ([`World::soft_body`]'s root) is shared by all of its mass, wherever `point`
     /// is.
     pub fn apply_force(&mut self, body: RigidBodyHandle, force: [f32; 3], point: [f32; 3]) {
+        let force = force.map(|force| force * self.motor_gain);
         match self.soft_of(body) {
             None => {
                 self.physics.bodies[body].add_force_at_point(Vector::from(force), Vector::from(point), true);
@@ -29,9 +30,9 @@ impl World {
         Some(slot.handle)
     }
 
-    /// Turns a body with `torque` (N·m, world frame) throughout the coming control step.
+    /// Turns a body with `torque` (N·m, world frame) throughout the coming control step; the motor gain multiplies it.
     pub fn apply_torque(&mut self, body: RigidBodyHandle, torque: [f32; 3]) {
-        self.physics.bodies[body].add_torque(Vector::from(torque), true);
+        self.physics.bodies[body].add_torque(Vector::from(torque) * self.motor_gain, true);
         self.note_pushed(body);
     }
 

@@ -10,6 +10,7 @@ mod motor_recorder;
 mod shapes;
 mod soft;
 mod soft_skin;
+mod vary;
 
 use rapier3d::prelude::*;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -35,6 +36,7 @@ pub struct World {
     substeps: u32,
     /// Bodies that a force of [`apply_force`](Self::apply_force) acts on until the control step ends.
     pushed: Vec<RigidBodyHandle>,
+    motor_gain: f32,
     #[serde(skip)]
     recorder: Option<Box<Recorder>>,
 }
@@ -62,6 +64,7 @@ impl World {
             scene,
             substeps,
             pushed: Vec::new(),
+            motor_gain: 1.0,
             recorder: None,
         }
     }
@@ -249,6 +252,7 @@ impl World {
                 && body.linvel().is_finite()
                 && body.angvel().is_finite()
         }) && self.soft_is_finite()
+            && self.motor_gain.is_finite()
     }
 
     /// Writes the pose of each instance, in the scene's order; of a soft one, its centre of mass and no turn.

@@ -208,6 +208,7 @@ impl Robot {
     /// # Panics
     /// If there are fewer controls than actuators.
     pub fn command(&mut self, world: &mut World, controls: &[f32]) {
+        let gain = world.motor_gain();
         for (i, actuator) in self.actuators.iter().enumerate() {
             let control = controls[i].clamp(actuator.range[0], actuator.range[1]);
             self.controls[i] = control;
@@ -217,7 +218,7 @@ impl Robot {
                 && let Some(link) = body.link_mut(link)
             {
                 let target = control - joint.reference;
-                actuator.aim(&mut link.joint.data, axis, target, joint.velocity_max);
+                actuator.aim(&mut link.joint.data, axis, target, joint.velocity_max, gain);
             }
             world.physics.bodies[joint.child].wake_up(true);
         }
@@ -252,7 +253,7 @@ impl Robot {
         for (actuator, control) in self.actuators.iter().zip(&self.controls) {
             let joint = &self.joints[actuator.joint];
             let [_, velocity] = self.joint_state(world, actuator.joint);
-            let force = actuator.force(*control, velocity, joint.velocity_max);
+            let force = actuator.force(*control, velocity, joint.velocity_max) * world.motor_gain();
             if force != 0.0 {
                 self.push_joint(world, joint, force);
             }

@@ -50,18 +50,25 @@ impl Actuator {
         if velocity.abs() > velocity_max && force * velocity > 0.0 { 0.0 } else { force }
     }
 
-    /// Points the joint's motor at `control`.
-    pub(super) fn aim(&self, joint: &mut GenericJoint, axis: JointAxis, control: f32, velocity_max: f32) {
+    /// Points the joint's motor, `gain` times as strong as it is described, at `control`.
+    pub(super) fn aim(
+        &self,
+        joint: &mut GenericJoint,
+        axis: JointAxis,
+        control: f32,
+        velocity_max: f32,
+        gain: f32,
+    ) {
         match self.drive {
             Drive::Force { .. } => return,
             Drive::Position { stiffness, damping } => {
-                joint.set_motor_position(axis, control, stiffness, damping);
+                joint.set_motor_position(axis, control, gain * stiffness, gain * damping);
             }
             Drive::Velocity { damping } => {
-                joint.set_motor_velocity(axis, control.clamp(-velocity_max, velocity_max), damping);
+                joint.set_motor_velocity(axis, control.clamp(-velocity_max, velocity_max), gain * damping);
             }
         }
-        joint.set_motor_model(axis, MotorModel::ForceBased).set_motor_max_force(axis, self.force_max);
+        joint.set_motor_model(axis, MotorModel::ForceBased).set_motor_max_force(axis, gain * self.force_max);
     }
 }
 

@@ -2,7 +2,6 @@
 
 use std::sync::LazyLock;
 
-use rand::RngExt as _;
 use rapier3d::prelude::{RigidBodyBuilder, Vector};
 use serde::{Deserialize, Serialize};
 
@@ -11,7 +10,7 @@ use super::{built_in, observe_within, stored_in_world};
 use crate::physics::{Look, World};
 use crate::registry::{TaskEntry, term};
 use crate::robot::{Robot, RobotModel};
-use crate::{Action, Buffer, Camera, Outcome, Rng, Shape, Space, Task};
+use crate::{Action, Buffer, Camera, Draw, Outcome, Shape, Space, Task};
 
 /// Control steps (frames) in a simulated second.
 pub const FPS: u32 = 5;
@@ -106,8 +105,8 @@ impl Default for Acrobot {
 }
 
 impl Task for Acrobot {
-    fn reset(&mut self, rng: &mut Rng) {
-        let mut draw = || [0.1, 0.1].map(|range: f32| rng.random_range(-range..range));
+    fn reset(&mut self, draw: &mut Draw<'_>) {
+        let mut draw = || [0.1, 0.1].map(|range: f32| draw.within(-range..range));
         *self = Self::build([draw(), draw()]);
     }
 

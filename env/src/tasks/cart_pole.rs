@@ -1,12 +1,11 @@
 //! `CartPole-v0`: keep a pole upright on a cart.
 
-use rand::RngExt as _;
 use rapier3d::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::physics::{Look, World, decode, encode};
 use crate::registry::{TaskEntry, term};
-use crate::{Action, Buffer, Camera, EnvError, Outcome, Rng, Space, Task, scene};
+use crate::{Action, Buffer, Camera, Draw, EnvError, Outcome, Space, Task, scene};
 
 /// Control steps (frames) in a simulated second.
 pub const FPS: u32 = 50;
@@ -160,15 +159,16 @@ fn add_rail(world: &mut World) -> RigidBodyHandle {
 }
 
 impl Task for CartPole {
-    fn reset(&mut self, rng: &mut Rng) {
-        *self = Self::build([0.8, 0.1, 0.06, 0.1].map(|range: f32| rng.random_range(-range..range)));
+    fn reset(&mut self, draw: &mut Draw<'_>) {
+        *self = Self::build([0.8, 0.1, 0.06, 0.1].map(|range: f32| draw.within(-range..range)));
     }
 
     fn step(&mut self, action: Action<'_>) -> Outcome {
         let action = action.scalar();
+        let gain = self.world.motor_gain();
         let cart = self.world.body_mut(self.cart);
         cart.reset_forces(true);
-        cart.add_force(Vector::new(action * FORCE_MAX, 0.0, 0.0), true);
+        cart.add_force(Vector::new(action * FORCE_MAX * gain, 0.0, 0.0), true);
         self.world.control_step();
         self.steps += 1;
         let [x, _, angle, _] = self.observe();

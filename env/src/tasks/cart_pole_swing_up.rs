@@ -3,7 +3,6 @@
 use std::f32::consts::PI;
 use std::sync::LazyLock;
 
-use rand::RngExt as _;
 use rapier3d::prelude::{RigidBodyBuilder, Vector};
 use serde::{Deserialize, Serialize};
 
@@ -12,7 +11,7 @@ use super::{built_in, observe_within, stored_in_world, wrap_angle};
 use crate::physics::{Look, World};
 use crate::registry::{TaskEntry, term};
 use crate::robot::{Robot, RobotModel};
-use crate::{Action, Buffer, Camera, Outcome, Rng, Shape, Space, Task};
+use crate::{Action, Buffer, Camera, Draw, Outcome, Shape, Space, Task};
 
 /// Control steps (frames) in a simulated second.
 pub const FPS: u32 = 50;
@@ -123,9 +122,8 @@ impl Default for CartPoleSwingUp {
 }
 
 impl Task for CartPoleSwingUp {
-    fn reset(&mut self, rng: &mut Rng) {
-        let [x, x_dot, angle, angle_dot] =
-            [0.3, 0.1, 0.2, 0.1].map(|range: f32| rng.random_range(-range..range));
+    fn reset(&mut self, draw: &mut Draw<'_>) {
+        let [x, x_dot, angle, angle_dot] = [0.3, 0.1, 0.2, 0.1].map(|range: f32| draw.within(-range..range));
         *self = Self::build([x, x_dot, PI + angle, angle_dot]);
     }
 

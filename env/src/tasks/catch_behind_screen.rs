@@ -1,12 +1,11 @@
 //! `CatchBehindScreen-v0`: meet a ball that was hidden.
 
-use rand::RngExt as _;
 use rapier3d::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::physics::{Look, World, decode, encode};
 use crate::registry::{TaskEntry, term};
-use crate::{Action, Buffer, Camera, EnvError, Outcome, Rng, Space, Task, scene};
+use crate::{Action, Buffer, Camera, Draw, EnvError, Outcome, Space, Task, scene};
 
 /// Control steps (frames) in a simulated second.
 pub const FPS: u32 = 20;
@@ -194,10 +193,10 @@ fn add_lane(world: &mut World) {
 }
 
 impl Task for CatchBehindScreen {
-    fn reset(&mut self, rng: &mut Rng) {
-        let height = rng.random_range(1.0..2.2);
-        let velocity = [rng.random_range(1.0..1.7), rng.random_range(-0.1..0.1), rng.random_range(-0.5..1.5)];
-        let paddle_z = rng.random_range(PADDLE_Z[0]..PADDLE_Z[1]);
+    fn reset(&mut self, draw: &mut Draw<'_>) {
+        let height = draw.within(1.0..2.2);
+        let velocity = [draw.within(1.0..1.7), draw.within(-0.1..0.1), draw.within(-0.5..1.5)];
+        let paddle_z = draw.within(PADDLE_Z[0]..PADDLE_Z[1]);
         *self = Self::build(&Toss { height, velocity, paddle_z });
     }
 

@@ -2,7 +2,6 @@
 
 use std::sync::LazyLock;
 
-use rand::RngExt as _;
 use rapier3d::prelude::{RigidBodyBuilder, Vector};
 use serde::{Deserialize, Serialize};
 
@@ -11,7 +10,7 @@ use super::{built_in, observe_within, stored_in_world};
 use crate::physics::{Look, World};
 use crate::registry::{TaskEntry, term};
 use crate::robot::{Robot, RobotModel};
-use crate::{Action, Buffer, Camera, Outcome, Rng, Shape, Space, Task};
+use crate::{Action, Buffer, Camera, Draw, Outcome, Shape, Space, Task};
 
 /// Control steps (frames) in a simulated second.
 pub const FPS: u32 = 50;
@@ -122,8 +121,8 @@ impl Default for DoublePendulum {
 }
 
 impl Task for DoublePendulum {
-    fn reset(&mut self, rng: &mut Rng) {
-        let mut draw = |range: f32| [rng.random_range(-range..range), rng.random_range(-0.05..0.05)];
+    fn reset(&mut self, draw: &mut Draw<'_>) {
+        let mut draw = |range: f32| [draw.within(-range..range), draw.within(-0.05..0.05)];
         *self = Self::build([draw(0.1), draw(0.05), draw(0.05)]);
     }
 

@@ -2,7 +2,6 @@
 
 use std::sync::LazyLock;
 
-use rand::RngExt as _;
 use serde::{Deserialize, Serialize};
 
 use super::storage::add_built_in;
@@ -10,7 +9,7 @@ use super::{built_in, observe_within, stored_in_world, wrap_angle};
 use crate::physics::World;
 use crate::registry::{TaskEntry, term};
 use crate::robot::{Robot, RobotModel};
-use crate::{Action, Buffer, Camera, Outcome, Rng, Space, Task};
+use crate::{Action, Buffer, Camera, Draw, Outcome, Space, Task};
 
 /// Control steps (frames) in a simulated second.
 pub const FPS: u32 = 20;
@@ -111,8 +110,8 @@ impl Default for Pendulum {
 }
 
 impl Task for Pendulum {
-    fn reset(&mut self, rng: &mut Rng) {
-        *self = Self::build([std::f32::consts::PI, 1.0].map(|range| rng.random_range(-range..range)));
+    fn reset(&mut self, draw: &mut Draw<'_>) {
+        *self = Self::build([std::f32::consts::PI, 1.0].map(|range| draw.within(-range..range)));
     }
 
     fn step(&mut self, action: Action<'_>) -> Outcome {

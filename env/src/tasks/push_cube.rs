@@ -1,12 +1,11 @@
 //! `PushCube-v0`: push a cube onto a target.
 
-use rand::RngExt as _;
 use rapier3d::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::physics::{Look, World, decode, encode};
 use crate::registry::{TaskEntry, term};
-use crate::{Action, Buffer, Camera, EnvError, Outcome, Rng, Space, Task, scene};
+use crate::{Action, Buffer, Camera, Draw, EnvError, Outcome, Space, Task, scene};
 
 /// Control steps (frames) in a simulated second.
 pub const FPS: u32 = 20;
@@ -92,26 +91,26 @@ struct Layout {
 }
 
 impl Layout {
-    fn draw(rng: &mut Rng) -> Self {
-        let cube = draw_point(rng, 0.25, |_| true);
+    fn draw(draw: &mut Draw<'_>) -> Self {
+        let cube = draw_point(draw, 0.25, |_| true);
         Self {
             cube,
-            target: draw_point(rng, 0.3, |point| distance(point, cube) > 0.2),
-            pusher: draw_point(rng, 0.4, |point| distance(point, cube) > 0.2),
-            yaw: rng.random_range(-0.785..0.785),
-            half_edge: rng.random_range(0.05..0.08),
-            mass: rng.random_range(0.1..1.0),
-            friction: rng.random_range(0.3..0.8),
+            target: draw_point(draw, 0.3, |point| distance(point, cube) > 0.2),
+            pusher: draw_point(draw, 0.4, |point| distance(point, cube) > 0.2),
+            yaw: draw.within(-0.785..0.785),
+            half_edge: draw.within(0.05..0.08),
+            mass: draw.within(0.1..1.0),
+            friction: draw.within(0.3..0.8),
         }
     }
 }
 
 /// A uniform point of the square ±`range` that `accept` takes; a tenth of the square at least must be acceptable.
-fn draw_point(rng: &mut Rng, range: f32, accept: impl Fn([f32; 2]) -> bool) -> [f32; 2] {
+fn draw_point(draw: &mut Draw<'_>, range: f32, accept: impl Fn([f32; 2]) -> bool) -> [f32; 2] {
     const TRIES_MAX: u32 = 1_000;
     let mut point = [range, range];
     for _ in 0..TRIES_MAX {
-        point = [rng.random_range(-range..range), rng.random_range(-range..range)];
+        point = [draw.anywhere(-range..range), draw.anywhere(-range..range)];
         if accept(point) {
             break;
         }
@@ -184,12 +183,13 @@ impl PushCube {
     /// One control step in which the pusher's drive works towards `wanted` velocity, m/s.
     fn drive(&mut self, wanted: [f32; 2]) {
         // The force that would reach the wanted velocity in one substep, as far as the drive has it.
+        let strength = self.world.motor_gain();
         let gain = PUSHER_MASS * (FPS * self.world.substeps()) as f32;
         for _ in 0..self.world.substeps() {
             let pusher = self.world.body_mut(self.pusher);
             let velocity = pusher.linvel();
             let force = [wanted[0] - velocity.x, wanted[1] - velocity.y]
-                .map(|error| (gain * error).clamp(-PUSHER_FORCE_MAX, PUSHER_FORCE_MAX));
+                .map(|error| (gain * error).clamp(-PUSHER_FORCE_MAX, PUSHER_FORCE_MAX) * strength);
             pusher.reset_forces(true);
             pusher.add_force(Vector::new(force[0], force[1], 0.0), true);
             self.world.substep();
@@ -232,8 +232,8 @@ fn add_table(world: &mut World, target: [f32; 2]) {
 }
 
 impl Task for PushCube {
-    fn reset(&mut self, rng: &mut Rng) {
-        *self = Self::build(&Layout::draw(rng));
+    fn reset(&mut self, draw: &mut Draw<'_>) {
+        *self = Self::build(&Layout::draw(draw));
     }
 
     fn step(&mut self, action: Action<'_>) -> Outcome {

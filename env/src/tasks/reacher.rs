@@ -2,7 +2,6 @@
 
 use std::sync::LazyLock;
 
-use rand::RngExt as _;
 use rapier3d::prelude::{RigidBodyBuilder, Vector};
 use serde::{Deserialize, Serialize};
 
@@ -11,7 +10,7 @@ use super::{built_in, observe_within, stored_in_world, wrap_angle};
 use crate::physics::{Look, World};
 use crate::registry::{TaskEntry, term};
 use crate::robot::{Robot, RobotModel};
-use crate::{Action, Buffer, Camera, Outcome, Rng, Shape, Space, Task};
+use crate::{Action, Buffer, Camera, Draw, Outcome, Shape, Space, Task};
 
 /// Control steps (frames) in a simulated second.
 pub const FPS: u32 = 50;
@@ -126,11 +125,11 @@ impl Default for Reacher {
 }
 
 impl Task for Reacher {
-    fn reset(&mut self, rng: &mut Rng) {
-        let distance = rng.random_range(0.2..0.9_f32);
-        let mut direction = || rng.random_range(-std::f32::consts::PI..std::f32::consts::PI);
+    fn reset(&mut self, draw: &mut Draw<'_>) {
+        let distance = draw.within(0.2..0.9_f32);
+        let mut direction = || draw.within(-std::f32::consts::PI..std::f32::consts::PI);
         let (target, shoulder) = (direction(), direction());
-        let elbow = rng.random_range(-2.5..2.5);
+        let elbow = draw.within(-2.5..2.5);
         *self = Self::build([shoulder, elbow], [distance * target.cos(), distance * target.sin()]);
     }
 

@@ -2,14 +2,13 @@
 
 use std::f32::consts::PI;
 
-use rand::RngExt as _;
 use rapier3d::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::physics::{Look, World};
 use crate::registry::{TaskEntry, term};
 use crate::tasks::{observe_within, stored_in_world};
-use crate::{Action, Buffer, Camera, Outcome, Rng, Shape, Space, Task};
+use crate::{Action, Buffer, Camera, Draw, Outcome, Shape, Space, Task};
 
 /// Control steps (frames) in a simulated second.
 pub const FPS: u32 = 20;
@@ -168,16 +167,16 @@ impl Default for Billiards {
 }
 
 impl Task for Billiards {
-    fn reset(&mut self, rng: &mut Rng) {
-        let pocket = POCKETS[rng.random_range(0..POCKETS.len())];
-        let red = [rng.random_range(-0.6..0.6_f32), rng.random_range(-0.25..0.25_f32)];
+    fn reset(&mut self, draw: &mut Draw<'_>) {
+        let pocket = POCKETS[draw.index(0..POCKETS.len())];
+        let red = [draw.within(-0.6..0.6_f32), draw.within(-0.25..0.25_f32)];
         let line = (red[1] - pocket[1]).atan2(red[0] - pocket[0]);
         let inside = |[x, y]: [f32; 2]| x.abs() < HALF[0] - RADIUS && y.abs() < HALF[1] - RADIUS;
         // At least one direction lies on the table: the line itself, 0.3 m long at the shortest, unless the red ball is
         // close to the far cushion; then the white one lies beside it.
         let mut white = [0.0, if red[1] > 0.0 { -0.3 } else { 0.3 }];
         for _ in 0..200 {
-            let (angle, away) = (line + rng.random_range(-0.5..0.5), rng.random_range(0.3..0.8_f32));
+            let (angle, away) = (line + draw.within(-0.5..0.5), draw.within(0.3..0.8_f32));
             let place = [red[0] + away * angle.cos(), red[1] + away * angle.sin()];
             if inside(place) {
                 white = place;

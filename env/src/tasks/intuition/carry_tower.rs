@@ -1,13 +1,12 @@
 //! `CarryTower-v0`: carry a tower of blocks on a tray without letting it fall.
 
-use rand::RngExt as _;
 use rapier3d::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::physics::{Look, World};
 use crate::registry::{TaskEntry, term};
 use crate::tasks::{observe_within, stored_in_world};
-use crate::{Action, Buffer, Camera, Outcome, Rng, Shape, Space, Task};
+use crate::{Action, Buffer, Camera, Draw, Outcome, Shape, Space, Task};
 
 /// Control steps (frames) in a simulated second.
 pub const FPS: u32 = 20;
@@ -154,13 +153,13 @@ impl Default for CarryTower {
 }
 
 impl Task for CarryTower {
-    fn reset(&mut self, rng: &mut Rng) {
-        let near = |rng: &mut Rng, middle: f32| middle + rng.random_range(-0.1..0.1);
-        let (start, goal) = (near(rng, -1.0), near(rng, 1.0));
+    fn reset(&mut self, draw: &mut Draw<'_>) {
+        let near = |draw: &mut Draw<'_>, middle: f32| middle + draw.within(-0.1..0.1);
+        let (start, goal) = (near(draw, -1.0), near(draw, 1.0));
         let blocks = [(); BLOCKS].map(|()| {
-            let width = rng.random_range(0.055..0.075);
-            let half = [width, width, rng.random_range(0.045..0.055)];
-            (half, rng.random_range(-0.01..0.01), rng.random_range(0.4..0.8))
+            let width = draw.within(0.055..0.075);
+            let half = [width, width, draw.within(0.045..0.055)];
+            (half, draw.within(-0.01..0.01), draw.within(0.4..0.8))
         });
         *self = Self::build(start, goal, blocks);
     }

@@ -1,13 +1,12 @@
 //! `Pour-v0`: pour balls from a cup into a box.
 
-use rand::RngExt as _;
 use rapier3d::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::physics::{Look, World};
 use crate::registry::{TaskEntry, term};
 use crate::tasks::{observe_within, stored_in_world};
-use crate::{Action, Buffer, Camera, Mesh, Outcome, Rng, Shape, Space, Task};
+use crate::{Action, Buffer, Camera, Draw, Mesh, Outcome, Shape, Space, Task};
 
 /// Control steps (frames) in a simulated second.
 pub const FPS: u32 = 20;
@@ -201,9 +200,9 @@ impl Default for Pour {
 }
 
 impl Task for Pour {
-    fn reset(&mut self, rng: &mut Rng) {
-        let place = [-0.5 + rng.random_range(-0.15..0.15), 0.6 + rng.random_range(-0.1..0.1)];
-        *self = Self::build(place, rng.random_range(0.2..0.6));
+    fn reset(&mut self, draw: &mut Draw<'_>) {
+        let place = [-0.5 + draw.within(-0.15..0.15), 0.6 + draw.within(-0.1..0.1)];
+        *self = Self::build(place, draw.within(0.2..0.6));
     }
 
     fn step(&mut self, action: Action<'_>) -> Outcome {

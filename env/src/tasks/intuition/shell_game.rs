@@ -2,14 +2,13 @@
 
 use std::f32::consts::{PI, TAU};
 
-use rand::RngExt as _;
 use rapier3d::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::physics::{Look, World};
 use crate::registry::{TaskEntry, term};
 use crate::tasks::{observe_within, stored_in_world};
-use crate::{Action, Buffer, Camera, Outcome, Rng, Shape, Space, Task};
+use crate::{Action, Buffer, Camera, Draw, Outcome, Shape, Space, Task};
 
 /// Control steps (frames) in a simulated second.
 pub const FPS: u32 = 20;
@@ -42,7 +41,7 @@ const BALL_RADIUS: f32 = 0.07;
 const LIFT: f32 = 0.4;
 const LOWERING: u32 = 14;
 const SWAP: u32 = 14;
-const SWAPS: [u32; 2] = [3, 6];
+const SWAPS: [usize; 2] = [3, 6];
 const BOUNDS: [f32; 12] = [1.0; 12];
 
 /// A ball lies between three cups that stand in the air; they come down over it and change places.
@@ -203,12 +202,10 @@ impl Default for ShellGame {
 }
 
 impl Task for ShellGame {
-    fn reset(&mut self, rng: &mut Rng) {
-        let count = rng.random_range(SWAPS[0]..=SWAPS[1]);
-        let swaps = (0..count)
-            .map(|_| ([[0, 1], [1, 2], [0, 2]][rng.random_range(0..3_usize)], rng.random_bool(0.5)))
-            .collect();
-        *self = Self::build(rng.random_range(0..CUPS), swaps);
+    fn reset(&mut self, draw: &mut Draw<'_>) {
+        let count = draw.count(SWAPS[0]..=SWAPS[1]);
+        let swaps = (0..count).map(|_| ([[0, 1], [1, 2], [0, 2]][draw.index(0..3)], draw.coin())).collect();
+        *self = Self::build(draw.index(0..CUPS), swaps);
     }
 
     fn step(&mut self, action: Action<'_>) -> Outcome {

@@ -9,7 +9,6 @@ pub mod walker;
 
 use std::marker::PhantomData;
 
-use rand::RngExt as _;
 use rapier3d::prelude::{RigidBodyHandle, Vector};
 use serde::{Deserialize, Serialize};
 
@@ -18,7 +17,7 @@ use super::stored_in_world;
 use crate::physics::World;
 use crate::registry::{TaskEntry, term};
 use crate::robot::{Robot, RobotModel};
-use crate::{Action, Buffer, Camera, CameraMotion, Outcome, RewardTerm, Rng, Space, Task};
+use crate::{Action, Buffer, Camera, CameraMotion, Draw, Outcome, RewardTerm, Space, Task};
 
 pub use gait::{Gait, Swing};
 
@@ -163,10 +162,10 @@ impl<B: Body> Default for Runner<B> {
 }
 
 impl<B: Body> Task for Runner<B> {
-    fn reset(&mut self, rng: &mut Rng) {
+    fn reset(&mut self, draw: &mut Draw<'_>) {
         *self = Self::new();
         let noise = B::CONFIG.noise;
-        let mut draw = || rng.random_range(-noise..noise);
+        let mut draw = || draw.within(-noise..noise);
         let states: Vec<_> = (B::CONFIG.root_joints..B::model().joints().len())
             .map(|joint| (joint, [self.robot.joint_state(&self.world, joint)[0] + draw(), draw()]))
             .collect();

@@ -1,13 +1,12 @@
 use std::f32::consts::FRAC_PI_2;
 
-use rand::RngExt as _;
 use rapier3d::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::arm::level;
 use super::{Arm, Tool};
 use crate::physics::Look;
-use crate::{Rng, Shape};
+use crate::{Draw, Shape};
 
 /// Half of a cube's edge, metres.
 pub(super) const HALF: f32 = 0.025;
@@ -22,9 +21,15 @@ pub(super) struct Cube {
 
 impl Cube {
     /// A cube of 60 to 110 g flat on the table.
-    pub fn add(arm: &mut Arm, rng: &mut Rng, name: &'static str, at: [f32; 2], color: [f32; 3]) -> Self {
-        let yaw = rng.random_range(-0.7..0.7);
-        let density = rng.random_range(500.0..900.0);
+    pub fn add(
+        arm: &mut Arm,
+        draw: &mut Draw<'_>,
+        name: &'static str,
+        at: [f32; 2],
+        color: [f32; 3],
+    ) -> Self {
+        let yaw = draw.within(-0.7..0.7);
+        let density = draw.within(500.0..900.0);
         let look = Look::moving(name, Shape::Cuboid { half_extents: [HALF; 3] }, color);
         let (body, _) = arm.world.add(
             look,
@@ -100,10 +105,10 @@ pub(super) struct CubeAndTarget {
 
 impl CubeAndTarget {
     /// Both where the arm reaches well, at least 12 cm apart.
-    pub fn add(arm: &mut Arm, rng: &mut Rng, radius: f32) -> Self {
-        let at = draw_place(rng);
-        let [x, y] = draw_place_apart(rng, at, 0.12);
-        let cube = Cube::add(arm, rng, "cube", at, [0.7, 0.1, 0.05]);
+    pub fn add(arm: &mut Arm, draw: &mut Draw<'_>, radius: f32) -> Self {
+        let at = draw_place(draw);
+        let [x, y] = draw_place_apart(draw, at, 0.12);
+        let cube = Cube::add(arm, draw, "cube", at, [0.7, 0.1, 0.05]);
         let disc = Shape::Cylinder { radius, half_height: 0.002 };
         arm.world.add_ghost(
             Look::fixed("target", disc, [0.05, 0.5, 0.1]),
@@ -120,16 +125,16 @@ impl CubeAndTarget {
 }
 
 /// A point of the table that the arm reaches well.
-pub(super) fn draw_place(rng: &mut Rng) -> [f32; 2] {
-    [rng.random_range(0.3..0.52), rng.random_range(-0.2..0.2)]
+pub(super) fn draw_place(draw: &mut Draw<'_>) -> [f32; 2] {
+    [draw.within(0.3..0.52), draw.within(-0.2..0.2)]
 }
 
 /// A point that is at least `apart` metres from `other`.
-pub(super) fn draw_place_apart(rng: &mut Rng, other: [f32; 2], apart: f32) -> [f32; 2] {
+pub(super) fn draw_place_apart(draw: &mut Draw<'_>, other: [f32; 2], apart: f32) -> [f32; 2] {
     const TRIES_MAX: u32 = 200;
     let mut place = [0.42, if other[1] > 0.0 { -0.15 } else { 0.15 }];
     for _ in 0..TRIES_MAX {
-        let drawn = draw_place(rng);
+        let drawn = draw_place(draw);
         if (drawn[0] - other[0]).hypot(drawn[1] - other[1]) >= apart {
             place = drawn;
             break;

@@ -16,8 +16,9 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use self::arm::OPENING;
 use super::{observe_within, stored_in_world};
+use crate::draw::with_fixed_draw;
 use crate::registry::TaskEntry;
-use crate::{Action, Buffer, Outcome, RewardTerm, Rng, Space, Task};
+use crate::{Action, Buffer, Draw, Outcome, RewardTerm, Space, Task};
 
 pub use arm::{Arm, Tool};
 
@@ -35,7 +36,7 @@ pub trait Chore: Serialize + DeserializeOwned + Send + 'static {
     const BOUNDS: &'static [f32];
 
     /// Puts its things on the table.
-    fn set(arm: &mut Arm, rng: &mut Rng) -> Self;
+    fn set(arm: &mut Arm, draw: &mut Draw<'_>) -> Self;
 
     /// Appends where its things are.
     fn observe(&self, arm: &Arm, out: &mut Vec<f32>);
@@ -102,13 +103,12 @@ impl<C: Chore> Manipulation<C> {
 
     /// The task before its first episode.
     pub fn new() -> Self {
-        use rand::SeedableRng as _;
-        Self::start(&mut Rng::seed_from_u64(0))
+        with_fixed_draw(Self::start)
     }
 
-    fn start(rng: &mut Rng) -> Self {
+    fn start(draw: &mut Draw<'_>) -> Self {
         let mut arm = Arm::new();
-        let chore = C::set(&mut arm, rng);
+        let chore = C::set(&mut arm, draw);
         Self { arm, chore }
     }
 }
@@ -120,8 +120,8 @@ impl<C: Chore> Default for Manipulation<C> {
 }
 
 impl<C: Chore> Task for Manipulation<C> {
-    fn reset(&mut self, rng: &mut Rng) {
-        *self = Self::start(rng);
+    fn reset(&mut self, draw: &mut Draw<'_>) {
+        *self = Self::start(draw);
     }
 
     fn step(&mut self, action: Action<'_>) -> Outcome {

@@ -1,6 +1,5 @@
 //! `OpenDrawer-v0`: take the handle of a drawer with an arm and pull it open.
 
-use rand::RngExt as _;
 use rapier3d::prelude::*;
 use serde::{Deserialize, Serialize};
 
@@ -10,7 +9,7 @@ use crate::Mesh;
 use super::{Arm, Chore, Manipulation, Tool};
 use crate::physics::Look;
 use crate::registry::{TaskEntry, term};
-use crate::{Outcome, Rng};
+use crate::{Draw, Outcome};
 
 /// The registry's row.
 pub const ENTRY: TaskEntry = OpenDrawer::entry(
@@ -89,9 +88,9 @@ fn add_cabinet(arm: &mut Arm, x: f32, y: f32) -> RigidBodyHandle {
 impl Chore for Drawer {
     const BOUNDS: &'static [f32] = &[1.0; 5];
 
-    fn set(arm: &mut Arm, rng: &mut Rng) -> Self {
-        let x = rng.random_range(0.5..0.56) + DRAWER[0];
-        let y = rng.random_range(-0.12..0.12);
+    fn set(arm: &mut Arm, draw: &mut Draw<'_>) -> Self {
+        let x = draw.within(0.5..0.56) + DRAWER[0];
+        let y = draw.within(-0.12..0.12);
         let cabinet = add_cabinet(arm, x, y);
         let mut mesh = Mesh::default();
         mesh.add_cuboid([0.0; 3], DRAWER);
@@ -118,7 +117,7 @@ impl Chore for Drawer {
         let slide = PrismaticJointBuilder::new(Vector::X)
             .limits([-TRAVEL, 0.0])
             .motor_model(MotorModel::ForceBased)
-            .motor_velocity(0.0, rng.random_range(1.0..4.0))
+            .motor_velocity(0.0, draw.within(1.0..4.0))
             .contacts_enabled(false);
         arm.world.join(cabinet, drawer, slide.build());
         Self { drawer, shut_x: x }

@@ -10,7 +10,7 @@ use crate::Mesh;
 use super::{Arm, Chore, Manipulation, Tool};
 use crate::physics::Look;
 use crate::registry::{TaskEntry, term};
-use crate::{Outcome, Rng, Shape};
+use crate::{Draw, Outcome, Shape};
 
 /// The registry's row.
 pub const ENTRY: TaskEntry = PegInHole::entry(
@@ -109,9 +109,9 @@ fn add_hole(arm: &mut Arm, [x, y]: [f32; 2]) {
 impl Chore for Peg {
     const BOUNDS: &'static [f32] = &[1.0; 6];
 
-    fn set(arm: &mut Arm, rng: &mut Rng) -> Self {
-        let at = draw_place(rng);
-        let hole = draw_place_apart(rng, at, 0.14);
+    fn set(arm: &mut Arm, draw: &mut Draw<'_>) -> Self {
+        let at = draw_place(draw);
+        let hole = draw_place_apart(draw, at, 0.14);
         add_hole(arm, hole);
         let look = Look::moving("peg", Shape::Cuboid { half_extents: HALF }, [0.7, 0.1, 0.05]);
         let (peg, _) = arm.world.add(

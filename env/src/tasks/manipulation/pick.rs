@@ -7,7 +7,7 @@ use super::cube::{Cube, HALF, draw_place};
 
 use super::{Arm, Chore, Manipulation, Tool};
 use crate::registry::{TaskEntry, term};
-use crate::{Outcome, Rng};
+use crate::{Draw, Outcome};
 
 /// The registry's row.
 pub const ENTRY: TaskEntry = ArmPick::entry(
@@ -48,9 +48,9 @@ pub struct Pick {
 impl Chore for Pick {
     const BOUNDS: &'static [f32] = &[1.0; 5];
 
-    fn set(arm: &mut Arm, rng: &mut Rng) -> Self {
-        let at = draw_place(rng);
-        Self { cube: Cube::add(arm, rng, "cube", at, [0.7, 0.1, 0.05]) }
+    fn set(arm: &mut Arm, draw: &mut Draw<'_>) -> Self {
+        let at = draw_place(draw);
+        Self { cube: Cube::add(arm, draw, "cube", at, [0.7, 0.1, 0.05]) }
     }
 
     fn observe(&self, arm: &Arm, out: &mut Vec<f32>) {

@@ -7,7 +7,7 @@ use super::cube::{Cube, CubeAndTarget, HALF};
 
 use super::{Arm, Chore, Manipulation, Tool};
 use crate::registry::{TaskEntry, term};
-use crate::{Outcome, Rng};
+use crate::{Draw, Outcome};
 
 /// The registry's row.
 pub const ENTRY: TaskEntry = ArmPlace::entry(
@@ -48,8 +48,8 @@ pub struct Place(CubeAndTarget);
 impl Chore for Place {
     const BOUNDS: &'static [f32] = &[1.0; 7];
 
-    fn set(arm: &mut Arm, rng: &mut Rng) -> Self {
-        Self(CubeAndTarget::add(arm, rng, 0.035))
+    fn set(arm: &mut Arm, draw: &mut Draw<'_>) -> Self {
+        Self(CubeAndTarget::add(arm, draw, 0.035))
     }
 
     fn observe(&self, arm: &Arm, out: &mut Vec<f32>) {

@@ -9,7 +9,7 @@ use super::cube::CubeAndTarget;
 
 use super::{Arm, Chore, Manipulation, Tool};
 use crate::registry::{TaskEntry, term};
-use crate::{Outcome, Rng};
+use crate::{Draw, Outcome};
 
 /// The registry's row.
 pub const ENTRY: TaskEntry = ArmPush::entry(
@@ -50,8 +50,8 @@ pub struct Push(CubeAndTarget);
 impl Chore for Push {
     const BOUNDS: &'static [f32] = &[1.0; 7];
 
-    fn set(arm: &mut Arm, rng: &mut Rng) -> Self {
-        Self(CubeAndTarget::add(arm, rng, NEAR))
+    fn set(arm: &mut Arm, draw: &mut Draw<'_>) -> Self {
+        Self(CubeAndTarget::add(arm, draw, NEAR))
     }
 
     fn observe(&self, arm: &Arm, out: &mut Vec<f32>) {

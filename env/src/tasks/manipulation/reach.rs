@@ -1,6 +1,5 @@
 //! `ArmReach-v0`: bring the tool of an arm to a point in the air.
 
-use rand::RngExt as _;
 use rapier3d::prelude::*;
 use serde::{Deserialize, Serialize};
 
@@ -10,7 +9,7 @@ use super::cube::draw_place;
 use super::{Arm, Chore, Manipulation, Tool};
 use crate::physics::Look;
 use crate::registry::{TaskEntry, term};
-use crate::{Outcome, Rng, Shape};
+use crate::{Draw, Outcome, Shape};
 
 /// The registry's row.
 pub const ENTRY: TaskEntry = ArmReach::entry(
@@ -49,9 +48,9 @@ pub struct Reach {
 impl Chore for Reach {
     const BOUNDS: &'static [f32] = &[1.0; 6];
 
-    fn set(arm: &mut Arm, rng: &mut Rng) -> Self {
-        let [x, y] = draw_place(rng);
-        let point = [x, y, rng.random_range(0.05..0.35)];
+    fn set(arm: &mut Arm, draw: &mut Draw<'_>) -> Self {
+        let [x, y] = draw_place(draw);
+        let point = [x, y, draw.within(0.05..0.35)];
         arm.world.add_ghost(
             Look::fixed("point", Shape::Sphere { radius: NEAR }, [0.7, 0.05, 0.05]),
             RigidBodyBuilder::fixed().translation(Vector::from(point)),

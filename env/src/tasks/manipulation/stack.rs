@@ -8,7 +8,7 @@ use super::place::carry;
 
 use super::{Arm, Chore, Manipulation, Tool};
 use crate::registry::{TaskEntry, term};
-use crate::{Outcome, Rng};
+use crate::{Draw, Outcome};
 
 /// The registry's row.
 pub const ENTRY: TaskEntry = ArmStack::entry(
@@ -58,11 +58,11 @@ impl Stack {
 impl Chore for Stack {
     const BOUNDS: &'static [f32] = &[1.0; 10];
 
-    fn set(arm: &mut Arm, rng: &mut Rng) -> Self {
-        let at = draw_place(rng);
-        let other = draw_place_apart(rng, at, 0.12);
-        let cube = Cube::add(arm, rng, "red cube", at, [0.7, 0.1, 0.05]);
-        Self { cube, below: Cube::add(arm, rng, "blue cube", other, [0.1, 0.25, 0.7]) }
+    fn set(arm: &mut Arm, draw: &mut Draw<'_>) -> Self {
+        let at = draw_place(draw);
+        let other = draw_place_apart(draw, at, 0.12);
+        let cube = Cube::add(arm, draw, "red cube", at, [0.7, 0.1, 0.05]);
+        Self { cube, below: Cube::add(arm, draw, "blue cube", other, [0.1, 0.25, 0.7]) }
     }
 
     fn observe(&self, arm: &Arm, out: &mut Vec<f32>) {

@@ -1,6 +1,5 @@
 //! `TurnKnob-v0`: take a knob with an arm and turn it to a mark.
 
-use rand::RngExt as _;
 use rapier3d::prelude::*;
 use serde::{Deserialize, Serialize};
 
@@ -11,7 +10,7 @@ use crate::tasks::wrap_angle;
 use super::{Arm, Chore, Manipulation, Tool};
 use crate::physics::Look;
 use crate::registry::{TaskEntry, term};
-use crate::{Outcome, Rng, Shape};
+use crate::{Draw, Outcome, Shape};
 
 /// The registry's row.
 pub const ENTRY: TaskEntry = TurnKnob::entry(
@@ -68,11 +67,11 @@ impl Knob {
 impl Chore for Knob {
     const BOUNDS: &'static [f32] = &[1.0, 1.0, 1.0, 1.0, 1.0, 20.0, 3.2];
 
-    fn set(arm: &mut Arm, rng: &mut Rng) -> Self {
-        let (x, y) = (rng.random_range(0.35..0.5), rng.random_range(-0.15..0.15));
-        let start: f32 = rng.random_range(-0.5..0.5);
-        let turn = rng.random_range(0.8..1.4);
-        let mark = start + if rng.random_bool(0.5) { turn } else { -turn };
+    fn set(arm: &mut Arm, draw: &mut Draw<'_>) -> Self {
+        let (x, y) = (draw.within(0.35..0.5), draw.within(-0.15..0.15));
+        let start: f32 = draw.within(-0.5..0.5);
+        let turn = draw.within(0.8..1.4);
+        let mark = start + if draw.coin() { turn } else { -turn };
         let post = Shape::Cylinder { radius: 0.03, half_height: 0.5 * (HEIGHT - BAR[2]) };
         let axle = arm.world.add_ghost(
             Look::fixed("axle", post, [0.3, 0.3, 0.32]).of_class("support"),
@@ -99,7 +98,7 @@ impl Chore for Knob {
         let hinge = RevoluteJointBuilder::new(Vector::Z)
             .local_anchor1(Vector::new(0.0, 0.0, HEIGHT - 0.5 * (HEIGHT - BAR[2])))
             .motor_model(MotorModel::ForceBased)
-            .motor_velocity(0.0, rng.random_range(0.02..0.08))
+            .motor_velocity(0.0, draw.within(0.02..0.08))
             .contacts_enabled(false);
         arm.world.join(axle, knob, hinge.build());
         Self { knob, mark }

@@ -3,17 +3,17 @@
 use std::f32::consts::{PI, TAU};
 use std::sync::LazyLock;
 
-use rand::{RngExt as _, SeedableRng as _};
 use rapier3d::prelude::*;
 use serde::{Deserialize, Serialize};
 
+use crate::draw::with_fixed_draw;
 use crate::physics::{Look, World, cylinder_collider, world_groups};
 use crate::registry::{TaskEntry, term};
 use crate::robot::{Robot, RobotModel};
 use crate::sensor::RangeFinder;
 use crate::tasks::storage::add_built_in;
 use crate::tasks::{built_in, observe_within, stored_in_world, wrap_angle};
-use crate::{Action, Buffer, Camera, Outcome, Rng, Shape, Space, Task};
+use crate::{Action, Buffer, Camera, Draw, Outcome, Shape, Space, Task};
 
 /// Control steps (frames) in a simulated second.
 pub const FPS: u32 = 20;
@@ -92,15 +92,15 @@ struct Layout {
 }
 
 impl Layout {
-    fn draw(rng: &mut Rng) -> Self {
+    fn draw(draw: &mut Draw<'_>) -> Self {
         let mut layout = Self { robot: [-1.5, 0.0, 0.0], goal: [1.5, 0.0], pillars: Vec::new() };
         let reach = ARENA_HALF - 0.4;
-        let point = |rng: &mut Rng| [rng.random_range(-reach..reach), rng.random_range(-reach..reach)];
+        let point = |draw: &mut Draw<'_>| [draw.within(-reach..reach), draw.within(-reach..reach)];
         let distance = |a: [f32; 2], b: [f32; 2]| (a[0] - b[0]).hypot(a[1] - b[1]);
         for _ in 0..100 {
-            let (start, goal) = (point(rng), point(rng));
+            let (start, goal) = (point(draw), point(draw));
             if distance(start, goal) >= 2.0 {
-                layout.robot = [start[0], start[1], rng.random_range(-PI..PI)];
+                layout.robot = [start[0], start[1], draw.within(-PI..PI)];
                 layout.goal = goal;
                 break;
             }
@@ -110,7 +110,7 @@ impl Layout {
             if layout.pillars.len() == OBSTACLES {
                 break;
             }
-            let (center, radius) = (point(rng), rng.random_range(0.12..0.25_f32));
+            let (center, radius) = (point(draw), draw.within(0.12..0.25_f32));
             let free = [start, layout.goal].iter().all(|end| distance(*end, center) > radius + 0.55)
                 && layout.pillars.iter().all(|(other, r)| distance(*other, center) > radius + r + 0.65);
             if free {
@@ -139,7 +139,7 @@ impl Navigate {
 
     /// The task before its first episode.
     pub fn new() -> Self {
-        Self::build(&Layout::draw(&mut Rng::seed_from_u64(0)))
+        Self::build(&with_fixed_draw(Layout::draw))
     }
 
     fn build(layout: &Layout) -> Self {
@@ -217,8 +217,8 @@ impl Default for Navigate {
 }
 
 impl Task for Navigate {
-    fn reset(&mut self, rng: &mut Rng) {
-        *self = Self::build(&Layout::draw(rng));
+    fn reset(&mut self, draw: &mut Draw<'_>) {
+        *self = Self::build(&Layout::draw(draw));
     }
 
     fn step(&mut self, action: Action<'_>) -> Outcome {

@@ -72,7 +72,8 @@ impl Quadrotor {
             for (thrust, wanted) in self.thrust.iter_mut().zip(wanted) {
                 *thrust += (0.5 * (wanted + 1.0) - *thrust) * (dt / ROTOR_LAG).min(1.0);
             }
-            let thrust = self.thrust;
+            let gain = self.world.motor_gain();
+            let thrust = self.thrust.map(|thrust| thrust * gain);
             let body = self.world.body_mut(self.body);
             body.reset_forces(true);
             body.reset_torques(true);

@@ -1,12 +1,11 @@
 //! `QuadrotorHover-v0`: fly a quadrotor to a point and stay there.
 
-use rand::RngExt as _;
 use serde::{Deserialize, Serialize};
 
 use super::quadrotor::{BOUNDS, FPS, Quadrotor};
 use crate::registry::{TaskEntry, term};
 use crate::tasks::stored_in_world;
-use crate::{Action, Buffer, Camera, Outcome, Rng, Space, Task};
+use crate::{Action, Buffer, Camera, Draw, Outcome, Space, Task};
 
 /// Steps after which an episode is cut off.
 pub const MAX_EPISODE_STEPS: u32 = 250;
@@ -92,8 +91,8 @@ impl Default for QuadrotorHover {
 }
 
 impl Task for QuadrotorHover {
-    fn reset(&mut self, rng: &mut Rng) {
-        let mut within = |range: f32| rng.random_range(-range..range);
+    fn reset(&mut self, draw: &mut Draw<'_>) {
+        let mut within = |range: f32| draw.within(-range..range);
         let position = [within(1.0), within(1.0), 1.5 + within(0.5)];
         let lean = [within(0.4), within(0.4)];
         let linear = [within(1.0), within(1.0), within(1.0)];

@@ -1,6 +1,5 @@
 //! `QuadrotorWaypoint-v0`: fly a quadrotor through points in order.
 
-use rand::RngExt as _;
 use rapier3d::prelude::{RigidBodyBuilder, RigidBodyHandle, Vector};
 use serde::{Deserialize, Serialize};
 
@@ -8,7 +7,7 @@ use super::quadrotor::{BOUNDS, FPS, Quadrotor};
 use crate::physics::Look;
 use crate::registry::{TaskEntry, term};
 use crate::tasks::stored_in_world;
-use crate::{Action, Buffer, Camera, Outcome, Rng, Shape, Space, Task};
+use crate::{Action, Buffer, Camera, Draw, Outcome, Shape, Space, Task};
 
 /// Steps after which an episode is cut off.
 pub const MAX_EPISODE_STEPS: u32 = 500;
@@ -121,12 +120,12 @@ impl Default for QuadrotorWaypoint {
 }
 
 impl Task for QuadrotorWaypoint {
-    fn reset(&mut self, rng: &mut Rng) {
+    fn reset(&mut self, draw: &mut Draw<'_>) {
         let mut last = [0.0, 0.0, 1.5_f32];
         let points = [(); POINTS].map(|()| {
             for _ in 0..100 {
-                let level = |rng: &mut Rng| rng.random_range(-1.8..1.8);
-                let point = [level(rng), level(rng), rng.random_range(0.7..2.3)];
+                let level = |draw: &mut Draw<'_>| draw.within(-1.8..1.8);
+                let point = [level(draw), level(draw), draw.within(0.7..2.3)];
                 let apart: f32 = point.iter().zip(last).map(|(a, b)| (a - b) * (a - b)).sum();
                 if apart > 1.0 {
                     last = point;
