@@ -185,6 +185,10 @@ impl Pool {
         let mut masks = vec![false; total];
         for reset in resets {
             let tenant = tenant(&self.tenants, reset.asked.session)?;
+            let mut own = vec![false; total];
+            own[tenant.lanes.clone()].copy_from_slice(&reset.mask);
+            // Also if there are none: those of whoever had the lanes before are forgotten.
+            self.env.set_options(&reset.options, &own)?;
             for (i, lane) in tenant.lanes.clone().enumerate() {
                 let first = || if tenant.started[i] { None } else { Some(i as u64) };
                 seeds[lane] = reset.seeds[i].or_else(first);

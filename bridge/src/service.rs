@@ -239,8 +239,8 @@ impl Service {
                 continue;
             };
             match front.request {
-                Request::Reset { seeds, mask } => {
-                    desk.order(Job::Reset(vec![PendingReset { asked, seeds, mask }]), front.at);
+                Request::Reset { seeds, mask, options } => {
+                    desk.order(Job::Reset(vec![PendingReset { asked, seeds, mask, options }]), front.at);
                 }
                 Request::Step { actions, mask } => match checked_step(desk, &front.header, &actions, mask) {
                     Ok(step) => desk.step(PendingStep { at: front.at, ..step }),

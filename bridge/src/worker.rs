@@ -1,5 +1,6 @@
 //! An engine and what it is asked, one job at a time, wherever it is run.
 
+use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -56,6 +57,8 @@ pub struct PendingReset {
     pub seeds: Vec<Option<u64>>,
     /// Which environments.
     pub mask: Vec<bool>,
+    /// What its episodes are to be like.
+    pub options: BTreeMap<String, f32>,
 }
 
 /// A request, the message that answers it, and whether that is a refusal.

@@ -44,6 +44,7 @@ fn engines_take_no_more_than_they_are_counted_with() {
             num_envs,
             autoreset_mode: Autoreset::NextStep,
             temperature: None,
+            randomisation: None,
             shared_memory_host: None,
         };
         let before = resident_bytes();

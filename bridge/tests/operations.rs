@@ -1,6 +1,7 @@
 //! A server as its operator sees it: configuration, log, metrics endpoint, `worldstep top`, signals.
 #![allow(clippy::unwrap_used)]
 
+use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
 use std::process::{Child, ChildStderr, Command, Output, Stdio};
@@ -99,12 +100,13 @@ fn make_request(num_envs: usize) -> MakeRequest {
         num_envs,
         autoreset_mode: Autoreset::NextStep,
         temperature: None,
+        randomisation: None,
         shared_memory_host: None,
     }
 }
 
 fn reset() -> Request {
-    Request::Reset { seeds: vec![Some(1); ENVS], mask: vec![true; ENVS] }
+    Request::Reset { seeds: vec![Some(1); ENVS], mask: vec![true; ENVS], options: BTreeMap::new() }
 }
 
 fn step(client: &mut Client) {

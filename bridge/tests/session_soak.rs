@@ -6,6 +6,7 @@
 mod own_engine;
 mod running;
 
+use std::collections::BTreeMap;
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -71,7 +72,7 @@ impl Visit {
     }
 
     fn reset(&mut self, seeds: &[Option<u64>], mask: &[bool]) {
-        let request = Request::Reset { seeds: seeds.to_vec(), mask: mask.to_vec() };
+        let request = Request::Reset { seeds: seeds.to_vec(), mask: mask.to_vec(), options: BTreeMap::new() };
         let told = rows(self.client.ask(&request).unwrap());
         self.env.reset(seeds, mask).unwrap();
         assert!(told.observations == own_engine::rows(&self.env).observations, "another reset than alone");

@@ -28,6 +28,7 @@ pub mod tasks;
 mod truth_env;
 mod truth_vector_env;
 mod vector_env;
+pub mod wrappers;
 
 pub use batch::{Batch, InfoColumn};
 pub use buffer::Buffer;

@@ -16,8 +16,8 @@ const NOISE_MAX: f32 = 1e3;
 ///
 /// Factors multiply what the task is built with. Each body, collider and joint draws its own mass, inertia, friction,
 /// restitution and damping; gravity, motor gain, latency and noise are one for the whole environment. What is left out
-/// stays as the task has it, to the last bit. Positions, sizes and goals are the task's own affair: how much of their ranges
-/// an episode uses is its difficulty ([`Draw`](crate::Draw)).
+/// stays as the task has it, to the last bit. Positions, sizes and goals are drawn by the task itself, from its own ranges
+/// ([`Draw`](crate::Draw)); kinematic bodies (trays, cups, paddles) have no motors.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Randomisation {
@@ -40,6 +40,8 @@ pub struct Randomisation {
     /// Standard deviation of normal noise on each number of the state observation, in that number's own unit; what comes
     /// out stays within the observation space. Pictures are spared.
     pub sensor_noise: [f32; 2],
+    /// How much of the ranges of its starts and goals a task uses, from 0 (the middle of each) to 1 (all of it).
+    pub difficulty: f32,
 }
 
 impl Default for Randomisation {
@@ -54,6 +56,7 @@ impl Default for Randomisation {
             joint_damping: [1.0; 2],
             latency: [0; 2],
             sensor_noise: [0.0; 2],
+            difficulty: 1.0,
         }
     }
 }
@@ -73,6 +76,7 @@ impl Randomisation {
             joint_damping: fifth,
             latency: [0, 1],
             sensor_noise: [0.0, 0.01],
+            difficulty: 1.0,
         }
     }
 
@@ -102,7 +106,7 @@ impl Randomisation {
                 return Err(EnvError::Argument { message });
             }
         }
-        Ok(())
+        check_difficulty(self.difficulty)
     }
 
     /// Draws one episode's physics and puts it into `world`.
@@ -114,6 +118,13 @@ impl Randomisation {
             noise_seed: rng.random(),
         }
     }
+}
+
+pub(crate) fn check_difficulty(difficulty: f32) -> Result<(), EnvError> {
+    if (0.0..=1.0).contains(&difficulty) {
+        return Ok(());
+    }
+    Err(EnvError::Argument { message: format!("difficulty is {difficulty}, expected 0 to 1") })
 }
 
 /// What lies between a task and its policy for one episode.

@@ -191,14 +191,15 @@ impl Space {
         Ok(())
     }
 
-    /// Appends one uniform sample to `out`; unbounded elements are drawn from ±1.
+    /// Appends one uniform sample to `out`; elements without bounds (infinite, or the largest number) are drawn from
+    /// ±1.
     pub fn sample(&self, rng: &mut crate::Rng, out: &mut Buffer) {
         match (self, out) {
             (Self::Box(space), Buffer::F32(out)) => {
                 for i in 0..self.flat_len() {
                     let (low, high) = space.bounds(i);
-                    let low = if low.is_finite() { low } else { -1.0 };
-                    let high = if high.is_finite() { high } else { 1.0 };
+                    let low = if low > f32::MIN { low } else { -1.0 };
+                    let high = if high < f32::MAX { high } else { 1.0 };
                     out.push(rng.random_range(low..=high));
                 }
             }

@@ -6,7 +6,7 @@ use rand::SeedableRng as _;
 use serde::{Deserialize, Serialize};
 
 use crate::physics::{decode, encode};
-use crate::randomisation::{Disturbance, LATENCY_MAX, Randomisation};
+use crate::randomisation::{Disturbance, LATENCY_MAX, Randomisation, check_difficulty};
 use crate::registry::TaskEntry;
 use crate::{Action, Buffer, Draw, EnvError, EnvSpec, Outcome, Rng, Space, Task};
 
@@ -33,7 +33,7 @@ pub struct TruthEnv {
     episode: u64,
     phase: Phase,
     recording: bool,
-    difficulty: f32,
+    difficulty: Option<f32>,
     randomisation: Option<Arc<Randomisation>>,
     disturbance: Disturbance,
     /// Actions that have not come to the task yet, the next one first.
@@ -59,7 +59,7 @@ struct Saved {
     elapsed_steps: u32,
     episode: u64,
     phase: Phase,
-    difficulty: f32,
+    difficulty: Option<f32>,
     disturbance: Disturbance,
     late: VecDeque<Buffer>,
     task: Vec<u8>,
@@ -77,7 +77,7 @@ impl TruthEnv {
             episode: 0,
             phase: Phase::Unstarted,
             recording: false,
-            difficulty: 1.0,
+            difficulty: None,
             randomisation: None,
             disturbance: Disturbance::default(),
             late: VecDeque::new(),
@@ -110,16 +110,13 @@ impl TruthEnv {
         self.task.world_mut().record(on);
     }
 
-    /// How much of the ranges of its starts and goals later episodes use, from 0 (the middle of each) to 1 (all of it, as
-    /// at first).
+    /// How much of the ranges of its starts and goals later episodes use, from 0 (the middle of each) to 1 (all of it);
+    /// `None`, as at first, is what [`randomise`](Self::randomise) says.
     ///
     /// # Errors
     /// [`EnvError::Argument`] for any other number.
-    pub fn set_difficulty(&mut self, difficulty: f32) -> Result<(), EnvError> {
-        if !(0.0..=1.0).contains(&difficulty) {
-            let message = format!("difficulty is {difficulty}, expected 0 to 1");
-            return Err(EnvError::Argument { message });
-        }
+    pub fn set_difficulty(&mut self, difficulty: Option<f32>) -> Result<(), EnvError> {
+        difficulty.map_or(Ok(()), check_difficulty)?;
         self.difficulty = difficulty;
         Ok(())
     }
@@ -164,7 +161,8 @@ impl TruthEnv {
         if let Some(seed) = seed {
             self.rng = Rng::seed_from_u64(seed);
         }
-        self.task.reset(&mut Draw::new(&mut self.rng, self.difficulty));
+        let difficulty = self.randomisation.as_ref().map_or(1.0, |ranges| ranges.difficulty);
+        self.task.reset(&mut Draw::new(&mut self.rng, self.difficulty.unwrap_or(difficulty)));
         self.disturbance = match &self.randomisation {
             Some(ranges) => ranges.apply(self.task.world_mut(), &mut self.rng),
             None => Disturbance::default(),
@@ -310,7 +308,7 @@ impl TruthEnv {
         if waits > LATENCY_MAX
             || saved.late.len() != waits as usize
             || saved.late.iter().any(|action| actions.check(action, 1).is_err())
-            || !(0.0..=1.0).contains(&saved.difficulty)
+            || saved.difficulty.is_some_and(|difficulty| check_difficulty(difficulty).is_err())
             || !saved.disturbance.noise.std.is_finite()
         {
             let message = "actions under way, noise or difficulty are out of range".to_owned();

@@ -42,11 +42,12 @@ impl TruthVectorEnv {
     /// `num_envs` environments of `entry`.
     ///
     /// # Errors
-    /// [`EnvError::Argument`] if `num_envs` is 0.
+    /// [`EnvError::Argument`] if `num_envs` is 0, or the mode is [`SameStep`](AutoresetMode::SameStep).
     pub fn new(entry: &'static TaskEntry, num_envs: usize, mode: AutoresetMode) -> Result<Self, EnvError> {
         if num_envs == 0 {
             return Err(EnvError::Argument { message: "num_envs is 0, expected at least 1".to_owned() });
         }
+        mode.check_engine()?;
         let spec = entry.spec();
         let names: Vec<_> = INFO.into_iter().chain(entry.reward_terms.iter().map(|term| term.name)).collect();
         let batch = Batch::new(&spec, num_envs, &names);
@@ -85,7 +86,7 @@ impl TruthVectorEnv {
     ///
     /// # Errors
     /// [`EnvError::Argument`] for a lane that is not there, or a difficulty outside 0 to 1.
-    pub fn set_difficulty(&mut self, lane: usize, difficulty: f32) -> Result<(), EnvError> {
+    pub fn set_difficulty(&mut self, lane: usize, difficulty: Option<f32>) -> Result<(), EnvError> {
         self.check_lane(lane)?;
         self.lanes[lane].env.set_difficulty(difficulty)
     }
@@ -187,16 +188,12 @@ impl VectorEnv for TruthVectorEnv {
 
     fn set_options(&mut self, options: &BTreeMap<String, f32>, mask: &[bool]) -> Result<(), EnvError> {
         self.check_len("mask", mask.len())?;
-        for (name, value) in options {
-            if name != "difficulty" {
-                let message = format!("unknown option {name:?}, expected difficulty");
-                return Err(EnvError::Argument { message });
-            }
-            for i in (0..mask.len()).filter(|i| mask[*i]) {
-                self.set_difficulty(i, *value)?;
-            }
+        if let Some(name) = options.keys().find(|name| *name != "difficulty") {
+            let message = format!("unknown option {name:?}, expected difficulty");
+            return Err(EnvError::Argument { message });
         }
-        Ok(())
+        let difficulty = options.get("difficulty").copied();
+        (0..mask.len()).filter(|i| mask[*i]).try_for_each(|i| self.set_difficulty(i, difficulty))
     }
 
     fn step(&mut self, actions: &Buffer, mask: &[bool]) -> Result<(), EnvError> {
@@ -204,7 +201,7 @@ impl VectorEnv for TruthVectorEnv {
         self.spec.action_space.check(actions, self.lanes.len())?;
         let blocked = |phase| match self.mode {
             AutoresetMode::NextStep => phase == Phase::Unstarted,
-            AutoresetMode::Disabled => phase != Phase::Running,
+            AutoresetMode::Disabled | AutoresetMode::SameStep => phase != Phase::Running,
         };
         for (i, (lane, masked)) in self.lanes.iter().zip(mask).enumerate() {
             if *masked && blocked(lane.env.phase()) {

@@ -12,8 +12,25 @@ pub enum AutoresetMode {
     /// The `step` after the episode's end ignores the action, resets, and returns reward 0.
     #[default]
     NextStep,
+    /// In the step that ends it, which gives the reward of the old episode and the first observation of the new one. No
+    /// engine does this by itself: [`SameStep`](crate::wrappers::SameStep) makes it of [`Disabled`](Self::Disabled).
+    SameStep,
     /// Never: `step` on an ended lane is an error until `reset` is called with its mask set.
     Disabled,
+}
+
+impl AutoresetMode {
+    /// Whether an engine can be made with it.
+    ///
+    /// # Errors
+    /// [`EnvError::Argument`] for [`SameStep`](Self::SameStep).
+    pub fn check_engine(self) -> Result<(), EnvError> {
+        if self == Self::SameStep {
+            let message = "SameStep is the wrapper's: make the engine with Disabled".to_owned();
+            return Err(EnvError::Argument { message });
+        }
+        Ok(())
+    }
 }
 
 /// What a caller must know of an environment before it steps it.
@@ -53,8 +70,8 @@ pub trait VectorEnv: Send {
     /// [`EnvError::Argument`] if `seeds` or `mask` is not `num_envs` long.
     fn reset(&mut self, seeds: &[Option<u64>], mask: &[bool]) -> Result<(), EnvError>;
 
-    /// Sets what later episodes of the lanes where `mask` is true are to be like, for instance `difficulty`; a caller gives
-    /// these before a reset, as Gymnasium's `options`.
+    /// Sets what later episodes of the lanes where `mask` is true are to be like, for instance `difficulty`, as Gymnasium's
+    /// `options` of a reset; what is not named is as it was at first.
     ///
     /// # Errors
     /// [`EnvError::Argument`] for an option that the engine does not have, or a value that it cannot have.

@@ -84,7 +84,7 @@ fn inertia_is_drawn_beside_mass() {
     let twist = |inertia: f32| {
         let ranges = Randomisation { inertia: [inertia; 2], ..Randomisation::default() };
         let mut env = randomised("QuadrotorHover-v0", ranges);
-        env.set_difficulty(0, 0.0).unwrap();
+        env.set_difficulty(0, Some(0.0)).unwrap();
         env.reset_all(Some(1)).unwrap();
         let spun = [0.1, -0.1, 0.1, -0.1].repeat(LANES);
         env.step_all(&Buffer::F32(spun)).unwrap();
@@ -263,6 +263,7 @@ fn what_cannot_be_is_refused_and_changes_nothing() {
         (Randomisation { friction: [2.0, 1.0], ..Randomisation::default() }, "friction"),
         (Randomisation { gravity: [f32::NAN, 1.0], ..Randomisation::default() }, "gravity"),
         (Randomisation { latency: [0, 65], ..Randomisation::default() }, "[0, 64]"),
+        (Randomisation { difficulty: -0.1, ..Randomisation::default() }, "difficulty"),
         (Randomisation { sensor_noise: [-1.0, 0.0], ..Randomisation::default() }, "sensor_noise"),
     ];
     for (ranges, says) in wrong {

@@ -1,3 +1,5 @@
+use std::collections::BTreeMap;
+
 use worldstep_env::record::{AppliedForce, Contact};
 use worldstep_env::{
     AutoresetMode, Batch, BoxSpace, Buffer, CameraRig, DType, EnvError, EnvSpec, Pose, Scene, Space,
@@ -239,6 +241,10 @@ impl<E: TruthSource> VectorEnv for RenderedVectorEnv<E> {
     fn reset(&mut self, seeds: &[Option<u64>], mask: &[bool]) -> Result<(), EnvError> {
         self.inner.reset(seeds, mask)?;
         self.observe(mask)
+    }
+
+    fn set_options(&mut self, options: &BTreeMap<String, f32>, mask: &[bool]) -> Result<(), EnvError> {
+        self.inner.set_options(options, mask)
     }
 
     fn step(&mut self, actions: &Buffer, mask: &[bool]) -> Result<(), EnvError> {

@@ -75,7 +75,10 @@ impl Tenant {
     pub fn expected(&mut self, asked: &Header, request: &Request) -> Result<Reply, Refusal> {
         let env = &mut self.env;
         match request {
-            Request::Reset { seeds, mask } => env.reset(&first_seeds(env, seeds), mask)?,
+            Request::Reset { seeds, mask, options } => {
+                env.set_options(options, mask)?;
+                env.reset(&first_seeds(env, seeds), mask)?;
+            }
             Request::Step { actions, mask } => {
                 let actions =
                     buffer_from_bytes(env.spec().action_space.dtype(), actions).map_err(bad_action)?;

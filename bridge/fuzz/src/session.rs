@@ -1,5 +1,6 @@
 //! Plays a scenario against the session machine, and holds every answer against the model's.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -134,6 +135,7 @@ impl Game {
             autoreset_mode: mode,
             // No temperature and one of 0 are the same.
             temperature: (form / 12 % 2 == 1).then_some(0.0),
+            randomisation: None,
             shared_memory_host: if form / 24 % 2 == 1 { host_id() } else { None },
         }
     }
@@ -309,6 +311,11 @@ impl Game {
     }
 }
 
+/// Now and then one that these engines do not have.
+fn options(seed: u64) -> BTreeMap<String, f32> {
+    if seed % 5 == 4 { BTreeMap::from([("difficulty".to_owned(), 0.5)]) } else { BTreeMap::new() }
+}
+
 impl Client {
     /// Takes up the session that `header` answers for.
     fn begin(&mut self, header: Header) {
@@ -323,7 +330,7 @@ impl Client {
             Ask::Reset { mask, seeded, seed } => {
                 let seeds = bits(*seeded).into_iter().enumerate();
                 let seeds = seeds.map(|(i, given)| given.then(|| seed.wrapping_add(i as u64))).collect();
-                Request::Reset { seeds, mask: bits(*mask) }
+                Request::Reset { seeds, mask: bits(*mask), options: options(*seed) }
             }
             Ask::Step(action) => Request::Step { actions: all(within(*action)), mask: None },
             Ask::StepSome { action, mask } => {

@@ -141,6 +141,8 @@ def test_bytes_that_are_no_state(envs) -> None:
         ({"seed": -1}, "greater or equal to zero"),
         ({"seed": [-1, 0]}, "negative"),
         ({"options": {"reset_mask": np.array([1, 0])}}, "reset_mask"),
+        ({"options": {"difficulty": "hard"}}, "difficulty is no number"),
+        ({"options": {"difficulty": 1.5}}, "expected 0 to 1"),
     ],
 )
 def test_wrong_reset_arguments(envs, arguments: dict, says: str) -> None:

@@ -22,12 +22,26 @@ MAKE = {
     "num_envs": 2,
     "autoreset_mode": "next_step",
 }
+RANGES = {
+    **dict.fromkeys(("mass", "inertia", "friction"), [1.0, 1.0]),
+    "restitution": [0.0, 0.0],
+    **dict.fromkeys(("gravity", "motor_gain", "joint_damping"), [1.0, 1.0]),
+    "latency": [0, 2],
+    "sensor_noise": [0.0, 0.0],
+    "difficulty": 0.25,
+}
+MAKE_RANDOMISED = {**MAKE, "engine": "truth", "randomisation": {**RANGES, "mass": [0.5, 1.5]}}
 MAKE_SHARED = {**MAKE, "autoreset_mode": "same_step", "shared_memory_host": "host"}
 REQUESTS = {
     "hello": (Op.HELLO, []),
     "make": (Op.MAKE, [wire.pack(MAKE)]),
     "make_shared": (Op.MAKE, [wire.pack(MAKE_SHARED)]),
+    "make_randomised": (Op.MAKE, [wire.pack(MAKE_RANDOMISED)]),
     "reset": (Op.RESET, wire.reset_frames([42, None], np.array([True, False]))),
+    "reset_options": (
+        Op.RESET,
+        wire.reset_frames([42, None], np.array([True, False]), {"difficulty": 0.5}),
+    ),
     "step": (Op.STEP, [ACTIONS]),
     "step_masked": (Op.STEP, [ACTIONS, b"\x00\x01"]),
     "save": (Op.SAVE, []),

@@ -11,7 +11,7 @@ import numpy as np
 from worldstep.autoreset import AutoresetMode
 from worldstep.errors import InvalidAction
 from worldstep.registration import TASKS
-from worldstep.vector_env import Engine, Obs, WorldstepVectorEnv
+from worldstep.vector_env import Engine, Obs, Randomisation, WorldstepVectorEnv
 
 
 class SingleEnv(gymnasium.Env[np.ndarray, Any]):
@@ -26,6 +26,7 @@ class SingleEnv(gymnasium.Env[np.ndarray, Any]):
         engine: Engine = "truth",
         obs: Obs | None = None,
         temperature: float | None = None,
+        randomisation: Randomisation | None = None,
         address: str | None = None,
         server_key: str | None = None,
         client_key: str | None = None,
@@ -39,6 +40,7 @@ class SingleEnv(gymnasium.Env[np.ndarray, Any]):
             obs=obs,
             autoreset_mode=AutoresetMode.DISABLED,
             temperature=temperature,
+            randomisation=randomisation,
             address=address,
             server_key=server_key,
             client_key=client_key,
@@ -102,6 +104,7 @@ def make(
     engine: Engine = "truth",
     obs: Obs | None = None,
     temperature: float | None = None,
+    randomisation: Randomisation | None = None,
     address: str | None = None,
     server_key: str | None = None,
     client_key: str | None = None,
@@ -118,6 +121,7 @@ def make(
         "engine": engine,
         "obs": obs,
         "temperature": temperature,
+        "randomisation": randomisation,
         "address": address,
         "model": model,
     }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal, get_args
 
 import gymnasium
@@ -20,6 +20,8 @@ from worldstep.wire import Op
 
 Engine = Literal["truth", "dream"]
 Obs = Literal["state", "rgb", "depth", "codes", "latent"]
+Randomisation = Mapping[str, float | Sequence[float]]
+"""Ranges that physics is drawn from, by name: see `make_vec`."""
 IN_FLIGHT_MAX = 2
 """Requests that a server takes of one session at a time."""
 
@@ -58,6 +60,7 @@ class WorldstepVectorEnv(gymnasium.vector.VectorEnv[np.ndarray, Any, np.ndarray]
         obs: Obs | None = None,
         autoreset_mode: AutoresetMode | str = AutoresetMode.NEXT_STEP,
         temperature: float | None = None,
+        randomisation: Randomisation | None = None,
         address: str | None = None,
         server_key: str | None = None,
         client_key: str | None = None,
@@ -84,7 +87,9 @@ class WorldstepVectorEnv(gymnasium.vector.VectorEnv[np.ndarray, Any, np.ndarray]
             self._server = private_server.acquire(model)
         self.closed = False
         try:
-            chosen = {} if temperature is None else {"temperature": float(temperature)}
+            chosen: dict[str, Any] = {} if temperature is None else {"temperature": float(temperature)}
+            if randomisation is not None:
+                chosen["randomisation"] = _ranges(randomisation)
             request = {"id": id, "engine": engine, "obs": obs, "num_envs": num_envs}
             described = self._open(
                 address, {**request, "autoreset_mode": _MODES[mode], **chosen}, share_memory=share_memory
@@ -116,15 +121,18 @@ class WorldstepVectorEnv(gymnasium.vector.VectorEnv[np.ndarray, Any, np.ndarray]
     ) -> tuple[np.ndarray, dict[str, Any]]:
         """Start episodes, in the environments of `options["reset_mask"]` if that is given.
 
+        `options["difficulty"]`, from 0 to 1, is how much of the ranges of its starts and goals truth uses in the
+        episodes from this reset to the next one that is asked for.
+
         Environment `i` gets `seed + i`, or `seed[i]`. Environments that never had a seed draw one from
         `np_random`; the others go on with their random stream. Observations are those of all environments,
         infos only of those that were reset.
         """
         super().reset(seed=seed if isinstance(seed, int | np.integer) else None)
-        mask = self._reset_mask(options)
+        mask, others = self._reset_options(options)
         seeds = self._seeds(seed, mask)
         connection, check = self._idle(), self._rows.check(self.num_envs)
-        reply = connection.ask_rows(Op.RESET, wire.reset_frames(seeds, mask), check)
+        reply = connection.ask_rows(Op.RESET, wire.reset_frames(seeds, mask, others), check)
         self._seeded |= mask
         self._observations, _, _, _, infos = self._rows.read(connection, reply, mask)
         return self._observations, infos
@@ -294,13 +302,21 @@ class WorldstepVectorEnv(gymnasium.vector.VectorEnv[np.ndarray, Any, np.ndarray]
             )
         return connection
 
-    def _reset_mask(self, options: dict[str, Any] | None) -> np.ndarray:
-        unknown = set(options or {}) - {"reset_mask"}
+    def _reset_options(self, options: dict[str, Any] | None) -> tuple[np.ndarray, dict[str, float]]:
+        """Give the reset mask, and the other options as the server takes them."""
+        others = {name: value for name, value in (options or {}).items() if name != "reset_mask"}
+        unknown = set(others) - {"difficulty"}
         if unknown:
             raise WorldstepError(
-                f"options {sorted(unknown)} are unknown; tasks have 'reset_mask' and no others"
+                f"options {sorted(unknown)} are unknown; there are 'reset_mask' and 'difficulty'"
             )
-        mask = (options or {}).get("reset_mask")
+        try:
+            others = {name: float(value) for name, value in others.items() if value is not None}
+        except (TypeError, ValueError) as error:
+            raise WorldstepError(f"difficulty is no number: {error}") from error
+        return self._reset_mask((options or {}).get("reset_mask")), others
+
+    def _reset_mask(self, mask: Any) -> np.ndarray:
         if mask is None:
             return np.ones(self.num_envs, dtype=bool)
         mask = np.asarray(mask)
@@ -352,6 +368,24 @@ def _neutral(space: gymnasium.Space[Any]) -> np.ndarray:
     return np.full(space.shape or (), start, space.dtype)
 
 
+def _ranges(randomisation: Randomisation) -> dict[str, Any]:
+    """Give ranges as the server takes them: `[low, high]`, also of a single number; whole numbers for latency."""
+    ranges: dict[str, Any] = {}
+    for name, given in randomisation.items():
+        kind = int if name == "latency" else float
+        try:
+            if name == "difficulty":
+                ranges[name] = float(given)  # type: ignore[arg-type]
+                continue
+            pair = list(given) if isinstance(given, Iterable) else [given, given]
+            ranges[name] = [kind(value) for value in pair]
+        except (TypeError, ValueError) as error:
+            raise WorldstepError(f"randomisation of {name} is {given!r}, expected (low, high)") from error
+        if len(pair) != 2:
+            raise WorldstepError(f"randomisation of {name} is {given!r}, expected (low, high)")
+    return ranges
+
+
 def make_vec(
     id: str,
     num_envs: int = 1,
@@ -360,6 +394,7 @@ def make_vec(
     obs: Obs | None = None,
     autoreset_mode: AutoresetMode | str = AutoresetMode.NEXT_STEP,
     temperature: float | None = None,
+    randomisation: Randomisation | None = None,
     address: str | None = None,
     server_key: str | None = None,
     client_key: str | None = None,
@@ -384,6 +419,11 @@ def make_vec(
     `uncertainty`, the mean entropy of the codes just dreamt, in nats; only truth knows `success` and the
     terms of the reward.
 
+    `randomisation` holds ranges that truth draws the physics of each episode from: `{"mass": (0.8, 1.2)}`. Factors on
+    `mass`, `inertia`, `friction`, `gravity`, `motor_gain` and `joint_damping`, `restitution` that is added,
+    `latency` (control steps by which actions come late), `sensor_noise` (standard deviation, on states), and
+    `difficulty`, one number from 0 to 1: how much of the ranges of its starts and goals the task uses.
+
     With `copy=False`, observations are read-only views of what the server wrote: no byte is copied, and those
     in shared memory are overwritten by the third reset or step after their own. `share_memory=False` takes
     them by the socket on the server's machine, too.
@@ -395,6 +435,7 @@ def make_vec(
         obs=obs,
         autoreset_mode=autoreset_mode,
         temperature=temperature,
+        randomisation=randomisation,
         address=address,
         server_key=server_key,
         client_key=client_key,

@@ -6,7 +6,7 @@ The Rust side (`bridge/src/wire`) documents the format; the messages in `bridge/
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import IntEnum
 from typing import Any
@@ -90,8 +90,8 @@ def decode(parts: Sequence[bytes]) -> tuple[Header, list[bytes]]:
 
 
 def pack(value: dict[str, Any]) -> bytes:
-    """Encode a map as MessagePack."""
-    packed: bytes = msgpack.packb(value)
+    """Encode a map as MessagePack; numbers with a point have 32 bits."""
+    packed: bytes = msgpack.packb(value, use_single_float=True)
     return packed
 
 
@@ -108,11 +108,14 @@ def unpack(frames: Sequence[bytes]) -> dict[str, Any]:
     return value
 
 
-def reset_frames(seeds: Sequence[int | None], mask: np.ndarray) -> list[bytes]:
-    """Frames of a reset: which environments, which of them are seeded, seeds."""
+def reset_frames(
+    seeds: Sequence[int | None], mask: np.ndarray, options: Mapping[str, float] | None = None
+) -> list[bytes]:
+    """Frames of a reset: which environments, which of them are seeded, seeds, and options if there are any."""
     seeded = np.array([seed is not None for seed in seeds], dtype=np.uint8)
     values = np.array([seed or 0 for seed in seeds], dtype="<u8")
-    return [mask.astype(np.uint8).tobytes(), seeded.tobytes(), values.tobytes()]
+    frames = [mask.astype(np.uint8).tobytes(), seeded.tobytes(), values.tobytes()]
+    return [*frames, pack(dict(options))] if options else frames
 
 
 def state_frames(states: Sequence[bytes]) -> list[bytes]:

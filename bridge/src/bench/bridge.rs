@@ -179,6 +179,7 @@ impl Server {
             num_envs,
             autoreset_mode: Autoreset::NextStep,
             temperature: None,
+            randomisation: None,
             shared_memory_host: None,
         };
         Swarm::connect(&self.reach(transport), &request, clients).map_err(engine_error)

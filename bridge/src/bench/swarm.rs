@@ -1,5 +1,6 @@
 //! Many clients on one thread, each with a session and a socket of its own.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use rand::SeedableRng as _;
@@ -70,7 +71,7 @@ impl Swarm {
             swarm.clients.push(member);
         }
         let seeds = (0..num_envs).map(|seed| Some(seed as u64)).collect();
-        swarm.round(&Request::Reset { seeds, mask: vec![true; num_envs] })?;
+        swarm.round(&Request::Reset { seeds, mask: vec![true; num_envs], options: BTreeMap::new() })?;
         Ok(swarm)
     }
 

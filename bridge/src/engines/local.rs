@@ -1,7 +1,7 @@
 use std::path::{Path, PathBuf};
 
 use worldstep_env::registry::TASKS;
-use worldstep_env::{AutoresetMode, EnvError, VectorEnv, make_truth};
+use worldstep_env::{AutoresetMode, EnvError, TruthVectorEnv, VectorEnv, make_truth};
 use worldstep_model::device::ComputeDevice;
 use worldstep_model::engine::ring_bytes;
 use worldstep_model::model::{Model, load_card};
@@ -139,11 +139,20 @@ impl EngineFactory for Engines {
             let message = "truth has no temperature: leave it out, or ask for engine \"dream\"";
             return Err(Refusal::new(ErrorCode::Unsupported, message));
         }
+        if request.engine == Engine::Dream && request.randomisation.is_some() {
+            let message = "a dream has no physics to randomise: leave it out, or ask for engine \"truth\"";
+            return Err(Refusal::new(ErrorCode::Unsupported, message));
+        }
         let mode = request.autoreset_mode.of_engine();
+        let truth = || -> Result<TruthVectorEnv, EnvError> {
+            let mut truth = make_truth(&request.id, num_envs, mode)?;
+            truth.randomise(request.randomisation.clone())?;
+            Ok(truth)
+        };
         match (request.engine, request.obs) {
-            (Engine::Truth, Observation::State) => Ok(Box::new(make_truth(&request.id, num_envs, mode)?)),
-            (Engine::Truth, Observation::Rgb) => Ok(Box::new(truth_pixels(&request.id, num_envs, mode)?)),
-            (Engine::Truth, Observation::Depth) => Ok(Box::new(truth_depth(&request.id, num_envs, mode)?)),
+            (Engine::Truth, Observation::State) => Ok(Box::new(truth()?)),
+            (Engine::Truth, Observation::Rgb) => Ok(Box::new(seen(truth()?)?)),
+            (Engine::Truth, Observation::Depth) => Ok(Box::new(seen_as_depth(truth()?)?)),
             (Engine::Truth, Observation::Codes | Observation::Latent) => Err(Refusal::new(
                 ErrorCode::Unsupported,
                 "truth has no codes or features: ask for obs \"state\", \"rgb\" or \"depth\", or for engine \"dream\"",
@@ -162,7 +171,10 @@ pub fn truth_pixels(
     num_envs: usize,
     mode: AutoresetMode,
 ) -> Result<impl VectorEnv + use<>, EnvError> {
-    let truth = make_truth(id, num_envs, mode)?;
+    seen(make_truth(id, num_envs, mode)?)
+}
+
+fn seen(truth: TruthVectorEnv) -> Result<RenderedVectorEnv<TruthVectorEnv>, EnvError> {
     RenderedVectorEnv::new(truth, FRAME_SIDE, FRAME_SIDE)
         .map_err(|error| EnvError::Engine { message: error.to_string() })
 }
@@ -176,7 +188,10 @@ pub fn truth_depth(
     num_envs: usize,
     mode: AutoresetMode,
 ) -> Result<impl VectorEnv + use<>, EnvError> {
-    let truth = make_truth(id, num_envs, mode)?;
+    seen_as_depth(make_truth(id, num_envs, mode)?)
+}
+
+fn seen_as_depth(truth: TruthVectorEnv) -> Result<RenderedVectorEnv<TruthVectorEnv>, EnvError> {
     RenderedVectorEnv::depth(truth, FRAME_SIDE, FRAME_SIDE)
         .map_err(|error| EnvError::Engine { message: error.to_string() })
 }
@@ -236,6 +251,7 @@ mod tests {
             num_envs: 1,
             autoreset_mode,
             temperature: None,
+            randomisation: None,
             shared_memory_host: None,
         }
     }

@@ -4,6 +4,8 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use worldstep_env::Randomisation;
+
 use super::*;
 use crate::wire::{FinalRows, SharedSlots};
 
@@ -18,11 +20,26 @@ pub(super) fn requests() -> Vec<(&'static str, Header, Request)> {
         shared_memory_host: Some("host".to_owned()),
         ..make_request(Engine::Dream, 2)
     };
+    let ranges =
+        Randomisation { mass: [0.5, 1.5], latency: [0, 2], difficulty: 0.25, ..Randomisation::default() };
+    let randomised = MakeRequest { randomisation: Some(ranges), ..make_request(Engine::Truth, 2) };
     let list = vec![
         ("hello", Request::Hello),
         ("make", Request::Make(make_request(Engine::Dream, 2))),
         ("make_shared", Request::Make(shared)),
-        ("reset", Request::Reset { seeds: vec![Some(42), None], mask: vec![true, false] }),
+        ("make_randomised", Request::Make(randomised)),
+        (
+            "reset_options",
+            Request::Reset {
+                seeds: vec![Some(42), None],
+                mask: vec![true, false],
+                options: BTreeMap::from([("difficulty".to_owned(), 0.5)]),
+            },
+        ),
+        (
+            "reset",
+            Request::Reset { seeds: vec![Some(42), None], mask: vec![true, false], options: BTreeMap::new() },
+        ),
         ("step", step(&[0.5, -1.0])),
         (
             "step_masked",

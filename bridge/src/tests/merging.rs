@@ -69,7 +69,7 @@ fn environments_that_are_not_stepped_keep_their_rows_when_the_engine_grows() {
         let stepped = rows(&local).select(&mask);
         assert_eq!(bench.ask(&mut client, &masked), Reply::Rows(stepped), "step {t}");
         // A reset shows them all.
-        let none = Request::Reset { seeds: vec![None; 3], mask: vec![false; 3] };
+        let none = Request::Reset { seeds: vec![None; 3], mask: vec![false; 3], options: BTreeMap::new() };
         assert_eq!(bench.ask(&mut client, &none), Reply::Rows(rows(&local)), "after step {t}");
         assert_eq!(newcomers.is_empty(), t % 2 == 1);
     }
@@ -96,7 +96,8 @@ fn a_newcomer_finds_nothing_of_who_was_there_before() {
         |client: &Client| &replies.iter().find(|reply| reply.1.session == client.header.session).unwrap().2;
     assert_eq!(code(of(&newcomer)), Some(ErrorCode::NeedsReset));
     assert!(matches!(of(&stays), Reply::Rows(_)));
-    let half = Request::Reset { seeds: vec![Some(9), None], mask: vec![true, false] };
+    let half =
+        Request::Reset { seeds: vec![Some(9), None], mask: vec![true, false], options: BTreeMap::new() };
     let Reply::Rows(rows) = bench.ask(&mut newcomer, &half) else { panic!("not reset") };
     let (own, other) = rows.observations.split_at(rows.observations.len() / 2);
     assert!(own.iter().any(|byte| *byte != 0) && other.iter().all(|byte| *byte == 0), "{rows:?}");
@@ -111,7 +112,7 @@ fn a_load_that_is_refused_leaves_the_rows_as_they_were() {
     let Reply::Save(mut states) = bench.ask(&mut client, &Request::Save) else { panic!("not saved") };
     states[1].pop();
     assert_eq!(code(&bench.ask(&mut client, &Request::Load { states })), Some(ErrorCode::BadState));
-    let nothing = Request::Reset { seeds: vec![None; 2], mask: vec![false; 2] };
+    let nothing = Request::Reset { seeds: vec![None; 2], mask: vec![false; 2], options: BTreeMap::new() };
     assert_eq!(bench.ask(&mut client, &nothing), stepped);
 }
 
@@ -220,7 +221,7 @@ fn a_client_that_cannot_be_stepped_fails_alone() {
 fn unseeded_resets_do_not_depend_on_lanes() {
     let mut bench = Bench::new(Limits::default());
     let mut clients = [bench.open(Engine::Dream, 2), bench.open(Engine::Dream, 2)];
-    let unseeded = Request::Reset { seeds: vec![None; 2], mask: vec![true; 2] };
+    let unseeded = Request::Reset { seeds: vec![None; 2], mask: vec![true; 2], options: BTreeMap::new() };
     let first = bench.ask(&mut clients[0], &unseeded);
     assert_eq!(bench.ask(&mut clients[1], &unseeded), first);
     assert_ne!(bench.ask(&mut clients[1], &unseeded), first, "the random stream goes on");

@@ -15,6 +15,7 @@ mod sessions;
 mod socket;
 mod threads;
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -255,12 +256,21 @@ fn decode(parts: &Parts) -> (Header, Reply) {
 fn make_request(engine: Engine, num_envs: usize) -> MakeRequest {
     let autoreset_mode = Autoreset::NextStep;
     let (id, obs) = (TASK.to_owned(), Observation::State);
-    MakeRequest { id, engine, obs, num_envs, autoreset_mode, temperature: None, shared_memory_host: None }
+    MakeRequest {
+        id,
+        engine,
+        obs,
+        num_envs,
+        autoreset_mode,
+        temperature: None,
+        randomisation: None,
+        shared_memory_host: None,
+    }
 }
 
 fn reset(num_envs: usize, seed: u64) -> Request {
     let seeds = (0..num_envs as u64).map(|i| Some(seed + i)).collect();
-    Request::Reset { seeds, mask: vec![true; num_envs] }
+    Request::Reset { seeds, mask: vec![true; num_envs], options: BTreeMap::new() }
 }
 
 fn step(actions: &[f32]) -> Request {

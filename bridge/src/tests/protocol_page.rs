@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use worldstep_env::Randomisation;
+
 use super::*;
 use crate::server::REPLIES_QUEUED_MAX;
 use crate::wire::{FRAMES_MAX, HEADER_LEN, MAKE_BYTES_MAX, VERSION};
@@ -82,12 +84,18 @@ fn every_golden_message_is_on_the_page() {
 #[test]
 fn every_key_of_a_map_is_on_the_page() {
     let (page, _) = page();
-    let request = MakeRequest { temperature: Some(0.5), ..make_request(Engine::Dream, 2) };
+    let ranges = Randomisation::default();
+    let request = MakeRequest {
+        temperature: Some(0.5),
+        randomisation: Some(ranges.clone()),
+        ..make_request(Engine::Dream, 2)
+    };
     let entry = CatalogueEntry { id: String::new(), summary: String::new(), modes: Vec::new() };
     let hello = super::golden::replies().remove(0).2;
     let Reply::Hello(info) = hello else { panic!("{hello:?}") };
     let maps = [
         serde_json::to_value(request).unwrap(),
+        serde_json::to_value(ranges).unwrap(),
         serde_json::to_value(sample_make_reply()).unwrap(),
         serde_json::to_value(sample_make_reply().observation_space).unwrap(),
         serde_json::to_value(info).unwrap(),
@@ -127,6 +135,9 @@ fn the_numbers_on_the_page_are_those_of_the_code() {
     }
     assert_eq!(limits.frame_bytes_max, 1_000_000_000);
     assert!(page.contains("| `frame_bytes_max` | 10⁹ bytes of a ZeroMQ frame |"));
-    assert!(page.contains(&format!("| `make`'s map | {} bytes |", thousands(MAKE_BYTES_MAX))));
+    assert!(page.contains(&format!(
+        "| the map of `make`, of a reset's options | {} bytes |",
+        thousands(MAKE_BYTES_MAX)
+    )));
     assert!(page.contains(&format!("| replies to one peer | {REPLIES_QUEUED_MAX} in its queue |")));
 }

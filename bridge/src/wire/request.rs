@@ -1,10 +1,12 @@
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
-use worldstep_env::AutoresetMode;
+use worldstep_env::{AutoresetMode, Randomisation};
 
 use super::tensor::{masks_from_bytes, u64_from_bytes};
 use super::{Header, Op, Parts, Refusal, bytes_from_masks};
 
-/// Bytes of the map in a request to open a session; what it says is kept and repeated in messages.
+/// Bytes of the map in a request to open a session, or with a reset; what it says is kept and repeated in messages.
 pub const MAKE_BYTES_MAX: usize = 4096;
 
 /// Which engine steps the environments.
@@ -72,6 +74,9 @@ pub struct MakeRequest {
     /// Sampling temperature of a dream; 0, the likeliest codes, if it is not given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub temperature: Option<f32>,
+    /// Ranges that truth draws the physics of its episodes from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub randomisation: Option<Randomisation>,
     /// Name of the client's machine (see [`host_id`](crate::shared_memory::host_id)), if it would take observations in
     /// shared memory.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -91,6 +96,8 @@ pub enum Request {
         seeds: Vec<Option<u64>>,
         /// Which environments.
         mask: Vec<bool>,
+        /// What episodes from this reset on are to be like, by name; the rest is as the session was made.
+        options: BTreeMap<String, f32>,
     },
     /// Step the environments where `mask` is true; all of them without a mask.
     Step {
@@ -132,10 +139,14 @@ impl Request {
         let frames = match self {
             Self::Hello | Self::Save | Self::Metrics | Self::Close => Vec::new(),
             Self::Make(request) => vec![pack(request)],
-            Self::Reset { seeds, mask } => {
+            Self::Reset { seeds, mask, options } => {
                 let seeded: Vec<_> = seeds.iter().map(Option::is_some).collect();
                 let seeds = seeds.iter().flat_map(|seed| seed.unwrap_or(0).to_le_bytes()).collect();
-                vec![bytes_from_masks(mask), bytes_from_masks(&seeded), seeds]
+                let mut frames = vec![bytes_from_masks(mask), bytes_from_masks(&seeded), seeds];
+                if !options.is_empty() {
+                    frames.push(pack(options));
+                }
+                frames
             }
             Self::Step { actions, mask: None } => vec![actions.clone()],
             Self::Step { actions, mask: Some(mask) } => vec![actions.clone(), bytes_from_masks(mask)],
@@ -156,12 +167,8 @@ impl Request {
         let wrong = || Refusal::bad_message(format!("{:?} came with {} frames", header.op, frames.len()));
         Ok(match (header.op, frames) {
             (Op::Hello, []) => Self::Hello,
-            (Op::Make, [bytes]) if bytes.len() > MAKE_BYTES_MAX => {
-                let message = format!("make has {} bytes, expected at most {MAKE_BYTES_MAX}", bytes.len());
-                return Err(Refusal::bad_message(message));
-            }
-            (Op::Make, [bytes]) => Self::Make(unpack(bytes)?),
-            (Op::Reset, [mask, seeded, seeds]) => {
+            (Op::Make, [bytes]) => Self::Make(unpack(within_bounds(header.op, bytes)?)?),
+            (Op::Reset, [mask, seeded, seeds, more @ ..]) if more.len() <= 1 => {
                 let mask = masks_from_bytes("reset mask", mask, count)?;
                 let seeded = masks_from_bytes("seed mask", seeded, count)?;
                 let seeds = u64_from_bytes(seeds)?;
@@ -170,7 +177,11 @@ impl Request {
                     return Err(Refusal::bad_message(message));
                 }
                 let seeds = seeds.into_iter().zip(seeded).map(|(seed, given)| given.then_some(seed));
-                Self::Reset { seeds: seeds.collect(), mask }
+                let options = match more.first() {
+                    Some(bytes) => unpack(within_bounds(header.op, bytes)?)?,
+                    None => BTreeMap::new(),
+                };
+                Self::Reset { seeds: seeds.collect(), mask, options }
             }
             (Op::Step, [actions]) => Self::Step { actions: actions.clone(), mask: None },
             (Op::Step, [actions, mask]) => {
@@ -184,6 +195,15 @@ impl Request {
             _ => return Err(wrong()),
         })
     }
+}
+
+/// A map's bytes, if they are not too many.
+fn within_bounds(op: Op, bytes: &[u8]) -> Result<&[u8], Refusal> {
+    if bytes.len() <= MAKE_BYTES_MAX {
+        return Ok(bytes);
+    }
+    let message = format!("the map of {op:?} has {} bytes, expected at most {MAKE_BYTES_MAX}", bytes.len());
+    Err(Refusal::bad_message(message))
 }
 
 /// Header and frames as one message.

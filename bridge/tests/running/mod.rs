@@ -1,6 +1,7 @@
 //! The real server as a process of its own, for tests that reach it over a socket.
 #![allow(dead_code, reason = "each test program uses a part of it")]
 
+use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
@@ -140,13 +141,14 @@ pub fn make_request(num_envs: usize) -> MakeRequest {
         num_envs,
         autoreset_mode: worldstep_bridge::wire::Autoreset::NextStep,
         temperature: None,
+        randomisation: None,
         shared_memory_host: None,
     }
 }
 
 pub fn reset(num_envs: usize, seed: u64) -> Request {
     let seeds = (0..num_envs as u64).map(|i| Some(seed + i)).collect();
-    Request::Reset { seeds, mask: vec![true; num_envs] }
+    Request::Reset { seeds, mask: vec![true; num_envs], options: BTreeMap::new() }
 }
 
 pub fn step(num_envs: usize, t: usize) -> Request {
