@@ -20,6 +20,7 @@ pub mod registry;
 mod returns;
 pub mod robot;
 pub mod scene;
+mod send_recv;
 pub mod sensor;
 mod single_env;
 mod space;
@@ -41,6 +42,7 @@ pub use scene::{
     Camera, CameraMotion, CameraRig, Instance, Light, Mesh, Pose, SEMANTIC_CLASSES, Scene, Shape, Surface,
     Texture, Velocity, semantic_class,
 };
+pub use send_recv::{Received, SendRecvEnv};
 pub use single_env::{Env, SingleEnv, Step};
 pub use space::{BoxSpace, DType, Space};
 pub use task::{Action, Outcome, RewardTerm, Rng, Task};

@@ -25,8 +25,8 @@ pub struct TruthVectorEnv {
     batch: Batch,
 }
 
-struct Lane {
-    env: TruthEnv,
+pub(crate) struct Lane {
+    pub env: TruthEnv,
     /// What the lane's part of the batch is to become.
     row: Row,
     state: Vec<f32>,
@@ -49,11 +49,8 @@ impl TruthVectorEnv {
         }
         mode.check_engine()?;
         let spec = entry.spec();
-        let names: Vec<_> = INFO.into_iter().chain(entry.reward_terms.iter().map(|term| term.name)).collect();
-        let batch = Batch::new(&spec, num_envs, &names);
-        let lanes = (0..num_envs)
-            .map(|i| Lane { env: TruthEnv::new(entry, i as u64), row: Row::Untouched, state: Vec::new() })
-            .collect();
+        let batch = empty_batch(entry, num_envs);
+        let lanes = (0..num_envs).map(|i| Lane::new(entry, i)).collect();
         Ok(Self { spec, mode, lanes, batch })
     }
 
@@ -109,39 +106,53 @@ impl TruthVectorEnv {
 
     /// Writes what the lanes left into the batch's arrays.
     fn publish(&mut self) {
-        let batch = &mut self.batch;
-        let Buffer::F32(observations) = &mut batch.observations else { return };
-        for (i, lane) in self.lanes.iter_mut().enumerate() {
-            let transition = match std::mem::replace(&mut lane.row, Row::Untouched) {
-                Row::Untouched => continue,
-                Row::Started => None,
-                Row::Stepped(transition) => Some(transition),
-            };
-            let len = lane.state.len();
-            observations[i * len..(i + 1) * len].copy_from_slice(&lane.state);
-            let known = transition.is_some();
-            let transition = transition.unwrap_or_default();
-            batch.rewards[i] = transition.reward;
-            batch.terminated[i] = transition.outcome.terminated;
-            batch.truncated[i] = transition.truncated;
-            let facts = [f32::from(transition.outcome.success), f32::from(transition.diverged)];
-            let values = facts.into_iter().chain(transition.outcome.terms);
-            for (column, value) in batch.info.iter_mut().zip(values) {
-                column.values[i] = value;
-                column.mask[i] = known;
-            }
-        }
+        let rows = self.lanes.iter_mut().enumerate();
+        rows.for_each(|(i, lane)| lane.publish(&mut self.batch, i));
     }
 }
 
+/// A batch with every info column of a task.
+pub(crate) fn empty_batch(entry: &TaskEntry, rows: usize) -> Batch {
+    let names: Vec<_> = INFO.into_iter().chain(entry.reward_terms.iter().map(|term| term.name)).collect();
+    Batch::new(&entry.spec(), rows, &names)
+}
+
 impl Lane {
-    fn start(&mut self, seed: Option<u64>) {
+    /// Lane `i` of a vector.
+    pub fn new(entry: &'static TaskEntry, i: usize) -> Self {
+        Self { env: TruthEnv::new(entry, i as u64), row: Row::Untouched, state: Vec::new() }
+    }
+
+    /// Writes what it left, if anything, into row `i` of a batch.
+    pub fn publish(&mut self, batch: &mut Batch, i: usize) {
+        let Buffer::F32(observations) = &mut batch.observations else { return };
+        let transition = match std::mem::replace(&mut self.row, Row::Untouched) {
+            Row::Untouched => return,
+            Row::Started => None,
+            Row::Stepped(transition) => Some(transition),
+        };
+        let len = self.state.len();
+        observations[i * len..(i + 1) * len].copy_from_slice(&self.state);
+        let known = transition.is_some();
+        let transition = transition.unwrap_or_default();
+        batch.rewards[i] = transition.reward;
+        batch.terminated[i] = transition.outcome.terminated;
+        batch.truncated[i] = transition.truncated;
+        let facts = [f32::from(transition.outcome.success), f32::from(transition.diverged)];
+        let values = facts.into_iter().chain(transition.outcome.terms);
+        for (column, value) in batch.info.iter_mut().zip(values) {
+            column.values[i] = value;
+            column.mask[i] = known;
+        }
+    }
+
+    pub fn start(&mut self, seed: Option<u64>) {
         self.env.reset(seed);
         self.row = Row::Started;
         self.observe();
     }
 
-    fn step(&mut self, action: Action<'_>) {
+    pub fn step(&mut self, action: Action<'_>) {
         if self.env.phase() == Phase::Ended {
             self.start(None);
             return;

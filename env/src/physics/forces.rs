@@ -44,7 +44,7 @@ impl World {
 
     /// Lets go of what was pushed for this control step.
     pub(crate) fn release(&mut self) {
-        for handle in std::mem::take(&mut self.pushed) {
+        while let Some(handle) = self.pushed.pop() {
             if let Some(soft) = self.soft_of(handle) {
                 self.physics.soft_bodies[soft].reset_forces(false);
             }

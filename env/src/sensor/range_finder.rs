@@ -24,31 +24,30 @@ impl RangeFinder {
         0.5 * self.view - self.view * i as f32 / gaps as f32
     }
 
-    /// Appends the distance along each ray from `body`, metres; what belongs to `ignored` is not seen.
+    /// Distances along the rays from `body`, metres; what `ignores` says yes to is not seen.
     ///
     /// Asks the colliders themselves, not the broad phase: that knows nothing before the first step.
-    pub fn read(
-        &self,
-        world: &World,
+    pub fn read<'a>(
+        &'a self,
+        world: &'a World,
         body: RigidBodyHandle,
-        ignored: &[RigidBodyHandle],
-        out: &mut Vec<f32>,
-    ) {
+        ignores: impl Fn(RigidBodyHandle) -> bool + 'a,
+    ) -> impl Iterator<Item = f32> + 'a {
         let place = *world.body(body).position();
         let start = place * Vector::from(self.origin);
         let forward = place.rotation * Vector::X;
         let heading = forward.y.atan2(forward.x);
-        for i in 0..self.rays {
+        (0..self.rays).map(move |i| {
             let angle = heading + self.direction(i);
             let ray = Ray::new(start, Vector::new(angle.cos(), angle.sin(), 0.0));
             let seen = world.physics.colliders.iter().filter_map(|(_, collider)| {
-                if collider.parent().is_some_and(|parent| parent == body || ignored.contains(&parent)) {
+                if collider.parent().is_some_and(|parent| parent == body || ignores(parent)) {
                     return None;
                 }
                 collider.shape().cast_ray(collider.position(), &ray, self.range_max, true)
             });
-            out.push(seen.fold(self.range_max, f32::min));
-        }
+            seen.fold(self.range_max, f32::min)
+        })
     }
 }
 
@@ -67,8 +66,7 @@ mod tests {
         world.add(look("wall"), wall, ColliderBuilder::cuboid(half[0], half[1], half[2]));
         let (eye, _) = world.add(look("eye"), RigidBodyBuilder::fixed(), ColliderBuilder::ball(0.1));
         let fan = RangeFinder { rays: 3, view: 2.0, range_max: 3.0, origin: [0.0; 3] };
-        let mut seen = Vec::new();
-        fan.read(&world, eye, &[], &mut seen);
+        let seen: Vec<_> = fan.read(&world, eye, |_| false).collect();
         assert_eq!([fan.direction(0), fan.direction(1), fan.direction(2)], [1.0, 0.0, -1.0]);
         assert!((seen[1] - 2.0).abs() < 1e-4, "{seen:?}");
         assert_eq!([seen[0], seen[2]], [3.0; 2], "2 m / cos 1 is out of range");

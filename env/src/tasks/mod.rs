@@ -15,7 +15,7 @@ pub mod pendulum;
 pub mod push_cube;
 pub mod reacher;
 
-use storage::{built_in, observe_within, stored_in_world, wrap_angle};
+use storage::{built_in, keep_within, observe_within, stored_in_world, wrap_angle};
 
 pub use acrobot::Acrobot;
 pub use cart_pole::CartPole;

@@ -45,6 +45,11 @@ pub(super) fn observe_within(out: &mut Vec<f32>, values: &[f32], bounds: &[f32])
     out.extend(values.iter().zip(bounds).map(|(value, bound)| value.clamp(-bound, *bound)));
 }
 
+/// Keeps each value within ± its bound.
+pub(super) fn keep_within(values: &mut [f32], bounds: impl IntoIterator<Item = f32>) {
+    values.iter_mut().zip(bounds).for_each(|(value, bound)| *value = value.clamp(-bound, bound));
+}
+
 /// The same angle within ±π.
 pub(super) fn wrap_angle(angle: f32) -> f32 {
     use std::f32::consts::{PI, TAU};

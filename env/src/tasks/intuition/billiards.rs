@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::physics::{Look, World};
 use crate::registry::{TaskEntry, term};
-use crate::tasks::{observe_within, stored_in_world};
+use crate::tasks::{keep_within, stored_in_world};
 use crate::{Action, Buffer, Camera, Draw, Outcome, Shape, Space, Task};
 
 /// Control steps (frames) in a simulated second.
@@ -210,17 +210,17 @@ impl Task for Billiards {
     }
 
     fn state(&self, out: &mut Vec<f32>) {
-        let mut values = Vec::with_capacity(BOUNDS.len());
+        let start = out.len();
         for ball in [self.white, self.red] {
-            values.extend(self.place(ball));
+            out.extend(self.place(ball));
         }
         for ball in [self.white, self.red] {
             let speed = self.world.body(ball).linvel();
-            values.extend([speed.x, speed.y]);
+            out.extend([speed.x, speed.y]);
         }
-        values.extend(self.pocket);
-        values.extend([f32::from(self.may_shoot()), (SHOTS_MAX - self.shots) as f32 / SHOTS_MAX as f32]);
-        observe_within(out, &values, &BOUNDS);
+        out.extend(self.pocket);
+        out.extend([f32::from(self.may_shoot()), (SHOTS_MAX - self.shots) as f32 / SHOTS_MAX as f32]);
+        keep_within(&mut out[start..], BOUNDS);
     }
 
     /// Aims at the ghost ball: where the white ball has to be when it meets the red one so that this leaves towards the

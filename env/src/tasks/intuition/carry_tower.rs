@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::physics::{Look, World};
 use crate::registry::{TaskEntry, term};
-use crate::tasks::{observe_within, stored_in_world};
+use crate::tasks::{keep_within, stored_in_world};
 use crate::{Action, Buffer, Camera, Draw, Outcome, Shape, Space, Task};
 
 /// Control steps (frames) in a simulated second.
@@ -191,10 +191,11 @@ impl Task for CarryTower {
     }
 
     fn state(&self, out: &mut Vec<f32>) {
-        let mut values = vec![self.tray_x(), self.speed];
-        (0..BLOCKS).for_each(|i| values.extend(self.block(i)));
-        values.push(self.goal - self.tray_x());
-        observe_within(out, &values, &BOUNDS);
+        let start = out.len();
+        out.extend([self.tray_x(), self.speed]);
+        (0..BLOCKS).for_each(|i| out.extend(self.block(i)));
+        out.push(self.goal - self.tray_x());
+        keep_within(&mut out[start..], BOUNDS);
     }
 
     /// Speeds up and slows down at 0.7 m/s² at most: the speed from which that stops on the goal.

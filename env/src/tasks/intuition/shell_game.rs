@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::physics::{Look, World};
 use crate::registry::{TaskEntry, term};
-use crate::tasks::{observe_within, stored_in_world};
+use crate::tasks::{keep_within, stored_in_world};
 use crate::{Action, Buffer, Camera, Draw, Outcome, Shape, Space, Task};
 
 /// Control steps (frames) in a simulated second.
@@ -229,11 +229,12 @@ impl Task for ShellGame {
         let cups = self.cups.map(|cup| self.world.body(cup).translation());
         let shuffling =
             self.steps.saturating_sub(LOWERING) as f32 / (SWAP * self.swaps.len().max(1) as u32) as f32;
-        let mut values = if seen { vec![1.0, ball.x, ball.y] } else { vec![0.0; 3] };
-        values.extend(cups.map(|cup| cup.x));
-        values.extend(cups.map(|cup| cup.y));
-        values.extend([self.cup_height(), f32::from(self.at_rest()), shuffling.min(1.0)]);
-        observe_within(out, &values, &BOUNDS);
+        let start = out.len();
+        out.extend(if seen { [1.0, ball.x, ball.y] } else { [0.0; 3] });
+        out.extend(cups.map(|cup| cup.x));
+        out.extend(cups.map(|cup| cup.y));
+        out.extend([self.cup_height(), f32::from(self.at_rest()), shuffling.min(1.0)]);
+        keep_within(&mut out[start..], BOUNDS);
     }
 
     fn expert(&self, out: &mut Buffer) {

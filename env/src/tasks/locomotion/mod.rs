@@ -7,13 +7,14 @@ pub mod half_cheetah;
 pub mod hopper;
 pub mod walker;
 
+use std::iter::repeat_n;
 use std::marker::PhantomData;
 
 use rapier3d::prelude::{RigidBodyHandle, Vector};
 use serde::{Deserialize, Serialize};
 
 use super::storage::add_built_in;
-use super::stored_in_world;
+use super::{keep_within, stored_in_world};
 use crate::physics::World;
 use crate::registry::{TaskEntry, term};
 use crate::robot::{Robot, RobotModel};
@@ -109,7 +110,7 @@ impl<B: Body> Runner<B> {
     /// Space of the state observation.
     pub fn state_space() -> Space {
         let joints = B::model().joints().len() - B::CONFIG.root_joints;
-        let bounds = bounds(joints, B::CONFIG.root_joints > 0);
+        let bounds: Vec<f32> = bounds(joints, B::CONFIG.root_joints > 0).collect();
         let low: Vec<f32> = bounds.iter().map(|bound| -bound).collect();
         Space::bounded(&low, &bounds)
     }
@@ -146,13 +147,11 @@ impl<B: Body> Runner<B> {
 }
 
 /// ± bounds of the observation: posture, joints, velocity of the torso, speeds of the joints.
-fn bounds(joints: usize, planar: bool) -> Vec<f32> {
+fn bounds(joints: usize, planar: bool) -> impl Iterator<Item = f32> {
     let (posture, velocity): (&[f32], usize) =
         if planar { (&[HEIGHT_BOUND, ANGLE_BOUND], 3) } else { (&[HEIGHT_BOUND, 1.0, 1.0, 1.0, 1.0], 6) };
-    let mut bounds = posture.to_vec();
-    bounds.extend(vec![ANGLE_BOUND; joints]);
-    bounds.extend(vec![SPEED_BOUND; velocity + joints]);
-    bounds
+    let moving = repeat_n(ANGLE_BOUND, joints).chain(repeat_n(SPEED_BOUND, velocity + joints));
+    posture.iter().copied().chain(moving)
 }
 
 impl<B: Body> Default for Runner<B> {
@@ -215,9 +214,7 @@ impl<B: Body> Task for Runner<B> {
         }
         out.extend(self.joint_states().map(|[_, speed]| speed));
         let joints = B::model().joints().len() - B::CONFIG.root_joints;
-        for (value, bound) in out[start..].iter_mut().zip(bounds(joints, planar)) {
-            *value = value.clamp(-bound, bound);
-        }
+        keep_within(&mut out[start..], bounds(joints, planar));
     }
 
     fn expert(&self, out: &mut Buffer) {

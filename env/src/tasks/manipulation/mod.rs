@@ -15,7 +15,7 @@ pub mod turn_knob;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use self::arm::OPENING;
-use super::{observe_within, stored_in_world};
+use super::{keep_within, observe_within, stored_in_world};
 use crate::draw::with_fixed_draw;
 use crate::registry::TaskEntry;
 use crate::{Action, Buffer, Draw, Outcome, RewardTerm, Space, Task};
@@ -135,9 +135,9 @@ impl<C: Chore> Task for Manipulation<C> {
         let [x, y, z] = tool.position;
         let (sin, cos) = tool.yaw.sin_cos();
         observe_within(out, &[x, y, z, sin, cos, self.arm.finger()], &TOOL_BOUNDS);
-        let mut things = Vec::with_capacity(C::BOUNDS.len());
-        self.chore.observe(&self.arm, &mut things);
-        observe_within(out, &things, C::BOUNDS);
+        let start = out.len();
+        self.chore.observe(&self.arm, out);
+        keep_within(&mut out[start..], C::BOUNDS.iter().copied());
     }
 
     fn expert(&self, out: &mut Buffer) {

@@ -12,7 +12,7 @@ use crate::registry::{TaskEntry, term};
 use crate::robot::{Robot, RobotModel};
 use crate::sensor::RangeFinder;
 use crate::tasks::storage::add_built_in;
-use crate::tasks::{built_in, observe_within, stored_in_world, wrap_angle};
+use crate::tasks::{built_in, keep_within, stored_in_world, wrap_angle};
 use crate::{Action, Buffer, Camera, Draw, Outcome, Shape, Space, Task};
 
 /// Control steps (frames) in a simulated second.
@@ -178,9 +178,9 @@ impl Navigate {
         [dx.hypot(dy), wrap_angle(dy.atan2(dx) - nose.y.atan2(nose.x))]
     }
 
-    fn read_ranges(&self, out: &mut Vec<f32>) {
-        let own: Vec<_> = self.robot.bodies().collect();
-        self.ranges.read(&self.world, self.chassis, &own, out);
+    fn read_ranges(&self) -> impl Iterator<Item = f32> {
+        let own = |body| self.robot.bodies().any(|link| link == body);
+        self.ranges.read(&self.world, self.chassis, own)
     }
 }
 
@@ -227,9 +227,7 @@ impl Task for Navigate {
         self.robot.command(&mut self.world, &[wheels[0] * WHEEL_SPEED, wheels[1] * WHEEL_SPEED]);
         self.robot.control_step(&mut self.world);
         let [distance, _] = self.goal_seen();
-        let mut ranges = Vec::with_capacity(RAYS);
-        self.read_ranges(&mut ranges);
-        let close = ranges.iter().any(|range| *range < ROBOT_RADIUS + CLOSE);
+        let close = self.read_ranges().any(|range| range < ROBOT_RADIUS + CLOSE);
         let arrived = distance < GOAL_RADIUS;
         Outcome {
             terms: [
@@ -247,18 +245,18 @@ impl Task for Navigate {
         let [distance, bearing] = self.goal_seen();
         let chassis = self.world.body(self.chassis);
         let nose = *chassis.rotation() * Vector::X;
-        let mut values =
-            vec![distance, bearing.sin(), bearing.cos(), chassis.linvel().dot(nose), chassis.angvel().z];
-        self.read_ranges(&mut values);
-        observe_within(out, &values, &bounds());
+        let start = out.len();
+        let (speed, turning) = (chassis.linvel().dot(nose), chassis.angvel().z);
+        out.extend([distance, bearing.sin(), bearing.cos(), speed, turning]);
+        out.extend(self.read_ranges());
+        keep_within(&mut out[start..], bounds());
     }
 
     /// Steers for the free direction nearest to the goal's: a vector-field histogram (Borenstein and Koren, 1991) of the
     /// range readings.
     fn expert(&self, out: &mut Buffer) {
         let [distance, bearing] = self.goal_seen();
-        let mut ranges = Vec::with_capacity(RAYS);
-        self.read_ranges(&mut ranges);
+        let ranges: Vec<_> = self.read_ranges().collect();
         // A direction is free as far as no reading within a robot's width of it ends before that.
         let clear = |direction: f32| {
             ranges.iter().enumerate().fold(RANGE_MAX, |clear: f32, (i, range)| {

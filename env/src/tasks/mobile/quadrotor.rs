@@ -111,8 +111,9 @@ impl Quadrotor {
         let to_target = Vector::from(target) - body.translation();
         let columns = [turn * Vector::X, turn * Vector::Y, turn * Vector::Z];
         let parts = [to_target].into_iter().chain(columns).chain([body.linvel(), body.angvel()]);
-        let values: Vec<f32> = parts.flat_map(|part| part.to_array()).collect();
-        crate::tasks::observe_within(out, &values, &BOUNDS);
+        let start = out.len();
+        out.extend(parts.flat_map(|part| part.to_array()));
+        crate::tasks::keep_within(&mut out[start..], BOUNDS);
     }
 
     /// Actions that fly to `target`: springs and dampers from position to acceleration, from there to attitude, and from
