@@ -43,7 +43,7 @@ build: setup
 demo: build
 	$(VENV)/bin/python examples/demo/demo.py --out out/demo
 
-## make test     formatting, all Rust and Python tests, the examples, two minutes of fuzzing
+## make test     formatting, all Rust and Python tests, the examples, four minutes of fuzzing
 test: build test-rust test-python fuzz-smoke
 
 test-rust: setup
@@ -125,7 +125,7 @@ lint: setup
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps
 	cd bridge/python && "$(CURDIR)/$(VENV)/bin/mypy"
 
-## make fuzz     the decoder and the session machine under libFuzzer, FUZZ_SECONDS=600 each (fuzz-smoke: 60)
+## make fuzz     decoder, session machine, worlds with their states and robots' files under libFuzzer, FUZZ_SECONDS=600 each (fuzz-smoke: 60)
 fuzz: setup
 	setup/fuzz "$(FUZZ_SECONDS)"
 

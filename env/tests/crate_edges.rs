@@ -19,6 +19,7 @@ fn is_allowed(from: &str, to: &str) -> bool {
         "worldstep-bridge" => PARTS.contains(&to) && to != from,
         // What peers may send, made up by a fuzzer: it drives the bridge with an engine of its own.
         "worldstep-bridge-fuzz" => ["worldstep-env", "worldstep-bridge"].contains(&to),
+        "worldstep-env-fuzz" => to == "worldstep-env",
         "worldstep-examples" | "worldstep-benches" => PARTS.contains(&to),
         _ => false,
     }
