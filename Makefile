@@ -98,8 +98,9 @@ wheel: setup
 test-wheel: wheel
 	$(VENV)/bin/python -m pytest -q bridge/python/tests_optional/test_wheel.py
 
-## make soak     10,000 steps of dreams, memory and time of a step; SOAK_MINUTES=10 of clients that come, crash and go
+## make soak     a million random steps of each task, 10,000 steps of dreams, SOAK_MINUTES=10 of clients that come, crash and go
 soak: setup
+	WORLDSTEP_STEPS=1000000 $(CARGO) test -p worldstep-env --test memory -- --nocapture
 	$(CARGO) test -p worldstep-model --test soak -- --ignored --nocapture
 	$(CARGO) test -p worldstep-bridge --test dream_soak -- --ignored --nocapture
 	$(CARGO) test -p worldstep-bridge --test session_soak -- --ignored --nocapture --exact sessions_come_and_go

@@ -31,6 +31,9 @@ mod truth_vector_env;
 mod vector_env;
 pub mod wrappers;
 
+/// The physics engine, for tasks that are written elsewhere.
+pub use rapier3d;
+
 pub use batch::{Batch, InfoColumn};
 pub use buffer::Buffer;
 pub use draw::Draw;

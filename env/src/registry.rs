@@ -1,9 +1,11 @@
 //! Every task by its id: one table row a task.
 
+use std::sync::{PoisonError, RwLock};
+
 use crate::tasks::{
     acrobot, cart_pole, cart_pole_swing_up, catch_behind_screen, double_pendulum,
     intuition::{billiards, carry_tower, pour, shell_game},
-    locomotion::{ant, half_cheetah, hopper, walker},
+    locomotion::{ant, half_cheetah, hopper, humanoid, quadruped, walker},
     manipulation::{open_drawer, peg_in_hole, pick, place, push, reach, stack, turn_knob},
     mobile::{navigate, quadrotor_hover, quadrotor_waypoint},
     pendulum, push_cube, reacher,
@@ -11,6 +13,7 @@ use crate::tasks::{
 use crate::{AutoresetMode, EnvError, EnvSpec, RewardTerm, Space, Task, TruthVectorEnv};
 
 /// One row of the registry.
+#[derive(Clone, Copy)]
 pub struct TaskEntry {
     /// Id, for instance `PushCube-v0`.
     pub id: &'static str,
@@ -23,13 +26,13 @@ pub struct TaskEntry {
     /// Time limit in steps.
     pub max_episode_steps: u32,
     /// Space of the action.
-    pub action_space: fn() -> Space,
+    pub action_space: &'static (dyn Fn() -> Space + Sync),
     /// Space of the state observation.
-    pub state_space: fn() -> Space,
+    pub state_space: &'static (dyn Fn() -> Space + Sync),
     /// The reward's terms, in the order of [`Outcome::terms`](crate::Outcome).
     pub reward_terms: &'static [RewardTerm],
     /// Makes the task.
-    pub make: fn() -> Box<dyn Task>,
+    pub make: &'static (dyn Fn() -> Box<dyn Task> + Sync),
 }
 
 impl TaskEntry {
@@ -50,7 +53,7 @@ pub(crate) const fn term(name: &'static str, meaning: &'static str) -> RewardTer
 }
 
 /// All tasks.
-pub static TASKS: [TaskEntry; 27] = [
+pub static TASKS: [TaskEntry; 31] = [
     cart_pole::ENTRY,
     catch_behind_screen::ENTRY,
     push_cube::ENTRY,
@@ -78,15 +81,47 @@ pub static TASKS: [TaskEntry; 27] = [
     peg_in_hole::ENTRY,
     open_drawer::ENTRY,
     turn_knob::ENTRY,
+    quadruped::FLAT,
+    quadruped::ROUGH,
+    humanoid::STAND,
+    humanoid::WALK,
 ];
+
+/// Tasks that the program has added.
+static ADDED: RwLock<Vec<&'static TaskEntry>> = RwLock::new(Vec::new());
+
+/// Adds a task of the caller's own, for as long as the program runs: it is found and served like the others.
+///
+/// # Errors
+/// [`EnvError::Argument`] if there is a task of this id or scenario name.
+pub fn register(entry: TaskEntry) -> Result<&'static TaskEntry, EnvError> {
+    let mut added = ADDED.write().unwrap_or_else(PoisonError::into_inner);
+    let names = [entry.id, entry.scenario];
+    let clash = TASKS
+        .iter()
+        .chain(added.iter().copied())
+        .find(|known| names.contains(&known.id) || names.contains(&known.scenario));
+    if let Some(known) = clash {
+        return Err(EnvError::Argument { message: format!("there is a task {} already", known.id) });
+    }
+    let entry: &'static TaskEntry = Box::leak(Box::new(entry));
+    added.push(entry);
+    Ok(entry)
+}
+
+/// Every task: those of this crate, then those that were [registered](register).
+pub fn all() -> impl Iterator<Item = &'static TaskEntry> {
+    let added = ADDED.read().unwrap_or_else(PoisonError::into_inner).clone();
+    TASKS.iter().chain(added)
+}
 
 /// The row of the task with this id or scenario name.
 ///
 /// # Errors
 /// [`EnvError::UnknownTask`] lists the ids that exist.
 pub fn find(id: &str) -> Result<&'static TaskEntry, EnvError> {
-    TASKS.iter().find(|entry| entry.id == id || entry.scenario == id).ok_or_else(|| {
-        let known = TASKS.iter().map(|entry| entry.id).collect::<Vec<_>>().join(", ");
+    all().find(|entry| entry.id == id || entry.scenario == id).ok_or_else(|| {
+        let known = all().map(|entry| entry.id).collect::<Vec<_>>().join(", ");
         EnvError::UnknownTask { id: id.to_owned(), known }
     })
 }

@@ -125,10 +125,10 @@ static FRAGILE: TaskEntry = TaskEntry {
     summary: "Diverges or panics on demand.",
     fps: 20,
     max_episode_steps: 10,
-    action_space: || Space::bounded(&[-1.0], &[1.0]),
-    state_space: || Space::bounded(&[-100.0], &[100.0]),
+    action_space: &|| Space::bounded(&[-1.0], &[1.0]),
+    state_space: &|| Space::bounded(&[-100.0], &[100.0]),
     reward_terms: &[],
-    make: || Box::new(Fragile::new()),
+    make: &|| Box::new(Fragile::new()),
 };
 
 impl Fragile {

@@ -14,7 +14,7 @@ use worldstep_env::{
 const EPISODES: u32 = 50;
 
 /// Least share of episodes that the expert ends in success, and largest that random actions do.
-const SUCCESS: [(&str, f64, f64); 27] = [
+const SUCCESS: [(&str, f64, f64); 31] = [
     ("CartPole-v0", 1.0, 0.0),
     ("CatchBehindScreen-v0", 0.9, 0.35),
     ("PushCube-v0", 0.8, 0.2),
@@ -42,6 +42,10 @@ const SUCCESS: [(&str, f64, f64); 27] = [
     ("PegInHole-v0", 0.8, 0.0),
     ("OpenDrawer-v0", 0.9, 0.1),
     ("TurnKnob-v0", 0.9, 0.12),
+    ("QuadrupedFlat-v0", 0.95, 0.05),
+    ("QuadrupedRough-v0", 0.95, 0.05),
+    ("HumanoidStand-v0", 0.95, 0.05),
+    ("HumanoidWalk-v0", 0.9, 0.05),
 ];
 
 #[test]

@@ -58,8 +58,8 @@ means of 100 episodes (`worldstep envs --measure 100`); success is what the task
 
 /// Tasks on the poster, in rows.
 const POSTER: [[&str; 6]; 2] = [
-    ["Ant-v0", "HalfCheetah-v0", "Walker-v0", "Navigate-v0", "ShellGame-v0", "Billiards-v0"],
-    ["ArmStack-v0", "PegInHole-v0", "OpenDrawer-v0", "TurnKnob-v0", "ArmPush-v0", "Pour-v0"],
+    ["HumanoidWalk-v0", "QuadrupedRough-v0", "Ant-v0", "Walker-v0", "Navigate-v0", "ShellGame-v0"],
+    ["ArmStack-v0", "PegInHole-v0", "OpenDrawer-v0", "TurnKnob-v0", "Billiards-v0", "Pour-v0"],
 ];
 
 /// The last picture of each of some tasks.
@@ -98,7 +98,7 @@ fn sources(folder: &Path) -> Result<Vec<String>> {
 fn table(sources: &[String], task: &TaskEntry) -> Option<String> {
     let text = sources
         .iter()
-        .find(|text| text.contains("const ENTRY") && text.contains(&format!("{:?}", task.id)))?;
+        .find(|text| text.contains(": TaskEntry =") && text.contains(&format!("{:?}", task.id)))?;
     let comments = text.split("\n\n").filter_map(|part| {
         let lines: Vec<_> = part.lines().skip_while(|line| !line.starts_with("///")).collect();
         let comment: Vec<_> = lines.iter().map_while(|line| line.strip_prefix("///")).collect();

@@ -46,6 +46,28 @@ fn render_frames_writes_three_pictures_a_task() {
 }
 
 #[test]
+fn a_task_of_ones_own_is_checked_and_done_and_the_guide_shows_it() {
+    let said = run("own_task");
+    assert!(said.starts_with("SlideToMark-v0: the expert succeeds in 100 % of episodes"), "{said}");
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let guide = fs::read_to_string(root.join("docs/write-a-task.md")).unwrap();
+    for (language, file) in [
+        ("rust", "examples/rust/own_task.rs"),
+        ("python", "bridge/python/examples/own_robot.py"),
+        ("xml", "bridge/python/examples/pointer.urdf"),
+    ] {
+        let code = fs::read_to_string(root.join(file)).unwrap();
+        let fence = format!("```{language}\n");
+        let parts: Vec<_> = guide.split(&fence).skip(1).filter_map(|rest| rest.split("```").next()).collect();
+        assert!(!parts.is_empty(), "the guide shows nothing of {file}");
+        for part in parts {
+            // Parts that belong together, as they stand in the file.
+            assert!(code.contains(part), "the guide shows what is not in {file}:\n{part}");
+        }
+    }
+}
+
+#[test]
 fn the_pages_of_the_tasks_are_up_to_date() {
     run_with("task_pages", &["out/tasks"]);
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();

@@ -23,9 +23,9 @@ MAKE = {
     "autoreset_mode": "next_step",
 }
 RANGES = {
-    **dict.fromkeys(("mass", "inertia", "friction"), [1.0, 1.0]),
+    **{name: [1.0, 1.0] for name in ("mass", "inertia", "friction")},
     "restitution": [0.0, 0.0],
-    **dict.fromkeys(("gravity", "motor_gain", "joint_damping"), [1.0, 1.0]),
+    **{name: [1.0, 1.0] for name in ("gravity", "motor_gain", "joint_damping")},
     "latency": [0, 2],
     "sensor_noise": [0.0, 0.0],
     "difficulty": 0.25,

@@ -61,8 +61,8 @@ def _script_folders() -> list[Path]:
 class PrivateServer:
     """A child process that serves this process and ends when its standard input closes."""
 
-    def __init__(self, model: str | None) -> None:
-        """Start it, with the world model in the folder `model`."""
+    def __init__(self, model: str | None, robot: str | None = None) -> None:
+        """Start it, with the world model in the folder `model`, and the robot that a TOML text describes."""
         self.users = 0
         # A file, not a pipe: nobody reads it while the server runs.
         self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 (lives as long as the server)
@@ -78,6 +78,12 @@ class PrivateServer:
             str(SESSIONS_MAX),
         ]
         command += ["--model", model] if model else []
+        if robot is not None:
+            # The server reads it before it listens; it need not be there any longer.
+            self._robot = tempfile.NamedTemporaryFile("w", suffix=".toml")  # noqa: SIM115
+            self._robot.write(robot)
+            self._robot.flush()
+            command += ["--robot", self._robot.name]
         try:
             self._process = subprocess.Popen(
                 command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._stderr
@@ -153,20 +159,21 @@ def _what_to_install(said: str) -> str:
     return f" (apt install {package})" if package else f" (install the package that has {missing[1]})"
 
 
-_servers: dict[str | None, PrivateServer] = {}
+_servers: dict[tuple[str | None, str | None], PrivateServer] = {}
 
 
-def acquire(model: str | None) -> PrivateServer:
-    """Give this process's server for `model`, started if there is none (any more)."""
-    server = _servers.get(model)
+def acquire(model: str | None, robot: str | None = None) -> PrivateServer:
+    """Give this process's server for `model` and `robot`, started if there is none (any more)."""
+    key = (model, robot)
+    server = _servers.get(key)
     if server is not None:
         try:
             server.check_alive()
         except SessionLost:
-            del _servers[model]
+            del _servers[key]
             server = None
     if server is None:
-        server = _servers[model] = PrivateServer(model)
+        server = _servers[key] = PrivateServer(model, robot)
     server.users += 1
     return server
 

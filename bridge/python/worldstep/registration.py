@@ -32,6 +32,10 @@ TASKS = (
     "PegInHole-v0",
     "OpenDrawer-v0",
     "TurnKnob-v0",
+    "QuadrupedFlat-v0",
+    "QuadrupedRough-v0",
+    "HumanoidStand-v0",
+    "HumanoidWalk-v0",
 )
 """Ids of the tasks that every server knows."""
 

@@ -11,6 +11,7 @@ import numpy as np
 from worldstep.autoreset import AutoresetMode
 from worldstep.errors import InvalidAction
 from worldstep.registration import TASKS
+from worldstep.robots import Settings
 from worldstep.vector_env import Engine, Obs, Randomisation, WorldstepVectorEnv
 
 
@@ -27,6 +28,7 @@ class SingleEnv(gymnasium.Env[np.ndarray, Any]):
         obs: Obs | None = None,
         temperature: float | None = None,
         randomisation: Randomisation | None = None,
+        robot: Settings | None = None,
         address: str | None = None,
         server_key: str | None = None,
         client_key: str | None = None,
@@ -41,6 +43,7 @@ class SingleEnv(gymnasium.Env[np.ndarray, Any]):
             autoreset_mode=AutoresetMode.DISABLED,
             temperature=temperature,
             randomisation=randomisation,
+            robot=robot,
             address=address,
             server_key=server_key,
             client_key=client_key,
@@ -105,6 +108,7 @@ def make(
     obs: Obs | None = None,
     temperature: float | None = None,
     randomisation: Randomisation | None = None,
+    robot: Settings | None = None,
     address: str | None = None,
     server_key: str | None = None,
     client_key: str | None = None,
@@ -122,6 +126,7 @@ def make(
         "obs": obs,
         "temperature": temperature,
         "randomisation": randomisation,
+        "robot": robot,
         "address": address,
         "model": model,
     }

@@ -10,7 +10,7 @@ import gymnasium
 import numpy as np
 from gymnasium.vector.utils import batch_space
 
-from worldstep import private_server, wire
+from worldstep import private_server, robots, wire
 from worldstep.autoreset import AutoresetMode
 from worldstep.connection import Connection
 from worldstep.errors import InvalidAction, InvalidState, Unsupported, WorldstepError
@@ -61,6 +61,7 @@ class WorldstepVectorEnv(gymnasium.vector.VectorEnv[np.ndarray, Any, np.ndarray]
         autoreset_mode: AutoresetMode | str = AutoresetMode.NEXT_STEP,
         temperature: float | None = None,
         randomisation: Randomisation | None = None,
+        robot: robots.Settings | None = None,
         address: str | None = None,
         server_key: str | None = None,
         client_key: str | None = None,
@@ -79,12 +80,13 @@ class WorldstepVectorEnv(gymnasium.vector.VectorEnv[np.ndarray, Any, np.ndarray]
         obs = obs or ("rgb" if engine == "dream" else "state")
         self._check_arguments(num_envs, engine, obs, mode, address, model, render_mode)
         self._check_temperature(engine, temperature)
+        id, described_robot = robots.describe(id, robot, address)
         self.num_envs = num_envs
         self.render_mode = render_mode
         # Where TorchRL looks for it; Gymnasium's place is `metadata`.
         self.autoreset_mode = mode
         if address is None:
-            self._server = private_server.acquire(model)
+            self._server = private_server.acquire(model, described_robot)
         self.closed = False
         try:
             chosen: dict[str, Any] = {} if temperature is None else {"temperature": float(temperature)}
@@ -121,8 +123,8 @@ class WorldstepVectorEnv(gymnasium.vector.VectorEnv[np.ndarray, Any, np.ndarray]
     ) -> tuple[np.ndarray, dict[str, Any]]:
         """Start episodes, in the environments of `options["reset_mask"]` if that is given.
 
-        `options["difficulty"]`, from 0 to 1, is how much of the ranges of its starts and goals truth uses in the
-        episodes from this reset to the next one that is asked for.
+        `options["difficulty"]`, from 0 to 1, is how much of the ranges of its starts and goals truth uses in
+        the episodes from this reset to the next one that is asked for.
 
         Environment `i` gets `seed + i`, or `seed[i]`. Environments that never had a seed draw one from
         `np_random`; the others go on with their random stream. Observations are those of all environments,
@@ -316,10 +318,10 @@ class WorldstepVectorEnv(gymnasium.vector.VectorEnv[np.ndarray, Any, np.ndarray]
             raise WorldstepError(f"difficulty is no number: {error}") from error
         return self._reset_mask((options or {}).get("reset_mask")), others
 
-    def _reset_mask(self, mask: Any) -> np.ndarray:
-        if mask is None:
+    def _reset_mask(self, given: Any) -> np.ndarray:
+        if given is None:
             return np.ones(self.num_envs, dtype=bool)
-        mask = np.asarray(mask)
+        mask: np.ndarray = np.asarray(given)
         if mask.dtype != bool or mask.shape != (self.num_envs,):
             raise WorldstepError(
                 f"reset_mask is {mask.dtype} of shape {mask.shape}, expected bool of ({self.num_envs},)"
@@ -369,7 +371,7 @@ def _neutral(space: gymnasium.Space[Any]) -> np.ndarray:
 
 
 def _ranges(randomisation: Randomisation) -> dict[str, Any]:
-    """Give ranges as the server takes them: `[low, high]`, also of a single number; whole numbers for latency."""
+    """Give ranges as the server takes them: `[low, high]`, also of one number; whole ones for latency."""
     ranges: dict[str, Any] = {}
     for name, given in randomisation.items():
         kind = int if name == "latency" else float
@@ -395,6 +397,7 @@ def make_vec(
     autoreset_mode: AutoresetMode | str = AutoresetMode.NEXT_STEP,
     temperature: float | None = None,
     randomisation: Randomisation | None = None,
+    robot: robots.Settings | None = None,
     address: str | None = None,
     server_key: str | None = None,
     client_key: str | None = None,
@@ -419,10 +422,17 @@ def make_vec(
     `uncertainty`, the mean entropy of the codes just dreamt, in nats; only truth knows `success` and the
     terms of the reward.
 
-    `randomisation` holds ranges that truth draws the physics of each episode from: `{"mass": (0.8, 1.2)}`. Factors on
-    `mass`, `inertia`, `friction`, `gravity`, `motor_gain` and `joint_damping`, `restitution` that is added,
-    `latency` (control steps by which actions come late), `sensor_noise` (standard deviation, on states), and
-    `difficulty`, one number from 0 to 1: how much of the ranges of its starts and goals the task uses.
+    `randomisation` holds ranges that truth draws the physics of each episode from: `{"mass": (0.8, 1.2)}`.
+    Factors on `mass`, `inertia`, `friction`, `gravity`, `motor_gain` and `joint_damping`, `restitution` that
+    is added, `latency` (control steps by which actions come late), `sensor_noise` (standard deviation, on
+    states), and `difficulty`, one number from 0 to 1: how much of the ranges of its starts and goals the task
+    uses.
+
+    `id` may be a robot's file (`.urdf`, `.xml`, `.mjcf`): its actuators' controls are the actions, its joints
+    (and its base, if that is free) the state; the reward is 0, and yours to define in a wrapper. `robot` then
+    says how it is driven and started: `control` ("file", "force", "position" or "velocity"), `stiffness` and
+    `damping` of servos, `fps` (50), `max_episode_steps` (1000), `noise` of the start, `ground`,
+    `self_contacts`.
 
     With `copy=False`, observations are read-only views of what the server wrote: no byte is copied, and those
     in shared memory are overwritten by the third reset or step after their own. `share_memory=False` takes
@@ -436,6 +446,7 @@ def make_vec(
         autoreset_mode=autoreset_mode,
         temperature=temperature,
         randomisation=randomisation,
+        robot=robot,
         address=address,
         server_key=server_key,
         client_key=client_key,

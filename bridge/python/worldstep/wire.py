@@ -111,7 +111,7 @@ def unpack(frames: Sequence[bytes]) -> dict[str, Any]:
 def reset_frames(
     seeds: Sequence[int | None], mask: np.ndarray, options: Mapping[str, float] | None = None
 ) -> list[bytes]:
-    """Frames of a reset: which environments, which of them are seeded, seeds, and options if there are any."""
+    """Frames of a reset: which environments, which of them are seeded, seeds, and options if any."""
     seeded = np.array([seed is not None for seed in seeds], dtype=np.uint8)
     values = np.array([seed or 0 for seed in seeds], dtype="<u8")
     frames = [mask.astype(np.uint8).tobytes(), seeded.tobytes(), values.tobytes()]

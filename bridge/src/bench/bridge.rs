@@ -25,7 +25,8 @@ const MANY: usize = 1024;
 /// Turns of a comparison.
 const ROUNDS: usize = 5;
 /// Clients, and environments of each.
-const CROWDS: [(usize, usize); 5] = [(1, 1), (1, MANY), (8, 128), (64, 16), (MANY, 1)];
+const CROWDS: [(usize, usize); 8] =
+    [(1, 1), (1, 64), (1, MANY), (8, 1), (8, 128), (64, 1), (64, 16), (MANY, 1)];
 
 /// What is measured and for how long.
 #[derive(Clone, Debug)]
@@ -52,17 +53,27 @@ enum Transport {
     /// Observations through shared memory, the rest through a Unix socket.
     Shm,
     TcpCurve,
+    IpcCurve,
+    ShmCurve,
 }
 
 impl Transport {
-    const ALL: [Self; 4] = [Self::Tcp, Self::Ipc, Self::Shm, Self::TcpCurve];
+    const ALL: [Self; 6] = [Self::Tcp, Self::Ipc, Self::Shm, Self::TcpCurve, Self::IpcCurve, Self::ShmCurve];
 
     fn name(self) -> &'static str {
         match self {
             Self::Tcp | Self::TcpCurve => "tcp",
-            Self::Ipc => "ipc",
-            Self::Shm => "shm",
+            Self::Ipc | Self::IpcCurve => "ipc",
+            Self::Shm | Self::ShmCurve => "shm",
         }
+    }
+
+    fn is_encrypted(self) -> bool {
+        matches!(self, Self::TcpCurve | Self::IpcCurve | Self::ShmCurve)
+    }
+
+    fn shares_memory(self) -> bool {
+        matches!(self, Self::Shm | Self::ShmCurve)
     }
 }
 
@@ -115,11 +126,12 @@ fn is_asked(obs: Observation, transport: Transport, crowd: (usize, usize)) -> bo
     all || (plain && matches!(crowd, (1, MANY) | (64, 16)))
 }
 
-/// A server on threads of its own, at three addresses: they are three servers, as each has one socket.
+/// A server on threads of its own, at four addresses: they are four servers, as each has one socket.
 struct Server {
     tcp: String,
     ipc: String,
-    curve: String,
+    tcp_curve: String,
+    ipc_curve: String,
     client_keys: CurveClient,
     stop: Arc<AtomicBool>,
     folder: PathBuf,
@@ -135,7 +147,7 @@ impl Server {
             KeyPair::generate().and_then(|pair| pair.write(folder, name)).map_err(engine_error)?;
         }
         let key = |folder: &Path, name: &str| folder.join(name);
-        let keys = CurveServer::load(&key(&folder, "server.key_secret"), &clients).map_err(engine_error)?;
+        let keys = || CurveServer::load(&key(&folder, "server.key_secret"), &clients).map_err(engine_error);
         let client_keys = CurveClient::load(
             &key(&folder, "server.key").to_string_lossy(),
             &key(&clients, "client.key_secret"),
@@ -146,7 +158,8 @@ impl Server {
         Ok(Self {
             tcp: listen("tcp://127.0.0.1:0", None)?,
             ipc: listen(&format!("ipc://{}", folder.join("socket").display()), None)?,
-            curve: listen("tcp://127.0.0.1:0", Some(keys))?,
+            tcp_curve: listen("tcp://127.0.0.1:0", Some(keys()?))?,
+            ipc_curve: listen(&format!("ipc://{}", folder.join("encrypted").display()), Some(keys()?))?,
             client_keys,
             stop: Arc::clone(&stop),
             folder,
@@ -157,12 +170,13 @@ impl Server {
         let address = match transport {
             Transport::Tcp => &self.tcp,
             Transport::Ipc | Transport::Shm => &self.ipc,
-            Transport::TcpCurve => &self.curve,
+            Transport::TcpCurve => &self.tcp_curve,
+            Transport::IpcCurve | Transport::ShmCurve => &self.ipc_curve,
         };
         Reach {
             address: address.clone(),
-            shared: transport == Transport::Shm,
-            curve: (transport == Transport::TcpCurve).then(|| self.client_keys.clone()),
+            shared: transport.shares_memory(),
+            curve: transport.is_encrypted().then(|| self.client_keys.clone()),
         }
     }
 
@@ -193,7 +207,7 @@ impl Server {
     ) -> Result<Vec<Row>, EnvError> {
         let swarm = self.swarm((CARRY, Engine::Truth, obs), transport, crowd)?;
         // What is too small to be shared comes by the socket, and is measured as that already.
-        if transport == Transport::Shm && !swarm.shares_memory() {
+        if transport.shares_memory() && !swarm.shares_memory() {
             swarm.close().map_err(engine_error)?;
             return Ok(Vec::new());
         }
@@ -338,7 +352,7 @@ fn case(
 ) -> serde_json::Value {
     json!({
         "task": task, "engine": engine, "obs": obs, "envs": clients * num_envs, "clients": clients,
-        "transport": transport.name(), "curve": transport == Transport::TcpCurve,
+        "transport": transport.name(), "curve": transport.is_encrypted(),
     })
 }
 

@@ -25,6 +25,7 @@ mod export;
 mod keys;
 mod pictures;
 mod progress;
+mod robots;
 mod serve;
 mod serve_config;
 mod synth;

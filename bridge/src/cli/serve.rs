@@ -7,6 +7,7 @@ use worldstep_bridge::security::CurveServer;
 use worldstep_bridge::{ReadyInfo, ServeOptions, serve, stop_when_stdin_closes};
 use worldstep_model::device::ComputeDevice;
 
+use super::robots::add_robot;
 use super::{ServeArgs, print_json, print_text, stop_flag};
 
 /// Serves until SIGINT (Ctrl-C) or SIGTERM, or until standard input closes if that was asked for.
@@ -25,6 +26,10 @@ pub fn run(args: ServeArgs) -> Result<()> {
         stop_when_stdin_closes(&stop)?;
     }
     let (limits, memory_bytes_max) = (config.limits(), config.memory_bytes_max());
+    for file in &config.robots {
+        let entry = add_robot(file)?;
+        tracing::info!(task = entry.id, file = %file.display(), "robot");
+    }
     let device = ComputeDevice::from_name(&config.device.unwrap_or_default())?;
     let engines = Engines::new(config.model.or_else(shipped_models), device)?
         .with_memory_max(memory_bytes_max)

@@ -47,6 +47,10 @@ pub struct ServeConfig {
     /// Folder with the public key files (NAME.key) of those who may connect; read again as it changes.
     #[arg(long, value_name = "DIR")]
     pub allow_clients: Option<PathBuf>,
+    /// A robot's URDF or MJCF file, or a TOML file that names one and says how it is driven; may be given several times.
+    /// Each is a task `robot/NAME`, named after its file.
+    #[arg(long = "robot", value_name = "FILE")]
+    pub robots: Vec<PathBuf>,
     /// Environments of each dream that truth is stepped beside (none by default); their infos tell how far they are
     /// apart.
     #[arg(long, value_name = "ENVS")]
@@ -147,6 +151,7 @@ impl ServeConfig {
             bind: self.bind.or(other.bind),
             curve_key: self.curve_key.or(other.curve_key),
             allow_clients: self.allow_clients.or(other.allow_clients),
+            robots: if self.robots.is_empty() { other.robots } else { self.robots },
             audit: self.audit.or(other.audit),
             max_batch: self.max_batch.or(other.max_batch),
             max_wait_us: self.max_wait_us.or(other.max_wait_us),

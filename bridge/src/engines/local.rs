@@ -1,6 +1,6 @@
 use std::path::{Path, PathBuf};
 
-use worldstep_env::registry::TASKS;
+use worldstep_env::registry;
 use worldstep_env::{AutoresetMode, EnvError, TruthVectorEnv, VectorEnv, make_truth};
 use worldstep_model::device::ComputeDevice;
 use worldstep_model::engine::ring_bytes;
@@ -105,7 +105,7 @@ impl EngineFactory for Engines {
             }
             CatalogueEntry { id: task.id.to_owned(), summary: task.summary.to_owned(), modes }
         };
-        TASKS.iter().map(entry).collect()
+        registry::all().map(entry).collect()
     }
 
     fn gains_by_waiting(&self, request: &MakeRequest) -> bool {

@@ -129,6 +129,24 @@ impl World {
         self.substeps
     }
 
+    /// Seconds of a control step.
+    pub fn control_period(&self) -> f32 {
+        self.physics.integration_parameters.dt * self.substeps as f32
+    }
+
+    /// Sum of the normal forces of a body's contacts in the last physics step, N.
+    pub fn pressure(&self, body: RigidBodyHandle) -> f32 {
+        let colliders = self.physics.bodies[body].colliders();
+        let impulse: f32 = colliders
+            .iter()
+            .flat_map(|collider| self.physics.narrow_phase.contact_pairs_with(*collider))
+            .flat_map(ContactPair::manifolds)
+            .flat_map(|manifold| &manifold.points)
+            .map(|point| point.data.impulse)
+            .sum();
+        impulse / self.physics.integration_parameters.dt
+    }
+
     /// What decides how long a control step takes, as bytes to compare.
     pub(crate) fn clock(&self) -> Result<Vec<u8>, EnvError> {
         encode(&(self.substeps, &self.physics.integration_parameters))
@@ -281,12 +299,18 @@ impl World {
     }
 }
 
-/// A task's or an environment's state as bytes.
-pub(crate) fn encode<T: Serialize>(value: &T) -> Result<Vec<u8>, EnvError> {
+/// A task's state as bytes, for [`Task::save`](crate::Task::save).
+///
+/// # Errors
+/// [`EnvError::State`] if it cannot be written, a map of unknown length for instance.
+pub fn encode<T: Serialize>(value: &T) -> Result<Vec<u8>, EnvError> {
     postcard::to_stdvec(value).map_err(|error| EnvError::State { message: error.to_string() })
 }
 
 /// The inverse of [`encode`].
-pub(crate) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, EnvError> {
+///
+/// # Errors
+/// [`EnvError::State`] if the bytes are no such state.
+pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, EnvError> {
     postcard::from_bytes(bytes).map_err(|error| EnvError::State { message: error.to_string() })
 }

@@ -161,6 +161,13 @@ impl Robot {
         self.links.iter().map(|link| link.body)
     }
 
+    /// The link that the others hang on, if nothing holds it.
+    pub fn base(&self, world: &World) -> Option<RigidBodyHandle> {
+        let first = self.links.first()?.body;
+        let held = self.joints.iter().any(|joint| joint.child == first);
+        (!held && world.body(first).is_dynamic()).then_some(first)
+    }
+
     /// Names of all links, in the same order.
     pub fn link_names(&self) -> impl Iterator<Item = &str> {
         self.links.iter().map(|link| link.name.as_str())
@@ -200,6 +207,19 @@ impl Robot {
     /// Puts the link that the others hang on to `pose`, at rest; the joints keep their positions.
     pub fn set_base(&self, world: &mut World, base: RigidBodyHandle, pose: Pose) {
         world.body_mut(base).set_position(pose, true);
+        self.refresh(world);
+    }
+
+    /// Gives the whole robot, which hangs on a free `base`, this velocity (m/s, world frame); its joints stay as they are.
+    pub fn set_base_velocity(&self, world: &mut World, base: RigidBodyHandle, velocity: [f32; 3]) {
+        let joints = &mut world.physics.multibody_joints;
+        let index = joints.rigid_body_link(base).map(|link| link.multibody);
+        if let Some(body) = index.and_then(|index| joints.get_multibody_mut(index)) {
+            // A free base's first coordinates are those of its place.
+            for (axis, speed) in velocity.into_iter().enumerate() {
+                body.generalized_velocity_mut()[axis] = speed;
+            }
+        }
         self.refresh(world);
     }
 

@@ -35,9 +35,11 @@ mod drive;
 mod look;
 mod mjcf;
 mod model;
+mod task;
 mod unhonoured;
 mod urdf;
 
 pub use articulation::Robot;
 pub use drive::{Actuator, Drive};
 pub use model::{Control, JointKind, JointSpec, RobotModel};
+pub use task::{RobotControl, RobotTask};

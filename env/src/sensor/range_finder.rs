@@ -1,6 +1,8 @@
 use rapier3d::prelude::*;
 use serde::{Deserialize, Serialize};
 
+use super::Sensor;
+use crate::Space;
 use crate::physics::World;
 
 /// A level fan of rays from a body: distances to what they meet first.
@@ -48,6 +50,27 @@ impl RangeFinder {
             });
             seen.fold(self.range_max, f32::min)
         })
+    }
+}
+
+/// A [`RangeFinder`] on a body, as a sensor of its own.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RangeScan {
+    /// Its rays.
+    pub finder: RangeFinder,
+    /// What it is fixed to.
+    pub body: RigidBodyHandle,
+    /// What it does not see: the robot's own links.
+    pub ignored: Vec<RigidBodyHandle>,
+}
+
+impl Sensor for RangeScan {
+    fn space(&self) -> Space {
+        Space::bounded(&vec![0.0; self.finder.rays], &vec![self.finder.range_max; self.finder.rays])
+    }
+
+    fn read(&mut self, world: &World, out: &mut Vec<f32>) {
+        out.extend(self.finder.read(world, self.body, |body| self.ignored.contains(&body)));
     }
 }
 

@@ -24,10 +24,10 @@ pub const ENTRY: TaskEntry = TaskEntry {
     summary: "Swing the end of a two-link arm above a line with a motor in its elbow alone.",
     fps: FPS,
     max_episode_steps: MAX_EPISODE_STEPS,
-    action_space: Acrobot::action_space,
-    state_space: Acrobot::state_space,
+    action_space: &Acrobot::action_space,
+    state_space: &Acrobot::state_space,
     reward_terms: &[term("reward/time", "-1 for every step before the end is above the line")],
-    make: || Box::new(Acrobot::new()),
+    make: &|| Box::new(Acrobot::new()),
 };
 
 static ROBOT: LazyLock<RobotModel> = LazyLock::new(|| built_in(include_str!("robots/acrobot.xml")));

@@ -19,13 +19,13 @@ pub const ENTRY: TaskEntry = TaskEntry {
     summary: "Keep a pole upright on a cart that a force pushes along a rail.",
     fps: FPS,
     max_episode_steps: MAX_EPISODE_STEPS,
-    action_space: CartPole::action_space,
-    state_space: CartPole::state_space,
+    action_space: &CartPole::action_space,
+    state_space: &CartPole::state_space,
     reward_terms: &[
         term("reward/alive", "+1 for every step that the pole is up"),
         term("reward/effort", "minus the squared force, scaled"),
     ],
-    make: || Box::new(CartPole::new()),
+    make: &|| Box::new(CartPole::new()),
 };
 
 const CART_HALF: [f32; 3] = [0.4, 0.25, 0.2];

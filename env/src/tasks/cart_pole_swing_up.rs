@@ -25,14 +25,14 @@ pub const ENTRY: TaskEntry = TaskEntry {
     summary: "Swing a hanging pole up by pushing its cart to and fro, and keep it up.",
     fps: FPS,
     max_episode_steps: MAX_EPISODE_STEPS,
-    action_space: CartPoleSwingUp::action_space,
-    state_space: CartPoleSwingUp::state_space,
+    action_space: &CartPoleSwingUp::action_space,
+    state_space: &CartPoleSwingUp::state_space,
     reward_terms: &[
         term("reward/upright", "(1 + cosine of the pole's angle) / 2"),
         term("reward/center", "minus the squared distance of the cart from the middle, scaled"),
         term("reward/effort", "minus the squared force, scaled"),
     ],
-    make: || Box::new(CartPoleSwingUp::new()),
+    make: &|| Box::new(CartPoleSwingUp::new()),
 };
 
 static ROBOT: LazyLock<RobotModel> =

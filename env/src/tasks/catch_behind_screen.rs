@@ -19,14 +19,14 @@ pub const ENTRY: TaskEntry = TaskEntry {
     summary: "Meet a bouncing ball with a paddle after it has passed behind a screen.",
     fps: FPS,
     max_episode_steps: MAX_EPISODE_STEPS,
-    action_space: CatchBehindScreen::action_space,
-    state_space: CatchBehindScreen::state_space,
+    action_space: &CatchBehindScreen::action_space,
+    state_space: &CatchBehindScreen::state_space,
     reward_terms: &[
         term("reward/catch", "+1 when the ball's centre meets the paddle"),
         term("reward/miss", "-1 when the ball gets past the paddle or strikes only its edge"),
         term("reward/effort", "-0.005 for a step in which the paddle is told to move"),
     ],
-    make: || Box::new(CatchBehindScreen::new()),
+    make: &|| Box::new(CatchBehindScreen::new()),
 };
 
 const LANE_LENGTH: f32 = 4.0;

@@ -24,14 +24,14 @@ pub const ENTRY: TaskEntry = TaskEntry {
     summary: "Keep two poles, one on top of the other, upright on a cart.",
     fps: FPS,
     max_episode_steps: MAX_EPISODE_STEPS,
-    action_space: DoublePendulum::action_space,
-    state_space: DoublePendulum::state_space,
+    action_space: &DoublePendulum::action_space,
+    state_space: &DoublePendulum::state_space,
     reward_terms: &[
         term("reward/alive", "+1 for every step that the upper tip is above 1 m"),
         term("reward/distance", "minus the squared distance of the tip from where it should be, scaled"),
         term("reward/effort", "minus the squared force, scaled"),
     ],
-    make: || Box::new(DoublePendulum::new()),
+    make: &|| Box::new(DoublePendulum::new()),
 };
 
 static ROBOT: LazyLock<RobotModel> = LazyLock::new(|| built_in(include_str!("robots/double_pendulum.xml")));

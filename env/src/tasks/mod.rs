@@ -29,6 +29,8 @@ pub use intuition::shell_game::ShellGame;
 pub use locomotion::ant::Ant;
 pub use locomotion::half_cheetah::HalfCheetah;
 pub use locomotion::hopper::Hopper;
+pub use locomotion::humanoid::{HumanoidStand, HumanoidWalk};
+pub use locomotion::quadruped::{QuadrupedFlat, QuadrupedRough};
 pub use locomotion::walker::Walker;
 pub use manipulation::open_drawer::OpenDrawer;
 pub use manipulation::peg_in_hole::PegInHole;

@@ -23,14 +23,14 @@ pub const ENTRY: TaskEntry = TaskEntry {
     summary: "Swing a rod up and hold it there with a motor that is too weak to lift it.",
     fps: FPS,
     max_episode_steps: MAX_EPISODE_STEPS,
-    action_space: Pendulum::action_space,
-    state_space: Pendulum::state_space,
+    action_space: &Pendulum::action_space,
+    state_space: &Pendulum::state_space,
     reward_terms: &[
         term("reward/angle", "minus the squared angle from upright"),
         term("reward/speed", "minus the squared speed, scaled"),
         term("reward/effort", "minus the squared torque, scaled"),
     ],
-    make: || Box::new(Pendulum::new()),
+    make: &|| Box::new(Pendulum::new()),
 };
 
 static ROBOT: LazyLock<RobotModel> = LazyLock::new(|| built_in(include_str!("robots/pendulum.xml")));

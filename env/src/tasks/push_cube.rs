@@ -19,14 +19,14 @@ pub const ENTRY: TaskEntry = TaskEntry {
     summary: "Push a cube of unknown size, mass and friction onto a target with a planar pusher.",
     fps: FPS,
     max_episode_steps: MAX_EPISODE_STEPS,
-    action_space: PushCube::action_space,
-    state_space: PushCube::state_space,
+    action_space: &PushCube::action_space,
+    state_space: &PushCube::state_space,
     reward_terms: &[
         term("reward/reach", "minus the distance from pusher to cube, scaled"),
         term("reward/push", "minus the distance from cube to target"),
         term("reward/success", "+5 when the cube is on the target"),
     ],
-    make: || Box::new(PushCube::new()),
+    make: &|| Box::new(PushCube::new()),
 };
 
 const TABLE_HALF: f32 = 0.75;

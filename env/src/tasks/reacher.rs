@@ -24,13 +24,13 @@ pub const ENTRY: TaskEntry = TaskEntry {
     summary: "Bring the end of a two-link arm to a target, and hold it there.",
     fps: FPS,
     max_episode_steps: MAX_EPISODE_STEPS,
-    action_space: Reacher::action_space,
-    state_space: Reacher::state_space,
+    action_space: &Reacher::action_space,
+    state_space: &Reacher::state_space,
     reward_terms: &[
         term("reward/distance", "minus the distance of the arm's end from the target"),
         term("reward/effort", "minus the squared torques, scaled"),
     ],
-    make: || Box::new(Reacher::new()),
+    make: &|| Box::new(Reacher::new()),
 };
 
 static ROBOT: LazyLock<RobotModel> = LazyLock::new(|| built_in(include_str!("robots/reacher.xml")));

@@ -22,14 +22,14 @@ pub const ENTRY: TaskEntry = TaskEntry {
     summary: "Play the red ball with the white one into the marked pocket.",
     fps: FPS,
     max_episode_steps: MAX_EPISODE_STEPS,
-    action_space: Billiards::action_space,
-    state_space: Billiards::state_space,
+    action_space: &Billiards::action_space,
+    state_space: &Billiards::state_space,
     reward_terms: &[
         term("reward/pocket", "+1 when the red ball falls into the marked pocket"),
         term("reward/shot", "-0.1 for every shot"),
         term("reward/foul", "-0.5 when the white ball falls into it"),
     ],
-    make: || Box::new(Billiards::new()),
+    make: &|| Box::new(Billiards::new()),
 };
 
 const HALF: [f32; 2] = [0.9, 0.45];

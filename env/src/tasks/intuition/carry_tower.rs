@@ -20,14 +20,14 @@ pub const ENTRY: TaskEntry = TaskEntry {
     summary: "Carry a tower of blocks on a tray to the other side without letting it fall.",
     fps: FPS,
     max_episode_steps: MAX_EPISODE_STEPS,
-    action_space: CarryTower::action_space,
-    state_space: CarryTower::state_space,
+    action_space: &CarryTower::action_space,
+    state_space: &CarryTower::state_space,
     reward_terms: &[
         term("reward/progress", "metres that the tray came nearer to its goal"),
         term("reward/fall", "-2 when a block falls"),
         term("reward/success", "+2 at rest on the goal with the tower standing"),
     ],
-    make: || Box::new(CarryTower::new()),
+    make: &|| Box::new(CarryTower::new()),
 };
 
 const BLOCKS: usize = 5;

@@ -20,13 +20,13 @@ pub const ENTRY: TaskEntry = TaskEntry {
     summary: "Pour balls from a cup into a box without spilling them.",
     fps: FPS,
     max_episode_steps: MAX_EPISODE_STEPS,
-    action_space: Pour::action_space,
-    state_space: Pour::state_space,
+    action_space: &Pour::action_space,
+    state_space: &Pour::state_space,
     reward_terms: &[
         term("reward/poured", "1/12 for each ball that comes to be in the box"),
         term("reward/spilled", "-1/12 for each ball that comes to be on the ground"),
     ],
-    make: || Box::new(Pour::new()),
+    make: &|| Box::new(Pour::new()),
 };
 
 const BALLS: usize = 12;

@@ -22,13 +22,13 @@ pub const ENTRY: TaskEntry = TaskEntry {
     summary: "Watch three cups being shuffled, and say under which the ball is.",
     fps: FPS,
     max_episode_steps: MAX_EPISODE_STEPS,
-    action_space: ShellGame::action_space,
-    state_space: ShellGame::state_space,
+    action_space: &ShellGame::action_space,
+    state_space: &ShellGame::state_space,
     reward_terms: &[
         term("reward/right", "+1 for naming the cup with the ball"),
         term("reward/wrong", "-1 for naming another one"),
     ],
-    make: || Box::new(ShellGame::new()),
+    make: &|| Box::new(ShellGame::new()),
 };
 
 const CUPS: usize = 3;

@@ -5,6 +5,8 @@ mod gait;
 pub mod ant;
 pub mod half_cheetah;
 pub mod hopper;
+pub mod humanoid;
+pub mod quadruped;
 pub mod walker;
 
 use std::iter::repeat_n;
@@ -94,10 +96,10 @@ impl<B: Body> Runner<B> {
             summary,
             fps: FPS,
             max_episode_steps: MAX_EPISODE_STEPS,
-            action_space: Self::action_space,
-            state_space: Self::state_space,
+            action_space: &Self::action_space,
+            state_space: &Self::state_space,
             reward_terms: REWARD_TERMS,
-            make: || Box::new(Self::new()),
+            make: &|| Box::new(Self::new()),
         }
     }
 

@@ -82,10 +82,10 @@ impl<C: Chore> Manipulation<C> {
             summary,
             fps: FPS,
             max_episode_steps: MAX_EPISODE_STEPS,
-            action_space: Self::action_space,
-            state_space: Self::state_space,
+            action_space: &Self::action_space,
+            state_space: &Self::state_space,
             reward_terms,
-            make: || Box::new(Self::new()),
+            make: &|| Box::new(Self::new()),
         }
     }
 

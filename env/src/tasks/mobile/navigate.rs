@@ -27,15 +27,15 @@ pub const ENTRY: TaskEntry = TaskEntry {
     summary: "Drive a two-wheeled robot among obstacles to a goal by what range sensors tell.",
     fps: FPS,
     max_episode_steps: MAX_EPISODE_STEPS,
-    action_space: Navigate::action_space,
-    state_space: Navigate::state_space,
+    action_space: &Navigate::action_space,
+    state_space: &Navigate::state_space,
     reward_terms: &[
         term("reward/progress", "metres that the robot came nearer to the goal"),
         term("reward/clearance", "-0.1 for a step with an obstacle nearer than 5 cm"),
         term("reward/time", "-0.01 for every step"),
         term("reward/success", "+5 at the goal"),
     ],
-    make: || Box::new(Navigate::new()),
+    make: &|| Box::new(Navigate::new()),
 };
 
 static ROBOT: LazyLock<RobotModel> = LazyLock::new(|| built_in(include_str!("../robots/diff_drive.xml")));

@@ -17,14 +17,14 @@ pub const ENTRY: TaskEntry = TaskEntry {
     summary: "Catch a quadrotor that was thrown, fly it to a point and hold it there.",
     fps: FPS,
     max_episode_steps: MAX_EPISODE_STEPS,
-    action_space: QuadrotorHover::action_space,
-    state_space: QuadrotorHover::state_space,
+    action_space: &QuadrotorHover::action_space,
+    state_space: &QuadrotorHover::state_space,
     reward_terms: &[
         term("reward/alive", "+1 for every step that it flies"),
         term("reward/distance", "minus the distance from the point"),
         term("reward/effort", "minus the squared actions, scaled"),
     ],
-    make: || Box::new(QuadrotorHover::new()),
+    make: &|| Box::new(QuadrotorHover::new()),
 };
 
 const TARGET: [f32; 3] = [0.0, 0.0, 1.5];

@@ -19,15 +19,15 @@ pub const ENTRY: TaskEntry = TaskEntry {
     summary: "Fly a quadrotor through four points, one after the other.",
     fps: FPS,
     max_episode_steps: MAX_EPISODE_STEPS,
-    action_space: QuadrotorWaypoint::action_space,
-    state_space: QuadrotorWaypoint::state_space,
+    action_space: &QuadrotorWaypoint::action_space,
+    state_space: &QuadrotorWaypoint::state_space,
     reward_terms: &[
         term("reward/progress", "metres that it came nearer to the next point"),
         term("reward/waypoint", "+2 for every point reached"),
         term("reward/effort", "minus the squared actions, scaled"),
         term("reward/crash", "-5 when it is lost"),
     ],
-    make: || Box::new(QuadrotorWaypoint::new()),
+    make: &|| Box::new(QuadrotorWaypoint::new()),
 };
 
 const POINTS: usize = 4;

@@ -1,0 +1,40 @@
+"""Robots' files as tasks: what `make_vec("robot.urdf", robot={...})` asks its private server for."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+from worldstep.errors import Unsupported, WorldstepError
+
+SUFFIXES = (".urdf", ".xml", ".mjcf")
+"""How the names of robots' files end."""
+Settings = Mapping[str, str | float | bool]
+"""How a robot is driven and started: see `make_vec`."""
+
+
+def is_file(id: str) -> bool:
+    """Whether this names a robot's file, not a task."""
+    return id.lower().endswith(SUFFIXES)
+
+
+def describe(id: str, settings: Settings | None, address: str | None) -> tuple[str, str | None]:
+    """Give the task's id, and if it is a robot's file, the text that tells a private server of it."""
+    if not is_file(id):
+        if settings is not None:
+            raise WorldstepError(f"`robot` is for robots' files ({', '.join(SUFFIXES)}), and {id!r} is none")
+        return id, None
+    if address is not None:
+        raise Unsupported(
+            f"the server at {address} has its own files: start it with --robot, and ask for 'robot/NAME'"
+        )
+    file = Path(id)
+    if not file.is_file():
+        raise WorldstepError(f"{id} is not there, expected a URDF or MJCF file")
+    lines = [f"file = {json.dumps(str(file.resolve()))}"]
+    for name, value in (settings or {}).items():
+        if not isinstance(value, str | int | float):
+            raise WorldstepError(f"{name} of a robot is {value!r}, expected a number, text or bool")
+        lines.append(f"{name} = {json.dumps(value)}")
+    return f"robot/{file.stem}", "\n".join(lines) + "\n"
