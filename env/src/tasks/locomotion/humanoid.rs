@@ -74,7 +74,8 @@ impl Goal for Walk {
     const PUSH: f32 = 0.05;
 }
 
-/// A robot of 36 kg with two legs of six joints and two arms of two stays up after a push, or walks at a commanded speed.
+/// A robot of 36 kg with two legs of six joints and two arms of two stays up after a push, or walks at a commanded
+/// speed.
 ///
 /// # Action space
 /// `Box(16)`: positions that servos draw the joints to, −1..1 for ± a joint's reach about the standing pose (knees a little
