@@ -2,9 +2,11 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout)]
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
+use rayon::prelude::*;
 use worldstep_env::check::check_env;
-use worldstep_env::registry::{TASKS, find};
+use worldstep_env::registry::{TASKS, TaskEntry, find};
 use worldstep_env::{
     AutoresetMode, Buffer, EnvError, Randomisation, TruthEnv, TruthSource as _, TruthVectorEnv,
     VectorEnv as _, make_truth,
@@ -208,7 +210,7 @@ fn a_state_carries_its_physics_its_late_actions_and_its_noise() {
     let entry = find("Ant-v0").unwrap();
     let ranges = Randomisation { latency: [4, 4], sensor_noise: [0.1; 2], ..Randomisation::moderate() };
     let mut env = TruthEnv::new(entry, 0);
-    env.randomise(Some(std::sync::Arc::new(ranges))).unwrap();
+    env.randomise(Some(Arc::new(ranges))).unwrap();
     env.reset(Some(3));
     let action = Buffer::F32(vec![0.7; 8]);
     for _ in 0..6 {
@@ -276,4 +278,38 @@ fn what_cannot_be_is_refused_and_changes_nothing() {
         let error = env.set_options(&options, &[true, true]).unwrap_err().to_string();
         assert!(error.contains(says), "{error}");
     }
+}
+
+/// Share of episodes that the expert, which knows nothing of it, ends in success under these physics.
+fn expert_success(entry: &'static TaskEntry, ranges: &Arc<Randomisation>, episodes: u64) -> f64 {
+    let play = |seed: u64| {
+        let mut env = TruthEnv::new(entry, 0);
+        env.randomise(Some(Arc::clone(ranges))).unwrap();
+        env.reset(Some(seed));
+        let mut action = Buffer::empty(env.spec().action_space.dtype());
+        loop {
+            action = Buffer::empty(action.dtype());
+            env.task().expert(&mut action);
+            let step = env.step(&action).unwrap();
+            if step.outcome.terminated || step.truncated {
+                return u32::from(step.outcome.success);
+            }
+        }
+    };
+    f64::from((0..episodes).into_par_iter().map(play).sum::<u32>()) / episodes as f64
+}
+
+#[test]
+fn experts_get_by_under_moderately_random_physics() {
+    let ranges = Arc::new(Randomisation::moderate());
+    let mut sum = 0.0;
+    for entry in &TASKS {
+        let success = expert_success(entry, &ranges, 20);
+        println!("{:22} {success:.2}", entry.id);
+        assert!(success >= 0.1, "{} cannot be done any more", entry.id);
+        sum += success;
+    }
+    let mean = sum / TASKS.len() as f64;
+    println!("mean {mean:.2}");
+    assert!(mean > 0.65, "{mean}");
 }

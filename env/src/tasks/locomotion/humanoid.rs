@@ -7,13 +7,13 @@ use std::sync::LazyLock;
 use rapier3d::prelude::{Pose, RigidBodyHandle, Vector};
 use serde::{Deserialize, Serialize};
 
-use super::FPS;
+use super::{FPS, follow_torso, torso_motion};
 use crate::physics::World;
 use crate::registry::{TaskEntry, term};
 use crate::robot::{Robot, RobotModel};
 use crate::tasks::storage::add_built_in;
 use crate::tasks::{built_in, keep_within, stored_in_world};
-use crate::{Action, Buffer, Camera, CameraMotion, Draw, Outcome, RewardTerm, Space, Task};
+use crate::{Action, Buffer, Camera, Draw, Outcome, RewardTerm, Space, Task};
 
 /// The registry's row of standing.
 pub const STAND: TaskEntry =
@@ -168,17 +168,14 @@ impl<G: Goal> Humanoid<G> {
         let height = 2.0 * LIMB * POSE[2].cos() + ANKLE + 0.005;
         robot.set_base(&mut world, torso, Pose::translation(0.0, 0.0, height));
         robot.set_base_velocity(&mut world, torso, [push[0], push[1], 0.0]);
-        let instance = world.scene().instances.iter().position(|instance| instance.name == "torso");
-        world.scene_mut().camera_motion = CameraMotion::Follow { instance: instance.unwrap_or(0) as u32 };
+        follow_torso(&mut world);
         let (last, start, goal) = ([0.0; JOINTS], [0.0; 2], PhantomData);
         Self { world, robot, torso, feet, speed, last, steps: 0, start, goal }
     }
 
     /// Up, velocity and angular velocity in the torso's frame.
     fn motion(&self) -> [Vector; 3] {
-        let torso = self.world.body(self.torso);
-        let turn = torso.rotation().inverse();
-        [turn * Vector::Z, turn * torso.linvel(), turn * torso.angvel()]
+        torso_motion(&self.world, self.torso)
     }
 
     /// How far the mean velocity since the start is from the commanded one, m/s.

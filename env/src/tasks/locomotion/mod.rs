@@ -124,8 +124,7 @@ impl<B: Body> Runner<B> {
         world.add_ground(1.0);
         let robot = add_built_in(&mut world, B::model());
         let torso = robot.link("torso").unwrap_or_else(|| unreachable!("every runner has a torso"));
-        let instance = world.scene().instances.iter().position(|instance| instance.name == "torso");
-        world.scene_mut().camera_motion = CameraMotion::Follow { instance: instance.unwrap_or(0) as u32 };
+        follow_torso(&mut world);
         Self { world, robot, torso, start_x: 0.0, steps: 0, body: PhantomData }
     }
 
@@ -146,6 +145,19 @@ impl<B: Body> Runner<B> {
         let [low, high] = B::CONFIG.height;
         height >= low && height <= high && forward.abs().max(sideways.abs()) <= B::CONFIG.lean_max
     }
+}
+
+/// Lets the scene's camera go along with the torso.
+fn follow_torso(world: &mut World) {
+    let instance = world.scene().instances.iter().position(|instance| instance.name == "torso");
+    world.scene_mut().camera_motion = CameraMotion::Follow { instance: instance.unwrap_or(0) as u32 };
+}
+
+/// Up, velocity and angular velocity in the torso's frame.
+fn torso_motion(world: &World, torso: RigidBodyHandle) -> [Vector; 3] {
+    let torso = world.body(torso);
+    let turn = torso.rotation().inverse();
+    [turn * Vector::Z, turn * torso.linvel(), turn * torso.angvel()]
 }
 
 /// ± bounds of the observation: posture, joints, velocity of the torso, speeds of the joints.

@@ -6,13 +6,13 @@ use std::sync::LazyLock;
 use rapier3d::prelude::{CoefficientCombineRule, RigidBodyBuilder, RigidBodyHandle, Vector};
 use serde::{Deserialize, Serialize};
 
-use super::FPS;
+use super::{FPS, follow_torso, torso_motion};
 use crate::physics::{Look, World, mesh_collider, world_groups};
 use crate::registry::{TaskEntry, term};
 use crate::robot::{Robot, RobotModel};
 use crate::tasks::storage::add_built_in;
 use crate::tasks::{built_in, keep_within, stored_in_world};
-use crate::{Action, Buffer, Camera, CameraMotion, Draw, Mesh, Outcome, RewardTerm, Space, Task};
+use crate::{Action, Buffer, Camera, Draw, Mesh, Outcome, RewardTerm, Space, Task};
 
 /// The registry's row of the level one.
 pub const FLAT: TaskEntry = Quadruped::<Flat>::entry(
@@ -179,17 +179,14 @@ impl<T: Terrain> Quadruped<T> {
         robot.set_joints(&mut world, &states);
         let height = 2.0 * LIMB * STANCE[1].cos() + FOOT_RADIUS + T::BUMP + 0.005;
         robot.set_base(&mut world, torso, rapier3d::prelude::Pose::translation(0.0, 0.0, height));
-        let instance = world.scene().instances.iter().position(|instance| instance.name == "torso");
-        world.scene_mut().camera_motion = CameraMotion::Follow { instance: instance.unwrap_or(0) as u32 };
+        follow_torso(&mut world);
         let (last, terrain) = ([0.0; JOINTS], PhantomData);
         Self { world, robot, torso, feet, command, last, steps: 0, error: 0.0, terrain }
     }
 
     /// Up, velocity and angular velocity in the torso's frame.
     fn motion(&self) -> [Vector; 3] {
-        let torso = self.world.body(self.torso);
-        let turn = torso.rotation().inverse();
-        [turn * Vector::Z, turn * torso.linvel(), turn * torso.angvel()]
+        torso_motion(&self.world, self.torso)
     }
 
     /// Height of the torso's middle above the lowest foot.
