@@ -17,7 +17,8 @@ const NOISE_MAX: f32 = 1e3;
 /// Factors multiply what the task is built with. Each body, collider and joint draws its own mass, inertia, friction,
 /// restitution and damping; gravity, motor gain, latency and noise are one for the whole environment. What is left out
 /// stays as the task has it, to the last bit. Positions, sizes and goals are drawn by the task itself, from its own ranges
-/// ([`Draw`](crate::Draw)); kinematic bodies (trays, cups, paddles) have no motors.
+/// ([`Draw`](crate::Draw)); kinematic bodies (trays, cups, paddles) and strokes (billiards)
+/// have no motors.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Randomisation {
@@ -33,14 +34,15 @@ pub struct Randomisation {
     pub gravity: [f32; 2],
     /// Factor on the forces of motors and on the stiffness and damping of servos.
     pub motor_gain: [f32; 2],
-    /// Factor on the damping of each axis of robots' joints.
+    /// Factor on the damping of each axis of the joints of robots from files; the other tasks' few joints keep theirs.
     pub joint_damping: [f32; 2],
     /// Control steps by which actions come late; until the first has come, the neutral action is carried out.
     pub latency: [u32; 2],
     /// Standard deviation of normal noise on each number of the state observation, in that number's own unit; what comes
     /// out stays within the observation space. Pictures are spared.
     pub sensor_noise: [f32; 2],
-    /// How much of the ranges of its starts and goals a task uses, from 0 (the middle of each) to 1 (all of it).
+    /// How much of the ranges of its starts and goals a task uses, from 0 (the middle of each) to 1 (all of it). Things that
+    /// must be apart (waypoints, a cube and its target) and choices (which cup) are drawn as ever.
     pub difficulty: f32,
 }
 
@@ -62,8 +64,8 @@ impl Default for Randomisation {
 }
 
 impl Randomisation {
-    /// A fifth more or less of everything that has a factor, restitution up to 0.1 more, up to one control step of latency
-    /// and noise of 0.01.
+    /// A fifth more or less of everything that has a factor, of gravity a twentieth, restitution up to 0.1 more, up to one
+    /// control step of latency and noise of up to 0.01.
     pub fn moderate() -> Self {
         let fifth = [0.8, 1.2];
         Self {

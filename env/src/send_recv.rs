@@ -1,3 +1,5 @@
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 
 use rayon::{ThreadPool, ThreadPoolBuilder};
@@ -5,7 +7,7 @@ use rayon::{ThreadPool, ThreadPoolBuilder};
 use crate::registry::TaskEntry;
 use crate::truth_env::Phase;
 use crate::truth_vector_env::{Lane, empty_batch};
-use crate::{Action, AutoresetMode, Batch, Buffer, EnvError, EnvSpec, Space};
+use crate::{Action, AutoresetMode, Batch, Buffer, EnvError, EnvSpec, Randomisation};
 
 /// Truth environments that are stepped one by one in the background: [`send`](Self::send) hands actions to some, and
 /// [`recv`](Self::recv) gives those that are done first, as EnvPool does (Weng et al. 2022,
@@ -27,8 +29,8 @@ pub struct SendRecvEnv {
     batch: Batch,
 }
 
-/// An environment that has been stepped, and which it is.
-type Done = (usize, Box<Lane>);
+/// An environment that has been stepped, which it is, and whether its task went through with it.
+type Done = (usize, Box<Lane>, bool);
 
 /// What [`SendRecvEnv::recv`] gives.
 #[derive(Clone, Copy, Debug)]
@@ -84,6 +86,24 @@ impl SendRecvEnv {
         &self.spec
     }
 
+    /// Draws the physics of later episodes from these ranges; see [`TruthVectorEnv`](crate::TruthVectorEnv::randomise).
+    ///
+    /// # Errors
+    /// [`EnvError::Argument`] if a range cannot be drawn from, or some environments are under way; nothing has changed then.
+    pub fn randomise(&mut self, ranges: Option<Randomisation>) -> Result<(), EnvError> {
+        self.check_idle()?;
+        let ranges = ranges.map(Arc::new);
+        self.lanes.iter_mut().flatten().try_for_each(|lane| lane.env.randomise(ranges.clone()))
+    }
+
+    fn check_idle(&self) -> Result<(), EnvError> {
+        if self.under_way == 0 {
+            return Ok(());
+        }
+        let message = format!("{} environments are under way: receive them first", self.under_way);
+        Err(EnvError::Argument { message })
+    }
+
     /// Environments that were sent and not received yet.
     pub fn under_way(&self) -> usize {
         self.under_way
@@ -95,10 +115,7 @@ impl SendRecvEnv {
     /// # Errors
     /// [`EnvError::Argument`] if some are under way; nothing has started then.
     pub fn reset(&mut self, seed: Option<u64>) -> Result<(), EnvError> {
-        if self.under_way > 0 {
-            let message = format!("{} environments are under way: receive them first", self.under_way);
-            return Err(EnvError::Argument { message });
-        }
+        self.check_idle()?;
         for i in 0..self.lanes.len() {
             let seed = seed.map(|seed| seed.wrapping_add(i as u64));
             self.launch(i, move |lane| lane.start(seed));
@@ -150,25 +167,34 @@ impl SendRecvEnv {
     /// Waits for the next `batch_size` environments, or for all that are under way if these are fewer.
     ///
     /// # Errors
-    /// [`EnvError::Argument`] if none is under way.
+    /// [`EnvError::Argument`] if none is under way; [`EnvError::Engine`] if a task has panicked: what came with it is lost.
     pub fn recv(&mut self) -> Result<Received<'_>, EnvError> {
         if self.under_way == 0 {
             let message = "no environment is under way: send actions or reset first".to_owned();
             return Err(EnvError::Argument { message });
         }
         self.env_ids.clear();
+        let mut failed = None;
         for _ in 0..self.batch_size.min(self.under_way) {
             // It cannot be closed: this side holds a sender as well.
-            let Ok((i, lane)) = self.done.1.recv() else { break };
+            let Ok((i, lane, whole)) = self.done.1.recv() else { break };
             self.lanes[i] = Some(lane);
             self.under_way -= 1;
-            self.env_ids.push(i);
+            if whole {
+                self.env_ids.push(i);
+            } else {
+                failed = Some(i);
+            }
         }
         self.env_ids.sort_unstable();
         for (row, i) in self.env_ids.iter().enumerate() {
             if let Some(lane) = &mut self.lanes[*i] {
                 lane.publish(&mut self.batch, row);
             }
+        }
+        if let Some(i) = failed {
+            let message = format!("the task of environment {i} has panicked: reset it, or make it anew");
+            return Err(EnvError::Engine { message });
         }
         Ok(Received { env_ids: &self.env_ids, batch: &self.batch })
     }
@@ -178,9 +204,10 @@ impl SendRecvEnv {
         self.under_way += 1;
         let done = self.done.0.clone();
         self.threads.spawn(move || {
-            work(&mut lane);
+            // A task's step is caught where it is made; its reset and observation are not.
+            let whole = catch_unwind(AssertUnwindSafe(|| work(&mut lane))).is_ok();
             // Nobody listens once the environments are gone.
-            let _ = done.send((i, lane));
+            let _ = done.send((i, lane, whole));
         });
     }
 
@@ -199,10 +226,5 @@ impl SendRecvEnv {
             }
         }
         Ok(())
-    }
-
-    /// Space of one action.
-    pub fn action_space(&self) -> &Space {
-        &self.spec.action_space
     }
 }

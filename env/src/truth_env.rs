@@ -199,23 +199,19 @@ impl TruthEnv {
     /// [`step`](Self::step) for a caller that has checked the action and the phase.
     pub(crate) fn step_unchecked(&mut self, action: Action<'_>) -> Transition {
         // Rapier can panic on a world that has diverged; that must not take the other lanes down.
-        let stepped = catch_unwind(AssertUnwindSafe(|| match self.late.pop_front() {
+        let mut due = self.late.pop_front();
+        let stepped = catch_unwind(AssertUnwindSafe(|| match &due {
             None => self.task.step(action),
-            Some(mut due) => {
-                let outcome = match &due {
-                    Buffer::F32(values) => self.task.step(Action::Box(values)),
-                    Buffer::I64(values) => self.task.step(Action::Discrete(values[0])),
-                    Buffer::U8(_) | Buffer::U16(_) => Outcome::default(),
-                };
-                match (&mut due, action) {
-                    (Buffer::F32(values), Action::Box(new)) => values.copy_from_slice(new),
-                    (Buffer::I64(values), Action::Discrete(new)) => values[0] = new,
-                    _ => {}
-                }
-                self.late.push_back(due);
-                outcome
-            }
+            Some(Buffer::F32(values)) => self.task.step(Action::Box(values)),
+            Some(Buffer::I64(values)) => self.task.step(Action::Discrete(values[0])),
+            Some(Buffer::U8(_) | Buffer::U16(_)) => Outcome::default(),
         }));
+        match (&mut due, action) {
+            (Some(Buffer::F32(values)), Action::Box(new)) => values.copy_from_slice(new),
+            (Some(Buffer::I64(values)), Action::Discrete(new)) => values[0] = new,
+            _ => {}
+        }
+        self.late.extend(due);
         self.elapsed_steps += 1;
         let diverged = stepped.is_err() || !self.task.world().is_finite();
         let mut outcome = stepped.unwrap_or_default();
@@ -230,7 +226,8 @@ impl TruthEnv {
         Transition { outcome, reward: outcome.terms.iter().sum(), truncated, diverged }
     }
 
-    /// Everything that the future depends on: physics, random stream, clock.
+    /// Everything that the episode's future depends on: physics, random stream, clock, actions under way, and the difficulty
+    /// that was set. The ranges that later episodes are drawn from are the environment's own.
     ///
     /// # Errors
     /// [`EnvError::State`] if the world cannot be encoded.

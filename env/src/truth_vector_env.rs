@@ -4,6 +4,7 @@ use std::sync::Arc;
 use rayon::prelude::*;
 
 use crate::physics::World;
+use crate::randomisation::check_difficulty;
 use crate::record::{AppliedForce, Contact};
 use crate::registry::TaskEntry;
 use crate::truth_env::{Phase, Transition};
@@ -204,6 +205,7 @@ impl VectorEnv for TruthVectorEnv {
             return Err(EnvError::Argument { message });
         }
         let difficulty = options.get("difficulty").copied();
+        difficulty.map_or(Ok(()), check_difficulty)?;
         (0..mask.len()).filter(|i| mask[*i]).try_for_each(|i| self.set_difficulty(i, difficulty))
     }
 

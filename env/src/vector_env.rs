@@ -95,7 +95,8 @@ pub trait VectorEnv: Send {
     /// What the last `reset` or `step` left.
     fn batch(&self) -> &Batch;
 
-    /// Everything that the future of `lane` depends on, as bytes.
+    /// Everything that the episode of `lane` and its random stream depend on, as bytes; what was configured for the
+    /// environment as a whole (its task, wrappers' limits, ranges of random physics) is not part of it.
     ///
     /// # Errors
     /// [`EnvError::NeedsReset`] before the lane's first reset, [`EnvError::Argument`] for a lane that is not there.

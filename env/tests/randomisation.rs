@@ -99,6 +99,24 @@ fn inertia_is_drawn_beside_mass() {
 }
 
 #[test]
+fn inertia_of_a_body_of_many_parts_is_that_of_the_whole() {
+    let torso = |ranges: Option<Randomisation>| {
+        let mut env = make_truth("HumanoidStand-v0", 1, AutoresetMode::NextStep).unwrap();
+        env.randomise(ranges).unwrap();
+        env.reset_all(Some(1)).unwrap();
+        let body = env.world(0).body(env.world(0).body_of_instance("torso").unwrap());
+        (body.mass(), body.mass_properties().local_mprops.principal_inertia().to_array())
+    };
+    let (mass, inertia) = torso(None);
+    let ranges = Randomisation { mass: [2.0; 2], inertia: [0.1; 2], ..Randomisation::default() };
+    let (heavier, slimmer) = torso(Some(ranges));
+    assert!((heavier / mass - 2.0).abs() < 1e-3, "{heavier} of {mass}");
+    for (a, b) in slimmer.iter().zip(inertia) {
+        assert!((a / b - 0.2).abs() < 1e-3, "{slimmer:?} of {inertia:?}");
+    }
+}
+
+#[test]
 fn gravity_is_the_worlds() {
     let env = randomised("Pour-v0", Randomisation { gravity: [0.5, 2.0], ..Randomisation::default() });
     let found: Vec<_> = (0..LANES).map(|lane| env.world(lane).gravity()[2] / -9.81).collect();
@@ -246,7 +264,7 @@ fn difficulty_narrows_where_episodes_start() {
         columns.sum::<f32>()
     };
     // What shells hide and which pocket it is stays a matter of chance.
-    let chance = ["ShellGame-v0", "Billiards-v0", "TurnKnob-v0", "PushCube-v0"];
+    let chance = ["ShellGame-v0", "Billiards-v0", "TurnKnob-v0", "PushCube-v0", "QuadrotorWaypoint-v0"];
     for entry in &TASKS {
         let [easy, half, full] = [0.0, 0.5, 1.0].map(|difficulty| spread(entry.id, difficulty));
         println!("{}: {easy} {half} {full}", entry.id);

@@ -3,9 +3,9 @@
 
 use std::path::Path;
 
-use worldstep_env::Camera;
 use worldstep_env::physics::World;
-use worldstep_env::robot::{Control, Drive, Robot, RobotModel};
+use worldstep_env::robot::{Control, Drive, Robot, RobotModel, RobotTask};
+use worldstep_env::{AutoresetMode, Buffer, Camera, TruthSource as _, VectorEnv as _, make_truth, registry};
 
 fn camera() -> Camera {
     Camera::new([0.0, -5.0, 1.0], [0.0, 0.0, 0.5], 0.6)
@@ -303,4 +303,29 @@ fn links_look_as_they_are_solid() {
             "{axis}: {seen:?}"
         );
     }
+}
+
+#[test]
+fn a_file_with_a_floor_of_its_own_is_a_robot_that_stands_on_it_and_is_seen() {
+    let text = r#"<mujoco><worldbody><geom type="plane" size="0 0 1"/>
+        <body name="torso" pos="0 0 0.2"><freejoint/><geom type="box" size="0.2 0.1 0.1" mass="2"/>
+        <body name="leg" pos="0 0 -0.1"><joint name="hip" axis="0 1 0" range="-60 60" limited="true"/>
+        <geom type="capsule" fromto="0 0 0 0 0 -0.4" size="0.03" mass="0.3"/></body></body></worldbody></mujoco>"#;
+    let model = RobotModel::from_text(text, Path::new(".")).unwrap();
+    let entry = registry::register(RobotTask::default().entry("robot/hopper", model).unwrap()).unwrap();
+    let mut env = make_truth(entry.id, 1, AutoresetMode::NextStep).unwrap();
+    env.reset_all(Some(0)).unwrap();
+    let state = env.batch().observations.as_f32().unwrap();
+    assert_eq!(state.len(), 13 + 2, "a free base and a hinge");
+    // Its leg reached 0.33 m into the floor.
+    assert!((state[2] - 0.531).abs() < 2e-3, "{state:?}");
+    let camera = env.scene(0).camera;
+    let away = camera.position.iter().map(|x| x * x).sum::<f32>().sqrt();
+    assert!(away < 5.0, "{camera:?}");
+    let floors = env.scene(0).instances.iter().filter(|instance| instance.name == "ground").count();
+    assert_eq!(floors, 0, "it has one of its own");
+    (0..50).for_each(|_| env.step_all(&Buffer::F32(vec![0.0])).unwrap());
+    assert!(env.batch().observations.as_f32().unwrap()[2] > 0.05, "it does not fall through");
+    let again = registry::register(*entry).err().unwrap();
+    assert!(again.to_string().contains("robot/hopper already"), "{again}");
 }

@@ -41,7 +41,7 @@ fn each_environment_does_what_its_lane_does() {
     for task in ["CartPole-v0", "CatchBehindScreen-v0", "Ant-v0"] {
         let expected = expected(task, AutoresetMode::NextStep);
         let mut env = SendRecvEnv::new(find(task).unwrap(), ENVS, BATCH, 2, AutoresetMode::NextStep).unwrap();
-        let space = env.action_space().clone();
+        let space = env.spec().action_space.clone();
         let width = env.spec().observation_space.flat_len();
         env.reset(Some(40)).unwrap();
         assert_eq!(env.under_way(), ENVS);

@@ -2,10 +2,10 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use rapier3d::prelude::*;
-use worldstep_env::physics::{Look, World};
+use worldstep_env::physics::{Look, World, mesh_collider};
 use worldstep_env::robot::RobotModel;
 use worldstep_env::sensor::{ContactForce, Imu, JointState, RangeFinder, RangeScan, Sensor, TrackedBodies};
-use worldstep_env::{Camera, Shape};
+use worldstep_env::{Camera, Mesh, Shape};
 
 fn world() -> World {
     World::new(100, 1, Camera::new([0.0, -3.0, 3.0], [0.0; 3], 0.8))
@@ -81,6 +81,22 @@ fn a_body_at_rest_presses_with_its_weight() {
     (0..60).for_each(|_| world.control_step());
     let mut sensor = ContactForce { bodies: vec![rests, falls] };
     assert_near(&read(&mut sensor, &world), &[2.0 * 9.81, 0.0], 0.3);
+}
+
+#[test]
+fn a_body_on_triangles_presses_with_its_weight_too() {
+    let mut world = world();
+    let corners = (0..9).map(|i| [(i % 3) as f32 - 1.0, (i / 3) as f32 - 1.0, 0.0]).collect();
+    let cells = [0, 1, 3, 4].into_iter().flat_map(|a| [[a, a + 1, a + 4], [a, a + 4, a + 3]]);
+    let mesh = Mesh { vertices: corners, triangles: cells.collect(), ..Mesh::default() };
+    let collider = mesh_collider(&mesh).unwrap();
+    let shape = world.add_mesh(mesh);
+    world.add(Look::fixed("ground", shape, [0.3; 3]), RigidBodyBuilder::fixed(), collider);
+    let look = Look::moving("box", Shape::Cuboid { half_extents: [0.4, 0.4, 0.1] }, [0.5; 3]);
+    let body = RigidBodyBuilder::dynamic().translation(Vector::new(0.05, 0.1, 0.1)).can_sleep(false);
+    let (body, _) = world.add(look, body, ColliderBuilder::cuboid(0.4, 0.4, 0.1).mass(3.0));
+    (0..100).for_each(|_| world.control_step());
+    assert_near(&read(&mut ContactForce { bodies: vec![body] }, &world), &[3.0 * 9.81], 1.0);
 }
 
 #[test]

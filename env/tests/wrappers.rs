@@ -30,12 +30,12 @@ fn each_keeps_every_promise() {
         ("RescaleAction", |env| Box::new(RescaleAction::new(env, 0.0, 10.0).unwrap())),
         ("ActionRepeat", |env| Box::new(ActionRepeat::new(env, 3).unwrap())),
         ("TimeLimit", |env| Box::new(TimeLimit::new(env, 9).unwrap())),
-        ("RecordEpisodeStatistics", |env| Box::new(RecordEpisodeStatistics::new(env))),
+        ("RecordEpisodeStatistics", |env| Box::new(RecordEpisodeStatistics::new(env).unwrap())),
         ("FrameStack", |env| Box::new(FrameStack::new(env, 3).unwrap())),
         ("all", |env| {
             let env = ActionRepeat::new(ClipAction::new(env).unwrap(), 2).unwrap();
             let env = TimeLimit::new(FrameStack::new(env, 2).unwrap(), 7).unwrap();
-            Box::new(RecordEpisodeStatistics::new(env))
+            Box::new(RecordEpisodeStatistics::new(env).unwrap())
         }),
     ];
     for task in [CART, "Hopper-v0"] {
@@ -147,7 +147,7 @@ fn a_time_limit_cuts_off_and_the_next_step_starts_anew() {
 
 #[test]
 fn statistics_of_an_episode_come_where_it_ends() {
-    let mut env = RecordEpisodeStatistics::new(cart(3, AutoresetMode::NextStep));
+    let mut env = RecordEpisodeStatistics::new(cart(3, AutoresetMode::NextStep)).unwrap();
     env.reset_all(Some(2)).unwrap();
     let (mut sums, mut steps, mut ends) = ([0.0_f64; 3], [0.0; 3], 0);
     let mut over = [false; 3];
@@ -273,6 +273,9 @@ fn same_step_is_disabled_with_resets_by_hand() {
         assert!(ends > 3, "{task}: {ends}");
     }
     assert!(SameStep::new(cart(1, AutoresetMode::NextStep)).is_err());
+    let same = || SameStep::new(cart(1, AutoresetMode::Disabled)).unwrap();
+    assert!(TimeLimit::new(same(), 5).is_err() && FrameStack::new(same(), 2).is_err());
+    assert!(ActionRepeat::new(same(), 2).is_err() && RecordEpisodeStatistics::new(same()).is_err());
     assert!(make_truth(CART, 1, AutoresetMode::SameStep).is_err(), "an engine leaves it to the wrapper");
 }
 

@@ -40,16 +40,17 @@ class PointAt(gymnasium.vector.VectorWrapper):
             self.single_observation_space, envs.num_envs
         )
         # An environment that has ended starts anew in the next step.
-        self.ended = np.ones(envs.num_envs, dtype=bool)
+        self.ended = np.zeros(envs.num_envs, dtype=bool)
 
     def reset(  # noqa: D102 (Gymnasium's)
         self, *, seed: Any = None, options: Any = None
     ) -> tuple[np.ndarray, dict[str, Any]]:
-        if isinstance(seed, int):
+        if seed is not None:
             self.rng = np.random.default_rng(seed)
         observations, infos = self.env.reset(seed=seed, options=options)
-        self.ended[:] = True
-        self.draw_targets()
+        mask = (options or {}).get("reset_mask", np.ones(self.num_envs, dtype=bool))
+        self.draw_targets(mask)
+        self.ended &= ~mask
         return self.seen(observations), infos
 
     def step(  # noqa: D102 (Gymnasium's)
@@ -57,15 +58,15 @@ class PointAt(gymnasium.vector.VectorWrapper):
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict]:
         observations, _, terminated, truncated, infos = self.env.step(actions)
         distance = np.linalg.norm(self.tip(observations) - self.target, axis=1)
+        # One that had ended has only begun anew.
         rewards = np.where(self.ended, 0.0, (distance < NEAR) - distance)
-        self.draw_targets()
+        self.draw_targets(self.ended)
         self.ended = terminated | truncated
         return self.seen(observations), rewards, terminated, truncated, infos
 
-    def draw_targets(self) -> None:
-        """Give environments that start anew a target that the arm reaches."""
-        angles = self.rng.uniform(-1.2, 1.2, (self.num_envs, 2))
-        self.target[self.ended] = self.tip(angles)[self.ended]
+    def draw_targets(self, mask: np.ndarray) -> None:
+        """Give these environments a target that the arm reaches."""
+        self.target[mask] = self.tip(self.rng.uniform(-1.2, 1.2, (self.num_envs, 2)))[mask]
 
     def seen(self, observations: np.ndarray) -> np.ndarray:
         """Give observations with the targets behind them."""

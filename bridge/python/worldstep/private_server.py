@@ -13,6 +13,7 @@ import sys
 import sysconfig
 import tempfile
 import time
+import warnings
 from pathlib import Path
 
 from worldstep.errors import ServerNotFound, SessionLost
@@ -78,12 +79,12 @@ class PrivateServer:
             str(SESSIONS_MAX),
         ]
         command += ["--model", model] if model else []
+        described = None
         if robot is not None:
-            # The server reads it before it listens; it need not be there any longer.
-            self._robot = tempfile.NamedTemporaryFile("w", suffix=".toml")  # noqa: SIM115
-            self._robot.write(robot)
-            self._robot.flush()
-            command += ["--robot", self._robot.name]
+            described = tempfile.NamedTemporaryFile("w", suffix=".toml", encoding="utf-8")  # noqa: SIM115
+            described.write(robot)
+            described.flush()
+            command += ["--robot", described.name, "--log-format", "json"]
         try:
             self._process = subprocess.Popen(
                 command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._stderr
@@ -99,6 +100,23 @@ class PrivateServer:
             self.stop()
             said = self._said + _what_to_install(self._said)
             raise ServerNotFound(f"`{' '.join(command)}` did not start: {said}") from error
+        finally:
+            # The server reads it before it listens.
+            if described is not None:
+                described.close()
+        if robot is not None:
+            self._warn()
+
+    def _warn(self) -> None:
+        """Pass on what the robot's file asks for and the server does not do."""
+        self._stderr.seek(0)
+        for line in self._stderr.read().decode(errors="replace").splitlines():
+            try:
+                event = json.loads(line)
+            except ValueError:
+                continue
+            if event.get("level") == "WARN" and "file" in event:
+                warnings.warn(f"{event['file']}: {event['message']}", stacklevel=2)
 
     @property
     def pid(self) -> int:

@@ -21,7 +21,7 @@ def is_file(id: str) -> bool:
 
 def describe(id: str, settings: Settings | None, address: str | None) -> tuple[str, str | None]:
     """Give the task's id, and if it is a robot's file, the text that tells a private server of it."""
-    if not is_file(id):
+    if not is_file(id) or id.startswith("robot/"):
         if settings is not None:
             raise WorldstepError(f"`robot` is for robots' files ({', '.join(SUFFIXES)}), and {id!r} is none")
         return id, None
@@ -32,9 +32,12 @@ def describe(id: str, settings: Settings | None, address: str | None) -> tuple[s
     file = Path(id)
     if not file.is_file():
         raise WorldstepError(f"{id} is not there, expected a URDF or MJCF file")
-    lines = [f"file = {json.dumps(str(file.resolve()))}"]
+    # A file that has changed since is another robot.
+    lines = [f"# {file.stat().st_mtime_ns}", f"file = {json.dumps(str(file.absolute()), ensure_ascii=False)}"]
     for name, value in (settings or {}).items():
+        if name == "file":
+            raise WorldstepError("the robot's file is named once, as the task")
         if not isinstance(value, str | int | float):
             raise WorldstepError(f"{name} of a robot is {value!r}, expected a number, text or bool")
-        lines.append(f"{name} = {json.dumps(value)}")
+        lines.append(f"{name} = {json.dumps(value, ensure_ascii=False)}")
     return f"robot/{file.stem}", "\n".join(lines) + "\n"

@@ -381,6 +381,8 @@ def _ranges(randomisation: Randomisation) -> dict[str, Any]:
                 continue
             pair = list(given) if isinstance(given, Iterable) else [given, given]
             ranges[name] = [kind(value) for value in pair]
+            if isinstance(given, str) or ranges[name] != pair:
+                raise ValueError("not what it was given as")
         except (TypeError, ValueError) as error:
             raise WorldstepError(f"randomisation of {name} is {given!r}, expected (low, high)") from error
         if len(pair) != 2:

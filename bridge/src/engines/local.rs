@@ -1,7 +1,9 @@
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use worldstep_env::registry;
-use worldstep_env::{AutoresetMode, EnvError, TruthVectorEnv, VectorEnv, make_truth};
+use worldstep_env::{AutoresetMode, EnvError, TruthSource as _, TruthVectorEnv, VectorEnv, make_truth};
 use worldstep_model::device::ComputeDevice;
 use worldstep_model::engine::ring_bytes;
 use worldstep_model::model::{Model, load_card};
@@ -21,7 +23,10 @@ pub const FRAME_SIDE: u32 = 64;
 const KIB: u64 = 1 << 10;
 /// What engines take, measured as resident memory of a process with a few and with many environments
 /// (`tests/memory.rs` holds them to it): one world and its rows, and what frames, depth and dreams add to it.
-const WORLD_BYTES: u64 = 72 * KIB;
+const WORLD_BYTES: u64 = 40 * KIB;
+/// What a world takes beside that: for each byte of its saved state, and for each thing in it.
+const STATE_BYTES: u64 = 4;
+const THING_BYTES: u64 = 7 * KIB;
 const FRAME_BYTES: u64 = 120 * KIB;
 const DEPTH_BYTES: u64 = 208 * KIB;
 /// Beside the ring of a dream's environment: its starts, codes and readouts.
@@ -115,11 +120,13 @@ impl EngineFactory for Engines {
 
     fn bytes(&self, request: &MakeRequest) -> EngineBytes {
         match (request.engine, request.obs) {
-            (Engine::Truth, Observation::State) => EngineBytes { base: 0, env: WORLD_BYTES },
+            (Engine::Truth, Observation::State) => EngineBytes { base: 0, env: world_bytes(&request.id) },
             (Engine::Truth, Observation::Depth) => {
-                EngineBytes { base: DRIVER_BYTES, env: WORLD_BYTES + DEPTH_BYTES }
+                EngineBytes { base: DRIVER_BYTES, env: world_bytes(&request.id) + DEPTH_BYTES }
             }
-            (Engine::Truth, _) => EngineBytes { base: DRIVER_BYTES, env: WORLD_BYTES + FRAME_BYTES },
+            (Engine::Truth, _) => {
+                EngineBytes { base: DRIVER_BYTES, env: world_bytes(&request.id) + FRAME_BYTES }
+            }
             // A model that cannot be read is told by whoever makes the dream.
             (Engine::Dream, _) => {
                 let card = self
@@ -160,6 +167,22 @@ impl EngineFactory for Engines {
             (Engine::Dream, _) => self.dream(request, num_envs),
         }
     }
+}
+
+/// What a world of this task takes, from its first episode.
+fn world_bytes(id: &str) -> u64 {
+    static KNOWN: Mutex<BTreeMap<String, u64>> = Mutex::new(BTreeMap::new());
+    let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(bytes) = known.get(id) {
+        return *bytes;
+    }
+    // A task that is not there is told by whoever makes the engine.
+    let Ok(mut world) = make_truth(id, 1, AutoresetMode::NextStep) else { return WORLD_BYTES };
+    let state =
+        world.reset_all(Some(0)).and_then(|()| world.save_lane(0)).map_or(0, |state| state.len() as u64);
+    let bytes = WORLD_BYTES + STATE_BYTES * state + THING_BYTES * world.scene(0).instances.len() as u64;
+    known.insert(id.to_owned(), bytes);
+    bytes
 }
 
 /// Truth seen instead of told: 64×64 rgb observations.

@@ -140,9 +140,14 @@ impl World {
         let impulse: f32 = colliders
             .iter()
             .flat_map(|collider| self.physics.narrow_phase.contact_pairs_with(*collider))
-            .flat_map(ContactPair::manifolds)
-            .flat_map(|manifold| &manifold.points)
-            .map(|point| point.data.impulse)
+            // Rapier solves neighbouring manifolds as one, and writes what it found into the points that it solved.
+            .flat_map(ContactPair::solver_manifolds)
+            .flat_map(|manifold| {
+                manifold.data.solver_contacts.iter().map(|contact| {
+                    let [index] = contact.contact_indices();
+                    manifold.points[index as usize].data.impulse
+                })
+            })
             .sum();
         impulse / self.physics.integration_parameters.dt
     }
@@ -234,6 +239,12 @@ impl World {
                 collider.set_collision_groups(groups);
             }
         }
+    }
+
+    /// The body of the first instance of this name.
+    pub fn body_of_instance(&self, name: &str) -> Option<RigidBodyHandle> {
+        let instance = self.scene.instances.iter().position(|instance| instance.name == name)?;
+        self.bodies.get(instance).copied()
     }
 
     /// The rigid body behind a handle.

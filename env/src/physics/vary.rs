@@ -1,4 +1,3 @@
-use rapier3d::dynamics::RigidBodyAdditionalMassProps;
 use rapier3d::prelude::*;
 
 use super::World;
@@ -6,7 +5,8 @@ use crate::Rng;
 use crate::randomisation::{Randomisation, between};
 
 impl World {
-    /// Draws masses, frictions, dampings, gravity and motor gain from `ranges`; soft bodies keep theirs.
+    /// Draws masses, frictions, dampings, gravity and motor gain from `ranges`; soft bodies keep their
+    /// masses.
     pub(crate) fn randomise(&mut self, ranges: &Randomisation, rng: &mut Rng) {
         let physics = &mut self.physics;
         physics.gravity *= between(ranges.gravity, rng);
@@ -16,20 +16,18 @@ impl World {
                 continue;
             }
             let [mass, inertia] = [ranges.mass, ranges.inertia].map(|range| between(range, rng));
+            if [mass, inertia] == [1.0; 2] {
+                continue;
+            }
+            // Of the body as a whole: what its colliders' distances from its middle add to its inertia, too.
+            body.recompute_mass_properties_from_colliders(&physics.colliders);
+            let whole = scaled(body.mass_properties().local_mprops, mass, inertia);
             for handle in body.colliders() {
                 if let Some(collider) = physics.colliders.get_mut(*handle) {
-                    collider.set_mass_properties(scaled(collider.mass_properties(), mass, inertia));
+                    collider.set_mass_properties(MassProperties::default());
                 }
             }
-            match body.mass_properties().additional_local_mprops.as_deref().copied() {
-                None => {}
-                Some(RigidBodyAdditionalMassProps::MassProps(more)) => {
-                    body.set_additional_mass_properties(scaled(more, mass, inertia), false);
-                }
-                Some(RigidBodyAdditionalMassProps::Mass(more)) => {
-                    body.set_additional_mass(mass * more, false);
-                }
-            }
+            body.set_additional_mass_properties(whole, false);
             body.recompute_mass_properties_from_colliders(&physics.colliders);
         }
         for (_, collider) in physics.colliders.iter_mut() {

@@ -163,9 +163,10 @@ impl Robot {
 
     /// The link that the others hang on, if nothing holds it.
     pub fn base(&self, world: &World) -> Option<RigidBodyHandle> {
-        let first = self.links.first()?.body;
-        let held = self.joints.iter().any(|joint| joint.child == first);
-        (!held && world.body(first).is_dynamic()).then_some(first)
+        // A file's own floor is a link, too.
+        self.bodies().find(|body| {
+            world.body(*body).is_dynamic() && !self.joints.iter().any(|joint| joint.child == *body)
+        })
     }
 
     /// Names of all links, in the same order.
@@ -216,7 +217,7 @@ impl Robot {
         let index = joints.rigid_body_link(base).map(|link| link.multibody);
         if let Some(body) = index.and_then(|index| joints.get_multibody_mut(index)) {
             // A free base's first coordinates are those of its place.
-            for (axis, speed) in velocity.into_iter().enumerate() {
+            for (axis, speed) in velocity.into_iter().enumerate().take(body.ndofs()) {
                 body.generalized_velocity_mut()[axis] = speed;
             }
         }

@@ -10,15 +10,38 @@ use crate::{Action, Buffer, Camera, CameraMotion, Draw, EnvError, Outcome, Space
 
 /// Positions and speeds that are further out are told as this.
 const BOUND: f32 = 1e3;
-/// A robot stands this far above the ground at most, metres.
+/// Largest stiffness, damping and noise.
+const NUMBER_MAX: f32 = 1e6;
+/// A robot that would lie in the ground starts this far above it, metres.
 const CLEARANCE: f32 = 1e-3;
 
 /// How a robot's file becomes a task: what is observed and done is the robot's, rewards and ends are whoever's that asks.
 ///
-/// Actions are the actuators' controls in their own units and ranges; controls without a range are within ±1. The state
+/// Actions are the actuators' controls in their own units and ranges; controls without a range are within ±1. The neutral
+/// action is 0, or the nearest to it: for position servos that is a place, and not the start's. The state
 /// observation is, in this order: of a floating base its position (m), orientation (quaternion xyzw), velocity (m/s) and
 /// angular velocity (rad/s) in the world's frame; then the positions of all joints of one axis (rad, m), then their speeds,
 /// in the file's order. Everything is kept within ±1,000.
+///
+/// ```
+/// use std::path::Path;
+/// use worldstep_env::robot::{RobotControl, RobotModel, RobotTask};
+/// use worldstep_env::{AutoresetMode, VectorEnv as _, make_truth, registry};
+///
+/// # let text = r#"<mujoco><worldbody><body><joint name="hinge" axis="0 1 0" range="-90 90" limited="true"/>
+/// #   <geom type="capsule" fromto="0 0 0 0 0 -1" size="0.05" mass="1"/></body></worldbody></mujoco>"#;
+/// # let file = std::env::temp_dir().join("worldstep-robot-task-example.xml");
+/// # std::fs::write(&file, text)?;
+/// let model = RobotModel::from_file(Path::new(&file))?;
+/// let task = RobotTask { control: RobotControl::Position, stiffness: 400.0, damping: 40.0, ..RobotTask::default() };
+/// let entry = registry::register(task.entry("robot/pendulum", model)?)?;
+/// let mut envs = make_truth(entry.id, 64, AutoresetMode::NextStep)?;
+/// envs.reset_all(Some(0))?;
+/// let actions = envs.spec().action_space.neutral(64);
+/// envs.step_all(&actions)?;
+/// # std::fs::remove_file(&file)?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct RobotTask {
@@ -34,7 +57,8 @@ pub struct RobotTask {
     pub damping: f32,
     /// Joints start within ± this of the file's pose, rad or m, and ± this, rad/s or m/s.
     pub noise: f32,
-    /// Whether there is level ground at z = 0; a floating robot that would lie in it starts on it.
+    /// Whether there is level ground at z = 0, if the file has no plane of its own; a floating robot that would lie in it
+    /// starts on it.
     pub ground: bool,
     /// Whether the robot's links touch each other.
     pub self_contacts: bool,
@@ -123,8 +147,8 @@ impl RobotTask {
         }
         for (name, value) in [("stiffness", self.stiffness), ("damping", self.damping), ("noise", self.noise)]
         {
-            if !(value >= 0.0 && value.is_finite()) {
-                return wrong(format!("{name} is {value}, expected a number from 0 on"));
+            if !(0.0..=NUMBER_MAX).contains(&value) {
+                return wrong(format!("{name} is {value}, expected 0 to {NUMBER_MAX}"));
             }
         }
         Ok(())
@@ -147,6 +171,11 @@ impl Described {
     }
 }
 
+/// Whether this is a plane without end.
+fn is_floor(collider: &Collider) -> bool {
+    collider.shape().as_halfspace().is_some()
+}
+
 /// A robot in a world of its own.
 struct RobotWorld {
     described: Arc<Described>,
@@ -160,10 +189,11 @@ impl RobotWorld {
     fn new(described: Arc<Described>) -> Result<Self, EnvError> {
         let config = &described.config;
         let mut world = World::new(config.fps, 1, Camera::new([0.0, -3.0, 1.5], [0.0; 3], 0.6));
-        if config.ground {
+        let robot = world.add_robot(&described.model)?;
+        let has_floor = world.physics.colliders.iter().any(|(_, collider)| is_floor(collider));
+        if config.ground && !has_floor {
             world.add_ground(1.0);
         }
-        let robot = world.add_robot(&described.model)?;
         let base = robot.base(&world);
         let mut made = Self { described, world, robot, base };
         made.stand();
@@ -177,7 +207,8 @@ impl RobotWorld {
         for body in self.robot.bodies() {
             let place = *self.world.body(body).position();
             for handle in self.world.body(body).colliders() {
-                let Some(collider) = self.world.physics.colliders.get(*handle) else { continue };
+                let collider = self.world.physics.colliders.get(*handle);
+                let Some(collider) = collider.filter(|collider| !is_floor(collider)) else { continue };
                 let within = collider.position_wrt_parent().copied().unwrap_or_default();
                 let aabb = collider.shape().compute_aabb(&(place * within));
                 let [least, most] = extent.unwrap_or([aabb.mins, aabb.maxs]);

@@ -9,8 +9,8 @@ use crate::physics::World;
 const TURN_MAX: f32 = 100.0;
 const ACCELERATION_MAX: f32 = 1_000.0;
 
-/// An inertial measurement unit: angular velocity (rad/s) and specific force (m/s², what an accelerometer feels: at rest
-/// the reaction to gravity, upwards), both in its body's frame, as means since the reading before.
+/// An inertial measurement unit, in its body's frame: angular velocity now (rad/s), and mean specific force since the reading
+/// before (m/s², what an accelerometer feels: at rest the reaction to gravity, upwards).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Imu {
     /// What it is fixed to.

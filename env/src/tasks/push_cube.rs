@@ -92,7 +92,7 @@ struct Layout {
 
 impl Layout {
     fn draw(draw: &mut Draw<'_>) -> Self {
-        let cube = draw_point(draw, 0.25, |_| true);
+        let cube = [draw.within(-0.25..0.25), draw.within(-0.25..0.25)];
         Self {
             cube,
             target: draw_point(draw, 0.3, |point| distance(point, cube) > 0.2),

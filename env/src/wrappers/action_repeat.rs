@@ -1,4 +1,4 @@
-use super::{check_lane, copy_row, forward, note_ends, split_state};
+use super::{check_lane, check_mode, copy_row, forward, note_ends, split_state};
 use crate::{Batch, Buffer, EnvError, EnvSpec, VectorEnv};
 
 /// Carries each action out several times, and gives the sum of the rewards and of their terms.
@@ -19,8 +19,9 @@ impl<V: VectorEnv> ActionRepeat<V> {
     /// Wraps `inner`; a step is `repeats` of its own.
     ///
     /// # Errors
-    /// [`EnvError::Argument`] if `repeats` is 0.
+    /// [`EnvError::Argument`] if `repeats` is 0, or `inner` is [`SameStep`](super::SameStep).
     pub fn new(inner: V, repeats: u32) -> Result<Self, EnvError> {
+        check_mode(&inner)?;
         if repeats == 0 {
             return Err(EnvError::Argument {
                 message: "0 repeats of an action, expected at least 1".to_owned(),

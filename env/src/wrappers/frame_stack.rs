@@ -1,4 +1,4 @@
-use super::{check_lane, copy_outcomes, forward, note_ends, split_state};
+use super::{check_lane, check_mode, copy_outcomes, forward, note_ends, split_state};
 use crate::{Batch, BoxSpace, Buffer, EnvError, EnvSpec, Space, VectorEnv};
 
 /// Shows the last few observations as one, the oldest first: shape `frames ×` observation. An episode starts with its
@@ -18,8 +18,9 @@ impl<V: VectorEnv> FrameStack<V> {
     /// Wraps `inner`.
     ///
     /// # Errors
-    /// [`EnvError::Argument`] if `frames` is 0, or observations are not one array.
+    /// [`EnvError::Argument`] if `frames` is 0, `inner` is [`SameStep`](super::SameStep), or observations are not one array.
     pub fn new(inner: V, frames: usize) -> Result<Self, EnvError> {
+        check_mode(&inner)?;
         let wrong = |message: &str| Err(EnvError::Argument { message: message.to_owned() });
         if frames == 0 {
             return wrong("a stack of 0 frames, expected at least 1");

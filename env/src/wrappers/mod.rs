@@ -1,5 +1,5 @@
-//! Environments around environments, after Gymnasium's wrappers: each takes any [`VectorEnv`](crate::VectorEnv) and is one,
-//! so that they nest.
+//! Environments around environments, after Gymnasium's wrappers: each takes a [`VectorEnv`](crate::VectorEnv) and is one, so
+//! that they nest; [`SameStep`] goes outermost.
 //!
 //! Physics is randomised by the engine itself, at each start of an episode:
 //! [`TruthVectorEnv::randomise`](crate::TruthVectorEnv::randomise).
@@ -22,7 +22,7 @@ pub use rescale_action::RescaleAction;
 pub use same_step::{Finals, SameStep};
 pub use time_limit::TimeLimit;
 
-use crate::{Batch, EnvError};
+use crate::{AutoresetMode, Batch, EnvError, VectorEnv};
 
 /// The methods of [`VectorEnv`](crate::VectorEnv) that a wrapper leaves to the environment inside.
 macro_rules! forward {
@@ -128,6 +128,16 @@ fn note_ends(ended: &mut [bool], batch: &Batch, mask: &[bool]) {
     for (i, (ended, _)) in ended.iter_mut().zip(mask).enumerate().filter(|(_, (_, masked))| **masked) {
         *ended = batch.done(i);
     }
+}
+
+/// Refuses an environment that starts the next episode in the step that ends one: what a wrapper keeps of an episode would
+/// be of two. [`SameStep`] goes outermost.
+fn check_mode(inner: &dyn VectorEnv) -> Result<(), EnvError> {
+    if inner.autoreset_mode() == AutoresetMode::SameStep {
+        let message = "SameStep goes around this wrapper, not into it".to_owned();
+        return Err(EnvError::Argument { message });
+    }
+    Ok(())
 }
 
 fn check_lane(lane: usize, num_envs: usize) -> Result<(), EnvError> {

@@ -1,4 +1,4 @@
-use super::{check_lane, copy_batch, forward, split_state};
+use super::{check_lane, check_mode, copy_batch, forward, split_state};
 use crate::{Batch, Buffer, EnvError, InfoColumn, VectorEnv};
 
 /// Tells each episode's return and length where it ends, as infos `episode/r` and `episode/l`.
@@ -13,13 +13,17 @@ pub struct RecordEpisodeStatistics<V> {
 
 impl<V: VectorEnv> RecordEpisodeStatistics<V> {
     /// Wraps `inner`.
-    pub fn new(inner: V) -> Self {
+    ///
+    /// # Errors
+    /// [`EnvError::Argument`] if it is [`SameStep`](super::SameStep).
+    pub fn new(inner: V) -> Result<Self, EnvError> {
+        check_mode(&inner)?;
         let lanes = inner.num_envs();
         let mut batch = inner.batch().clone();
         for name in ["episode/r", "episode/l"] {
             batch.info.push(InfoColumn { name, values: vec![0.0; lanes], mask: vec![false; lanes] });
         }
-        Self { inner, batch, sums: vec![(0.0, 0); lanes], ended: vec![false; lanes] }
+        Ok(Self { inner, batch, sums: vec![(0.0, 0); lanes], ended: vec![false; lanes] })
     }
 
     /// The environment inside.
@@ -62,7 +66,7 @@ impl<V: VectorEnv> VectorEnv for RecordEpisodeStatistics<V> {
         for i in (0..mask.len()).filter(|i| mask[*i]) {
             self.sums[i] = match (self.ended[i], self.sums[i]) {
                 (true, _) => (0.0, 0),
-                (false, (sum, steps)) => (sum + f64::from(self.batch.rewards[i]), steps + 1),
+                (false, (sum, steps)) => (sum + f64::from(self.batch.rewards[i]), steps.saturating_add(1)),
             };
             self.ended[i] = self.batch.done(i);
             self.tell(i);

@@ -1,4 +1,4 @@
-use super::{check_lane, check_len, copy_batch, forward, split_state};
+use super::{check_lane, check_len, check_mode, copy_row, forward, split_state};
 use crate::{AutoresetMode, Batch, Buffer, EnvError, EnvSpec, VectorEnv};
 
 /// Cuts episodes off after a number of steps that is smaller than the task's own.
@@ -17,8 +17,9 @@ impl<V: VectorEnv> TimeLimit<V> {
     /// Wraps `inner`.
     ///
     /// # Errors
-    /// [`EnvError::Argument`] if `max_episode_steps` is 0.
+    /// [`EnvError::Argument`] if `max_episode_steps` is 0, or `inner` is [`SameStep`](super::SameStep).
     pub fn new(inner: V, max_episode_steps: u32) -> Result<Self, EnvError> {
+        check_mode(&inner)?;
         if max_episode_steps == 0 {
             let message = "max_episode_steps is 0, expected at least 1".to_owned();
             return Err(EnvError::Argument { message });
@@ -41,10 +42,10 @@ impl<V: VectorEnv> TimeLimit<V> {
         &self.inner
     }
 
-    fn publish(&mut self) {
-        copy_batch(&mut self.batch, self.inner.batch());
-        for (i, cut) in self.cut.iter().enumerate() {
-            self.batch.truncated[i] |= *cut && !self.batch.terminated[i];
+    fn publish(&mut self, mask: &[bool]) {
+        for i in (0..mask.len()).filter(|i| mask[*i]) {
+            copy_row(&mut self.batch, self.inner.batch(), i);
+            self.batch.truncated[i] |= self.cut[i] && !self.batch.terminated[i];
         }
     }
 }
@@ -57,7 +58,7 @@ impl<V: VectorEnv> VectorEnv for TimeLimit<V> {
         for i in (0..mask.len()).filter(|i| mask[*i]) {
             (self.elapsed[i], self.ended[i], self.cut[i]) = (0, false, false);
         }
-        self.publish();
+        self.publish(mask);
         Ok(())
     }
 
@@ -77,11 +78,11 @@ impl<V: VectorEnv> VectorEnv for TimeLimit<V> {
         for i in (0..mask.len()).filter(|i| mask[*i]) {
             // The step after an end is the start of the next episode.
             let starts = anew[i] || self.ended[i];
-            self.elapsed[i] = if starts { 0 } else { self.elapsed[i] + 1 };
+            self.elapsed[i] = if starts { 0 } else { self.elapsed[i].saturating_add(1) };
             self.ended[i] = self.inner.batch().done(i);
             self.cut[i] = self.elapsed[i] >= self.spec.max_episode_steps && !self.ended[i];
         }
-        self.publish();
+        self.publish(mask);
         Ok(())
     }
 
@@ -98,9 +99,8 @@ impl<V: VectorEnv> VectorEnv for TimeLimit<V> {
         self.inner.load_lane(lane, state)?;
         self.elapsed[lane] = u32::from_le_bytes([tail[0], tail[1], tail[2], tail[3]]);
         (self.ended[lane], self.cut[lane]) = (tail[4] != 0, tail[5] != 0);
-        self.publish();
         // A loaded lane shows no flags, as ever; that it was cut off is known when it is stepped.
-        self.batch.truncated[lane] = self.inner.batch().truncated[lane];
+        copy_row(&mut self.batch, self.inner.batch(), lane);
         Ok(())
     }
 }

@@ -34,6 +34,8 @@ const STATE: usize = 10 + 2 * JOINTS + 2;
 const LIMB: f32 = 0.35;
 const ANKLE: f32 = 0.065;
 const HIP: f32 = 0.09;
+/// Mass of the robot, kg.
+const MASS: f32 = 35.7;
 /// Standing pose, radians, in the order of the actions, and what an action of 1 adds.
 const POSE: [f32; JOINTS] =
     [0.0, 0.0, -0.4, 0.8, -0.4, 0.0, 0.0, 0.0, -0.4, 0.8, -0.4, 0.0, 0.0, -0.4, 0.0, -0.4];
@@ -119,8 +121,6 @@ pub struct Humanoid<G: Goal> {
     speed: f32,
     last: [f32; JOINTS],
     steps: u32,
-    /// Where the torso was at the start, seen from above, metres.
-    start: [f32; 2],
     goal: PhantomData<fn() -> G>,
 }
 
@@ -169,8 +169,7 @@ impl<G: Goal> Humanoid<G> {
         robot.set_base(&mut world, torso, Pose::translation(0.0, 0.0, height));
         robot.set_base_velocity(&mut world, torso, [push[0], push[1], 0.0]);
         follow_torso(&mut world);
-        let (last, start, goal) = ([0.0; JOINTS], [0.0; 2], PhantomData);
-        Self { world, robot, torso, feet, speed, last, steps: 0, start, goal }
+        Self { world, robot, torso, feet, speed, last: [0.0; JOINTS], steps: 0, goal: PhantomData }
     }
 
     /// Up, velocity and angular velocity in the torso's frame.
@@ -182,7 +181,7 @@ impl<G: Goal> Humanoid<G> {
     fn mean_error(&self) -> f32 {
         let seconds = self.steps as f32 / FPS as f32;
         let place = self.world.body(self.torso).translation();
-        let [x, y] = [place.x - self.start[0], place.y - self.start[1]].map(|way| way / seconds);
+        let [x, y] = [place.x, place.y].map(|way| way / seconds);
         (x - self.speed).hypot(y)
     }
 
@@ -245,7 +244,7 @@ impl<G: Goal> Task for Humanoid<G> {
         let joints = || (0..JOINTS).map(|joint| self.robot.joint_state(&self.world, joint));
         out.extend(joints().enumerate().map(|(i, [position, _])| position - POSE[i]));
         out.extend(joints().map(|[_, speed]| speed));
-        out.extend(self.feet.iter().map(|foot| self.world.pressure(*foot) / (35.0 * 9.81)));
+        out.extend(self.feet.iter().map(|foot| self.world.pressure(*foot) / (MASS * 9.81)));
         keep_within(&mut out[start..], bounds());
     }
 

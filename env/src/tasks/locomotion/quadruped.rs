@@ -37,6 +37,8 @@ const LEGS: usize = 4;
 const JOINTS: usize = 3 * LEGS;
 const STATE: usize = 12 + 2 * JOINTS + LEGS;
 const NAMES: [&str; LEGS] = ["front left", "front right", "back left", "back right"];
+/// Mass of the robot, kg.
+const MASS: f32 = 13.9;
 /// Where the thigh hangs, from the torso's middle, metres: forward, and to the left.
 const HIPS: [[f32; 2]; LEGS] = [[0.18, 0.14], [0.18, -0.14], [-0.18, 0.14], [-0.18, -0.14]];
 /// Sideways from the hip's axis to the thigh, and length of thigh and shin, metres.
@@ -107,9 +109,9 @@ impl Terrain for Rough {
 ///
 /// # Start and end
 /// The command is forward −0.3..0.8 m/s, left ±0.25 m/s, turn ±0.6 rad/s; joints start within ±0.05 rad. On rough ground,
-/// each corner of a grid of 0.35 m is up to 5 cm high. The episode terminates when the torso is lower than 0.13 m above its feet's ground or leans
-/// more than 0.9 rad, and is truncated after 400 steps, which counts as success if the velocity was off by less than 0.2 m/s
-/// on the mean.
+/// each corner of a grid of 0.35 m is up to 5 cm high. The episode terminates when the torso is lower than 0.13 m above its
+/// lowest foot or leans more than 0.9 rad, and is truncated after 400 steps, which counts as success if the velocity was off
+/// by less than 0.2 m/s on the mean.
 pub type QuadrupedFlat = Quadruped<Flat>;
 /// [`QuadrupedFlat`] on rough ground.
 pub type QuadrupedRough = Quadruped<Rough>;
@@ -296,7 +298,7 @@ impl<T: Terrain> Task for Quadruped<T> {
         let joints = || (0..JOINTS).map(|joint| self.robot.joint_state(&self.world, joint));
         out.extend(joints().enumerate().map(|(i, [position, _])| position - STANCE[i % 3]));
         out.extend(joints().map(|[_, speed]| speed));
-        let weight = self.feet.len() as f32 * 3.5 * 9.81;
+        let weight = MASS * 9.81;
         out.extend(self.feet.iter().map(|foot| self.world.pressure(*foot) / weight));
         keep_within(&mut out[start..], bounds());
     }

@@ -124,8 +124,8 @@ impl Task for QuadrotorWaypoint {
         let mut last = [0.0, 0.0, 1.5_f32];
         let points = [(); POINTS].map(|()| {
             for _ in 0..100 {
-                let level = |draw: &mut Draw<'_>| draw.within(-1.8..1.8);
-                let point = [level(draw), level(draw), draw.within(0.7..2.3)];
+                let level = |draw: &mut Draw<'_>| draw.anywhere(-1.8..1.8);
+                let point = [level(draw), level(draw), draw.anywhere(0.7..2.3)];
                 let apart: f32 = point.iter().zip(last).map(|(a, b)| (a - b) * (a - b)).sum();
                 if apart > 1.0 {
                     last = point;
