@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use proxy::{Faults, Proxy};
 use rand::{RngExt as _, SeedableRng as _};
-use running::{RunningServer, figure, make_request, reset, rows, step};
+use running::{Holds, RunningServer, figure, make_request, reset, rows, step};
 use worldstep_bridge::ErrorCode;
 use worldstep_bridge::client::{Client, ClientError, ClientOptions};
 use worldstep_bridge::wire::{LaneRows, Reply, Request};
@@ -79,7 +79,7 @@ fn a_bad_network_changes_no_trajectory_and_leaves_nothing_behind() {
     let server = RunningServer::start("tcp://127.0.0.1:0", &["--lease-s", "4"]);
     let good = roll_out(&server.address, true).unwrap();
     std::thread::sleep(Duration::from_millis(500));
-    let files_before = server.open_files();
+    let before = server.holds();
     let (mut completed, mut suffered) = (0, 0);
     for seed in 0..16 {
         // Every fourth network is bad before the session is open, too.
@@ -103,8 +103,49 @@ fn a_bad_network_changes_no_trajectory_and_leaves_nothing_behind() {
     wait_until("sessions outlive their lease", Duration::from_secs(10), || {
         figure(&server.address, "sessions") == 0.0 && figure(&server.address, "pools") == 0.0
     });
-    wait_until("files stay open", Duration::from_secs(5), || server.open_files() <= files_before);
+    ends_where_it_began(&server, &before);
     assert!(roll_out(&server.address, true).unwrap() == good);
+}
+
+/// Files and shared memory as before, and no more memory than an allocator keeps.
+fn ends_where_it_began(server: &RunningServer, before: &Holds) {
+    const KEPT: u64 = 16 << 20;
+    wait_until("something is held still", Duration::from_secs(5), || {
+        let now = server.holds();
+        now.files <= before.files && now.shared <= before.shared && now.memory <= before.memory + KEPT
+    });
+}
+
+/// A bad network, and clients on it that die between any two messages.
+#[test]
+fn clients_that_die_on_a_bad_network_change_nobody_elses_trajectory() {
+    let server = RunningServer::start("tcp://127.0.0.1:0", &["--lease-s", "2"]);
+    let good = roll_out(&server.address, true).unwrap();
+    std::thread::sleep(Duration::from_millis(500));
+    let before = server.holds();
+    let proxy = Proxy::start(&server.address, Faults { truncate: 0.0, ..BAD }, 5);
+    let mut rng = worldstep_env::Rng::seed_from_u64(6);
+    std::thread::scope(|scope| {
+        let lives =
+            scope.spawn(|| (0..3).map(|_| roll_out(&server.address, true).unwrap()).collect::<Vec<_>>());
+        for round in 0..12 {
+            let connected = Client::connect_with(&proxy.address, options(), make_request(ENVS));
+            let Ok((mut client, _)) = connected else { continue };
+            let _ = client.ask(&reset(ENVS, round));
+            for t in 0..rng.random_range(0..6) {
+                let _ = client.ask(&step(ENVS, t));
+            }
+            // Dies with a request on its way.
+            client.set_timeout(Duration::ZERO);
+            let _ = client.ask(&step(ENVS, 0));
+        }
+        assert!(lives.join().unwrap().iter().all(|trajectory| *trajectory == good));
+    });
+    wait_until("sessions outlive their lease", Duration::from_secs(15), || {
+        figure(&server.address, "sessions") == 0.0 && figure(&server.address, "pools") == 0.0
+    });
+    drop(proxy);
+    ends_where_it_began(&server, &before);
 }
 
 #[test]
