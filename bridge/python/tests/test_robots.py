@@ -63,6 +63,20 @@ def test_mjcf_as_its_file_says_with_random_physics_and_saved_states() -> None:
     envs.close()
 
 
+def test_sensors_are_observed_behind_the_joints() -> None:
+    settings = {"sensors": ["imu", "contacts"], "substeps": 2}
+    env = worldstep.make(ANT, robot=settings)
+    env.reset(seed=0)
+    for _ in range(200):
+        observation, *_ = env.step(np.zeros(8, np.float32))
+    imu, contacts = observation[ANT_STATE : ANT_STATE + 6], observation[ANT_STATE + 6 :]
+    # At rest: no turning, gravity's reaction, and the ground carries some links.
+    assert np.linalg.norm(imu[:3]) < 0.5
+    assert abs(np.linalg.norm(imu[3:]) - 9.81) < 0.5
+    assert contacts.min() >= 0.0 < contacts.max()
+    env.close()
+
+
 def test_episodes_are_as_long_as_they_are_to_be() -> None:
     env = worldstep.make(POINTER, robot={"max_episode_steps": 4})
     env.reset(seed=0)

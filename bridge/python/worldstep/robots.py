@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from worldstep.errors import Unsupported, WorldstepError
 
 SUFFIXES = (".urdf", ".xml", ".mjcf")
 """How the names of robots' files end."""
-Settings = Mapping[str, str | float | bool]
+Settings = Mapping[str, str | float | bool | Sequence[str]]
 """How a robot is driven and started: see `make_vec`."""
 
 
@@ -37,7 +37,8 @@ def describe(id: str, settings: Settings | None, address: str | None) -> tuple[s
     for name, value in (settings or {}).items():
         if name == "file":
             raise WorldstepError("the robot's file is named once, as the task")
-        if not isinstance(value, str | int | float):
-            raise WorldstepError(f"{name} of a robot is {value!r}, expected a number, text or bool")
+        known = list(value) if isinstance(value, list | tuple) else [value]
+        if not all(isinstance(one, str | int | float) for one in known):
+            raise WorldstepError(f"{name} of a robot is {value!r}, expected a number, text, bool or a list")
         lines.append(f"{name} = {json.dumps(value, ensure_ascii=False)}")
     return f"robot/{file.stem}", "\n".join(lines) + "\n"

@@ -433,8 +433,9 @@ def make_vec(
     `id` may be a robot's file (`.urdf`, `.xml`, `.mjcf`): its actuators' controls are the actions, its joints
     (and its base, if that is free) the state; the reward is 0, and yours to define in a wrapper. `robot` then
     says how it is driven and started: `control` ("file", "force", "position" or "velocity"), `stiffness` and
-    `damping` of servos, `fps` (50), `max_episode_steps` (1000), `noise` of the start, `ground`,
-    `self_contacts`.
+    `damping` of servos, `fps` (50), `substeps` (1), `max_episode_steps` (1000), `noise` of the start,
+    `ground`, `self_contacts`, and `sensors`, some of "imu" and "contacts", which are observed behind the
+    joints.
 
     With `copy=False`, observations are read-only views of what the server wrote: no byte is copied, and those
     in shared memory are overwritten by the third reset or step after their own. `share_memory=False` takes

@@ -42,4 +42,4 @@ mod urdf;
 pub use articulation::Robot;
 pub use drive::{Actuator, Drive};
 pub use model::{Control, JointKind, JointSpec, RobotModel};
-pub use task::{RobotControl, RobotTask};
+pub use task::{RobotControl, RobotSensor, RobotTask};

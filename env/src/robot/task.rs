@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::{Control, Robot, RobotModel};
 use crate::physics::{World, decode, encode};
 use crate::registry::TaskEntry;
+use crate::sensor::{ContactForce, Imu, Sensor as _};
 use crate::{Action, Buffer, Camera, CameraMotion, Draw, EnvError, Outcome, Space, Task};
 
 /// Positions and speeds that are further out are told as this.
@@ -21,7 +22,7 @@ const CLEARANCE: f32 = 1e-3;
 /// action is 0, or the nearest to it: for position servos that is a place, and not the start's. The state
 /// observation is, in this order: of a floating base its position (m), orientation (quaternion xyzw), velocity (m/s) and
 /// angular velocity (rad/s) in the world's frame; then the positions of all joints of one axis (rad, m), then their speeds,
-/// in the file's order. Everything is kept within ±1,000.
+/// in the file's order, all kept within ±1,000; then what its [`sensors`](Self::sensors) tell, in their order.
 ///
 /// ```
 /// use std::path::Path;
@@ -62,6 +63,20 @@ pub struct RobotTask {
     pub ground: bool,
     /// Whether the robot's links touch each other.
     pub self_contacts: bool,
+    /// Physics steps in a control step; Rapier divides each into four of its own.
+    pub substeps: u32,
+    /// What else is observed.
+    pub sensors: Vec<RobotSensor>,
+}
+
+/// What a robot may have beside its joints' encoders.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RobotSensor {
+    /// An [`Imu`] in the middle of the base, which must be free.
+    Imu,
+    /// A [`ContactForce`] on every link, in the file's order.
+    Contacts,
 }
 
 /// What the actions of a [`RobotTask`] are.
@@ -90,6 +105,8 @@ impl Default for RobotTask {
             noise: 0.0,
             ground: true,
             self_contacts: true,
+            substeps: 1,
+            sensors: Vec::new(),
         }
     }
 }
@@ -142,6 +159,9 @@ impl RobotTask {
         if !(1..=1_000).contains(&self.fps) {
             return wrong(format!("fps is {}, expected 1 to 1000", self.fps));
         }
+        if !(1..=100).contains(&self.substeps) {
+            return wrong(format!("substeps is {}, expected 1 to 100", self.substeps));
+        }
         if self.max_episode_steps == 0 {
             return wrong("max_episode_steps is 0, expected at least 1".to_owned());
         }
@@ -183,20 +203,31 @@ struct RobotWorld {
     robot: Robot,
     /// The link that the others hang on, if it is free.
     base: Option<RigidBodyHandle>,
+    imu: Option<Imu>,
+    contacts: ContactForce,
+    /// What the sensors told last: they are read once a step.
+    told: Vec<f32>,
 }
 
 impl RobotWorld {
     fn new(described: Arc<Described>) -> Result<Self, EnvError> {
         let config = &described.config;
-        let mut world = World::new(config.fps, 1, Camera::new([0.0, -3.0, 1.5], [0.0; 3], 0.6));
+        let mut world = World::new(config.fps, config.substeps, Camera::new([0.0, -3.0, 1.5], [0.0; 3], 0.6));
         let robot = world.add_robot(&described.model)?;
         let has_floor = world.physics.colliders.iter().any(|(_, collider)| is_floor(collider));
         if config.ground && !has_floor {
             world.add_ground(1.0);
         }
         let base = robot.base(&world);
-        let mut made = Self { described, world, robot, base };
+        let imu = base.map(|base| Imu::new(base, world.body(base).local_center_of_mass().to_array()));
+        if imu.is_none() && described.config.sensors.contains(&RobotSensor::Imu) {
+            let message = "an imu sits in a free base, and this robot's is fixed".to_owned();
+            return Err(EnvError::Robot { message });
+        }
+        let contacts = ContactForce { bodies: robot.bodies().collect() };
+        let mut made = Self { described, world, robot, base, imu, contacts, told: Vec::new() };
         made.stand();
+        made.read_sensors();
         made.look();
         Ok(made)
     }
@@ -241,6 +272,17 @@ impl RobotWorld {
         }
     }
 
+    fn read_sensors(&mut self) {
+        self.told.clear();
+        for sensor in &self.described.config.sensors {
+            match (sensor, &mut self.imu) {
+                (RobotSensor::Imu, Some(imu)) => imu.read(&self.world, &mut self.told),
+                (RobotSensor::Imu, None) => {}
+                (RobotSensor::Contacts, _) => self.contacts.read(&self.world, &mut self.told),
+            }
+        }
+    }
+
     fn axes(&self) -> impl Iterator<Item = usize> {
         let joints = self.described.model.joints().iter().enumerate();
         joints.filter(|(_, joint)| joint.has_one_axis()).map(|(i, _)| i)
@@ -253,8 +295,19 @@ impl RobotWorld {
             bounds.extend([BOUND; 6]);
         }
         bounds.extend(self.axes().flat_map(|_| [BOUND; 2]));
-        let low: Vec<_> = bounds.iter().map(|bound| -bound).collect();
-        Space::bounded(&low, &bounds)
+        let (mut low, mut high): (Vec<_>, _) = (bounds.iter().map(|bound| -bound).collect(), bounds);
+        for sensor in &self.described.config.sensors {
+            let space = match (sensor, &self.imu) {
+                (RobotSensor::Imu, Some(imu)) => imu.space(),
+                (RobotSensor::Imu, None) => continue,
+                (RobotSensor::Contacts, _) => self.contacts.space(),
+            };
+            if let Space::Box(space) = space {
+                low.extend(space.low);
+                high.extend(space.high);
+            }
+        }
+        Space::bounded(&low, &high)
     }
 }
 
@@ -275,6 +328,7 @@ impl Task for RobotWorld {
                 .collect();
             self.robot.set_joints(&mut self.world, &states);
             self.stand();
+            self.read_sensors();
         }
     }
 
@@ -282,6 +336,7 @@ impl Task for RobotWorld {
         if let Action::Box(controls) = action {
             self.robot.command(&mut self.world, controls);
             self.robot.control_step(&mut self.world);
+            self.read_sensors();
         }
         Outcome::default()
     }
@@ -302,6 +357,7 @@ impl Task for RobotWorld {
             // A unit quaternion may be one by a rounding error only.
             out[start + 3..start + 7].iter_mut().for_each(|value| *value = value.clamp(-1.0, 1.0));
         }
+        out.extend(&self.told);
     }
 
     fn expert(&self, out: &mut Buffer) {
@@ -317,11 +373,11 @@ impl Task for RobotWorld {
     }
 
     fn save(&self) -> Result<Vec<u8>, EnvError> {
-        encode(&(&self.world, &self.robot, self.base))
+        encode(&(&self.world, &self.robot, self.base, &self.imu, &self.contacts, &self.told))
     }
 
     fn load(&mut self, bytes: &[u8]) -> Result<(), EnvError> {
-        (self.world, self.robot, self.base) = decode(bytes)?;
+        (self.world, self.robot, self.base, self.imu, self.contacts, self.told) = decode(bytes)?;
         Ok(())
     }
 }

@@ -23,6 +23,6 @@ impl Sensor for ContactForce {
     }
 
     fn read(&mut self, world: &World, out: &mut Vec<f32>) {
-        out.extend(self.bodies.iter().map(|body| world.pressure(*body)));
+        out.extend(self.bodies.iter().map(|body| world.pressure(*body).clamp(0.0, FORCE_MAX)));
     }
 }

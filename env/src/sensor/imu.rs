@@ -42,7 +42,7 @@ impl Sensor for Imu {
         let change = self.last.map_or(Vector::ZERO, |last| velocity - Vector::from(last));
         let force = change / world.control_period() - Vector::from(world.gravity());
         self.last = Some(velocity.to_array());
-        out.extend((into_body * body.angvel()).to_array());
-        out.extend((into_body * force).to_array());
+        out.extend((into_body * body.angvel()).to_array().map(|x| x.clamp(-TURN_MAX, TURN_MAX)));
+        out.extend((into_body * force).to_array().map(|x| x.clamp(-ACCELERATION_MAX, ACCELERATION_MAX)));
     }
 }

@@ -31,7 +31,8 @@ impl Sensor for JointState {
 
     fn read(&mut self, world: &World, out: &mut Vec<f32>) {
         for part in 0..2 {
-            out.extend(self.joints.iter().map(|joint| self.robot.joint_state(world, *joint)[part]));
+            let state = |joint: &usize| self.robot.joint_state(world, *joint)[part];
+            out.extend(self.joints.iter().map(|joint| state(joint).clamp(-BOUND, BOUND)));
         }
     }
 }

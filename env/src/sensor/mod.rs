@@ -22,7 +22,7 @@ use crate::physics::World;
 
 /// Something that is read once a control step.
 pub trait Sensor {
-    /// Space of one reading, a float32 box of one dimension; [`Sensed`] keeps readings within it.
+    /// Space of one reading, a float32 box of one dimension, which readings are kept within.
     fn space(&self) -> Space;
 
     /// Appends the reading of the world as it is now to `out`.

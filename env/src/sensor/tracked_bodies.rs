@@ -27,11 +27,13 @@ impl Sensor for TrackedBodies {
 
     fn read(&mut self, world: &World, out: &mut Vec<f32>) {
         for body in &self.bodies {
-            let body = world.body(*body);
+            let (body, start) = (world.body(*body), out.len());
             out.extend(body.translation().to_array());
             out.extend(body.rotation().to_array());
             out.extend(body.linvel().to_array());
             out.extend(body.angvel().to_array());
+            out[start..].iter_mut().for_each(|value| *value = value.clamp(-BOUND, BOUND));
+            out[start + 3..start + 7].iter_mut().for_each(|value| *value = value.clamp(-1.0, 1.0));
         }
     }
 }

@@ -109,7 +109,7 @@ impl Terrain for Rough {
 ///
 /// # Start and end
 /// The command is forward −0.3..0.8 m/s, left ±0.25 m/s, turn ±0.6 rad/s; joints start within ±0.05 rad. On rough ground,
-/// each corner of a grid of 0.35 m is up to 5 cm high. The episode terminates when the torso is lower than 0.13 m above its
+/// each corner of a grid of 0.35 m is 1 to 5 cm high. The episode terminates when the torso is lower than 0.13 m above its
 /// lowest foot or leans more than 0.9 rad, and is truncated after 400 steps, which counts as success if the velocity was off
 /// by less than 0.2 m/s on the mean.
 pub type QuadrupedFlat = Quadruped<Flat>;
@@ -221,12 +221,14 @@ fn bounds() -> [f32; STATE] {
 fn add_bumps(world: &mut World, height: f32, draw: &mut Draw<'_>) {
     const SIDE: usize = 41;
     const CELL: f32 = 0.35;
+    /// Where triangles met the ground, it would be a matter of rounding which of the two is seen.
+    const LOWEST: f32 = 0.01;
     let middle = 0.5 * CELL * (SIDE - 1) as f32;
     let mut mesh = Mesh { two_sided: true, ..Mesh::default() };
     for row in 0..SIDE {
         for column in 0..SIDE {
             let [x, y] = [column, row].map(|i| i as f32 * CELL - middle);
-            mesh.vertices.push([x, y, draw.within(0.0..height)]);
+            mesh.vertices.push([x, y, draw.within(LOWEST..height)]);
         }
     }
     for row in 0..SIDE - 1 {
