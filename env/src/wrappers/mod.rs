@@ -1,4 +1,4 @@
-//! Environments around environments, after Gymnasium's wrappers: each takes a [`VectorEnv`](crate::VectorEnv) and is one, so
+//! Environments around environments, after Gymnasium's wrappers: each takes a [`VectorEnv`] and is one, so
 //! that they nest; [`SameStep`] goes outermost.
 //!
 //! Physics is randomised by the engine itself, at each start of an episode:
