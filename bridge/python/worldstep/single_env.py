@@ -10,9 +10,10 @@ import numpy as np
 
 from worldstep.autoreset import AutoresetMode
 from worldstep.errors import InvalidAction
+from worldstep.randomisation import Randomisation
 from worldstep.registration import TASKS
 from worldstep.robots import Settings
-from worldstep.vector_env import Engine, Obs, Randomisation, WorldstepVectorEnv
+from worldstep.vector_env import Engine, Obs, WorldstepVectorEnv
 
 
 class SingleEnv(gymnasium.Env[np.ndarray, Any]):

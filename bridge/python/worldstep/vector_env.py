@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, Literal, get_args
 
 import gymnasium
@@ -14,14 +14,13 @@ from worldstep import private_server, robots, wire
 from worldstep.autoreset import AutoresetMode
 from worldstep.connection import Connection
 from worldstep.errors import InvalidAction, InvalidState, Unsupported, WorldstepError
+from worldstep.randomisation import Randomisation, ranges_map
 from worldstep.rows import RowReader, Stepped
 from worldstep.spaces import space_from_map
 from worldstep.wire import Op
 
 Engine = Literal["truth", "dream"]
 Obs = Literal["state", "rgb", "depth", "codes", "latent"]
-Randomisation = Mapping[str, float | Sequence[float]]
-"""Ranges that physics is drawn from, by name: see `make_vec`."""
 IN_FLIGHT_MAX = 2
 """Requests that a server takes of one session at a time."""
 
@@ -91,7 +90,7 @@ class WorldstepVectorEnv(gymnasium.vector.VectorEnv[np.ndarray, Any, np.ndarray]
         try:
             chosen: dict[str, Any] = {} if temperature is None else {"temperature": float(temperature)}
             if randomisation is not None:
-                chosen["randomisation"] = _ranges(randomisation)
+                chosen["randomisation"] = ranges_map(randomisation)
             request = {"id": id, "engine": engine, "obs": obs, "num_envs": num_envs}
             described = self._open(
                 address, {**request, "autoreset_mode": _MODES[mode], **chosen}, share_memory=share_memory
@@ -368,26 +367,6 @@ def _neutral(space: gymnasium.Space[Any]) -> np.ndarray:
         return np.clip(np.zeros(space.shape, space.dtype), space.low, space.high)
     start = getattr(space, "start", 0)
     return np.full(space.shape or (), start, space.dtype)
-
-
-def _ranges(randomisation: Randomisation) -> dict[str, Any]:
-    """Give ranges as the server takes them: `[low, high]`, also of one number; whole ones for latency."""
-    ranges: dict[str, Any] = {}
-    for name, given in randomisation.items():
-        kind = int if name == "latency" else float
-        try:
-            if name == "difficulty":
-                ranges[name] = float(given)  # type: ignore[arg-type]
-                continue
-            pair = list(given) if isinstance(given, Iterable) else [given, given]
-            ranges[name] = [kind(value) for value in pair]
-            if isinstance(given, str) or ranges[name] != pair:
-                raise ValueError("not what it was given as")
-        except (TypeError, ValueError) as error:
-            raise WorldstepError(f"randomisation of {name} is {given!r}, expected (low, high)") from error
-        if len(pair) != 2:
-            raise WorldstepError(f"randomisation of {name} is {given!r}, expected (low, high)")
-    return ranges
 
 
 def make_vec(
