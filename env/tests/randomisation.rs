@@ -149,6 +149,13 @@ fn motor_gain_multiplies_what_a_motor_does() {
         assert!((ratio - 0.5).abs() < 0.02, "{id}: {ratio}");
         assert_eq!(with(0.0), 0.0, "{id} without a motor");
     }
+    // Servos of an arm and of legs, a pusher that is driven to a speed, rotors.
+    for id in ["ArmReach-v0", "QuadrupedFlat-v0", "PushCube-v0", "QuadrotorHover-v0"] {
+        let with =
+            |gain: f32| push(id, Randomisation { motor_gain: [gain; 2], ..Randomisation::default() }, 0.3, 3);
+        assert!(with(1.0) > 1e-3, "{id} with its motors");
+        assert_eq!(with(0.0), 0.0, "{id} without its motors");
+    }
 }
 
 #[test]
@@ -177,6 +184,7 @@ fn sensor_noise_has_its_deviation_and_leaves_the_truth_alone() {
     let (mut noisy, mut plain) = (randomised("Reacher-v0", ranges), plain("Reacher-v0"));
     let actions = plain.spec().action_space.neutral(LANES);
     let (mut errors, mut state) = (Vec::new(), Vec::new());
+    let mut before = Vec::new();
     for _ in 0..20 {
         noisy.step_all(&actions).unwrap();
         plain.step_all(&actions).unwrap();
@@ -185,7 +193,10 @@ fn sensor_noise_has_its_deviation_and_leaves_the_truth_alone() {
         else {
             panic!("states are numbers");
         };
-        errors.extend(seen.iter().zip(told).map(|(a, b)| a - b));
+        let now: Vec<_> = seen.iter().zip(told).map(|(a, b)| a - b).collect();
+        assert_ne!(now, before, "the noise of the step before");
+        errors.extend(&now);
+        before = now;
         state.clear();
         noisy.state(0, &mut state);
         assert_eq!(state, told[..state.len()], "the state behind it");

@@ -343,3 +343,23 @@ fn a_file_with_a_floor_of_its_own_is_a_robot_that_stands_on_it_and_is_seen() {
     let again = registry::register(*entry).err().unwrap();
     assert!(again.to_string().contains("robot/hopper already"), "{again}");
 }
+
+#[test]
+fn loads_on_feet_are_told_in_weights_of_the_robot() {
+    for (id, feet) in [("HumanoidStand-v0", 2), ("QuadrupedFlat-v0", 4)] {
+        let mut env = make_truth(id, 1, AutoresetMode::NextStep).unwrap();
+        env.reset_all(Some(1)).unwrap();
+        let mut loads = 0.0;
+        for step in 0..150 {
+            let mut action = Buffer::F32(Vec::new());
+            env.expert_action(0, &mut action);
+            env.step_all(&action).unwrap();
+            let state = env.batch().observations.as_f32().unwrap();
+            if step >= 50 {
+                loads += state[state.len() - feet..].iter().sum::<f32>() / 100.0;
+            }
+        }
+        // On the mean, the ground carries the robot and nothing more.
+        assert!((loads - 1.0).abs() < 0.05, "{id}: {loads}");
+    }
+}

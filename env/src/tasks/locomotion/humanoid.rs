@@ -256,7 +256,7 @@ impl<G: Goal> Task for Humanoid<G> {
         let walks = G::SPEED[1] > 0.0;
         let clock = gait.frequency * self.steps as f32 / FPS as f32;
         // Both feet stand at first, while the sway grows.
-        let grown = if walks { (clock / 1.0).min(1.0) } else { 0.0 };
+        let grown = if walks { clock.min(1.0) } else { 0.0 };
         let sway = grown * gait.sway * (TAU * (clock - gait.lead)).sin();
         let lean = [-up.x, -up.y];
         let Buffer::F32(out) = out else { return };
