@@ -156,6 +156,11 @@ fn motor_gain_multiplies_what_a_motor_does() {
         assert!(with(1.0) > 1e-3, "{id} with its motors");
         assert_eq!(with(0.0), 0.0, "{id} without its motors");
     }
+    // A servo is weaker well before its force is at its limit.
+    let servo = |gain: f32| {
+        push("QuadrupedFlat-v0", Randomisation { motor_gain: [gain; 2], ..Randomisation::default() }, 0.01, 1)
+    };
+    assert!(servo(0.5) < 0.9 * servo(1.0), "{} of {}", servo(0.5), servo(1.0));
 }
 
 #[test]
