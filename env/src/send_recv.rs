@@ -1,3 +1,4 @@
+use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -6,7 +7,7 @@ use rayon::{ThreadPool, ThreadPoolBuilder};
 
 use crate::registry::TaskEntry;
 use crate::truth_env::Phase;
-use crate::truth_vector_env::{Lane, empty_batch};
+use crate::truth_vector_env::{Lane, difficulty_of, empty_batch};
 use crate::{Action, AutoresetMode, Batch, Buffer, EnvError, EnvSpec, Randomisation};
 
 /// Truth environments that are stepped one by one in the background: [`send`](Self::send) hands actions to some, and
@@ -94,6 +95,50 @@ impl SendRecvEnv {
         self.check_idle()?;
         let ranges = ranges.map(Arc::new);
         self.lanes.iter_mut().flatten().try_for_each(|lane| lane.env.randomise(ranges.clone()))
+    }
+
+    /// What later episodes of some environments are to be like: see [`VectorEnv::set_options`](crate::VectorEnv::set_options).
+    ///
+    /// # Errors
+    /// [`EnvError::Argument`] for an option or a value that cannot be, or an environment that is not there, under way, or
+    /// named twice; nothing has changed then.
+    pub fn set_options(
+        &mut self,
+        options: &BTreeMap<String, f32>,
+        env_ids: &[usize],
+    ) -> Result<(), EnvError> {
+        self.check_ids(env_ids)?;
+        let difficulty = difficulty_of(options)?;
+        for i in env_ids {
+            if let Some(lane) = &mut self.lanes[*i] {
+                lane.env.set_difficulty(difficulty)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Everything that the episode of an environment and its random stream depend on; a lane of
+    /// [`TruthVectorEnv`](crate::TruthVectorEnv) can go on from it.
+    ///
+    /// # Errors
+    /// [`EnvError::Argument`] if it is not there or under way, [`EnvError::NeedsReset`] before its first reset.
+    pub fn save(&self, env_id: usize) -> Result<Vec<u8>, EnvError> {
+        self.check_ids(&[env_id])?;
+        match &self.lanes[env_id] {
+            Some(lane) if lane.env.phase() != Phase::Unstarted => lane.env.save(),
+            _ => Err(EnvError::NeedsReset { lane: env_id }),
+        }
+    }
+
+    /// Puts an environment into a state that [`save`](Self::save) gave, or a lane of
+    /// [`TruthVectorEnv`](crate::TruthVectorEnv). It goes on with the next [`send`](Self::send); nothing is received for this.
+    ///
+    /// # Errors
+    /// [`EnvError::State`] if the bytes come from another task or version, [`EnvError::Argument`] if it is not there or under
+    /// way; nothing has changed then.
+    pub fn load(&mut self, env_id: usize, bytes: &[u8]) -> Result<(), EnvError> {
+        self.check_ids(&[env_id])?;
+        self.lanes[env_id].as_mut().map_or(Ok(()), |lane| lane.env.load(bytes))
     }
 
     fn check_idle(&self) -> Result<(), EnvError> {

@@ -71,15 +71,6 @@ impl TruthVectorEnv {
         self.lanes[lane].env.displace(offset);
     }
 
-    /// Draws the physics of later episodes of all lanes from these ranges; from none at first, and again with `None`.
-    ///
-    /// # Errors
-    /// [`EnvError::Argument`] if a range cannot be drawn from; nothing has changed then.
-    pub fn randomise(&mut self, ranges: Option<Randomisation>) -> Result<(), EnvError> {
-        let ranges = ranges.map(Arc::new);
-        self.lanes.iter_mut().try_for_each(|lane| lane.env.randomise(ranges.clone()))
-    }
-
     /// How much of the ranges of its starts and goals later episodes of `lane` use: see [`TruthEnv::set_difficulty`].
     ///
     /// # Errors
@@ -116,6 +107,17 @@ impl TruthVectorEnv {
 pub(crate) fn empty_batch(entry: &TaskEntry, rows: usize) -> Batch {
     let names: Vec<_> = INFO.into_iter().chain(entry.reward_terms.iter().map(|term| term.name)).collect();
     Batch::new(&entry.spec(), rows, &names)
+}
+
+/// The difficulty that options of a reset name; there are no others.
+pub(crate) fn difficulty_of(options: &BTreeMap<String, f32>) -> Result<Option<f32>, EnvError> {
+    if let Some(name) = options.keys().find(|name| *name != "difficulty") {
+        let message = format!("unknown option {name:?}, expected difficulty");
+        return Err(EnvError::Argument { message });
+    }
+    let difficulty = options.get("difficulty").copied();
+    difficulty.map_or(Ok(()), check_difficulty)?;
+    Ok(difficulty)
 }
 
 impl Lane {
@@ -200,13 +202,13 @@ impl VectorEnv for TruthVectorEnv {
 
     fn set_options(&mut self, options: &BTreeMap<String, f32>, mask: &[bool]) -> Result<(), EnvError> {
         self.check_len("mask", mask.len())?;
-        if let Some(name) = options.keys().find(|name| *name != "difficulty") {
-            let message = format!("unknown option {name:?}, expected difficulty");
-            return Err(EnvError::Argument { message });
-        }
-        let difficulty = options.get("difficulty").copied();
-        difficulty.map_or(Ok(()), check_difficulty)?;
+        let difficulty = difficulty_of(options)?;
         (0..mask.len()).filter(|i| mask[*i]).try_for_each(|i| self.set_difficulty(i, difficulty))
+    }
+
+    fn randomise(&mut self, ranges: Option<Randomisation>) -> Result<(), EnvError> {
+        let ranges = ranges.map(Arc::new);
+        self.lanes.iter_mut().try_for_each(|lane| lane.env.randomise(ranges.clone()))
     }
 
     fn step(&mut self, actions: &Buffer, mask: &[bool]) -> Result<(), EnvError> {

@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::record::{AppliedForce, Contact};
-use crate::{Batch, Buffer, EnvError, Pose, Scene, Space, Velocity};
+use crate::{Batch, Buffer, EnvError, Pose, Randomisation, Scene, Space, Velocity};
 
 /// When a lane whose episode has ended starts the next one; Gymnasium's names.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -80,6 +80,21 @@ pub trait VectorEnv: Send {
             None => Ok(()),
             Some(name) => {
                 Err(EnvError::Argument { message: format!("unknown option {name:?}: this engine has none") })
+            }
+        }
+    }
+
+    /// Draws the physics of later episodes of all lanes from these ranges; from none at first, and again with `None`.
+    /// [`DomainRandomisation`](crate::wrappers::DomainRandomisation) does it as a wrapper.
+    ///
+    /// # Errors
+    /// [`EnvError::Argument`] if a range cannot be drawn from, or the engine has no physics to draw; nothing has changed then.
+    fn randomise(&mut self, ranges: Option<Randomisation>) -> Result<(), EnvError> {
+        match ranges {
+            None => Ok(()),
+            Some(_) => {
+                let message = "this engine has no physics to draw at random, expected truth".to_owned();
+                Err(EnvError::Argument { message })
             }
         }
     }

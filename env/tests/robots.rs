@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use worldstep_env::physics::World;
-use worldstep_env::robot::{Control, Drive, Robot, RobotModel, RobotSensor, RobotTask};
+use worldstep_env::robot::{Control, Drive, Robot, RobotModel, RobotSensor, RobotTask, SensorKind};
 use worldstep_env::{AutoresetMode, Buffer, Camera, TruthSource as _, VectorEnv as _, make_truth, registry};
 
 fn camera() -> Camera {
@@ -326,7 +326,8 @@ fn a_file_with_a_floor_of_its_own_is_a_robot_that_stands_on_it_and_is_seen() {
     assert_eq!(floors, 0, "it has one of its own");
     (0..50).for_each(|_| env.step_all(&Buffer::F32(vec![0.0])).unwrap());
     assert!(env.batch().observations.as_f32().unwrap()[2] > 0.05, "it does not fall through");
-    let sensed = RobotTask { sensors: vec![RobotSensor::Imu, RobotSensor::Contacts], ..RobotTask::default() };
+    let sensors = vec![SensorKind::Imu.into(), SensorKind::Contacts.into()];
+    let sensed = RobotTask { sensors, ..RobotTask::default() };
     let model = RobotModel::from_text(text, Path::new(".")).unwrap();
     let sensed = registry::register(sensed.entry("robot/sensed", model).unwrap()).unwrap();
     worldstep_env::check::check_env(&mut |lanes, mode| Ok(Box::new(make_truth(sensed.id, lanes, mode)?)))

@@ -1,6 +1,8 @@
 //! Sent and received environments do what a vector's lanes do, in whatever order they come.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+use std::collections::BTreeMap;
+
 use rand::{RngExt as _, SeedableRng as _};
 use worldstep_env::registry::find;
 use worldstep_env::{AutoresetMode, Buffer, EnvError, Rng, SendRecvEnv, Space, VectorEnv as _, make_truth};
@@ -105,4 +107,62 @@ fn what_cannot_be_is_refused_and_steps_nothing() {
     env.send_reset(&[0]).unwrap();
     env.recv().unwrap();
     env.send(&Buffer::F32(vec![0.0]), &[0]).unwrap();
+}
+
+/// Steps environment `i` alone and gives what it sees.
+fn step_alone(env: &mut SendRecvEnv, i: usize, k: usize) -> Vec<f32> {
+    let space = env.spec().action_space.clone();
+    env.send(&action(&space, i, k), &[i]).unwrap();
+    let received = env.recv().unwrap();
+    assert_eq!(received.env_ids, [i]);
+    let observations = received.batch.observations.as_f32().unwrap();
+    observations[..observations.len() / BATCH].to_vec()
+}
+
+#[test]
+fn a_saved_environment_goes_on_here_and_in_a_vector() {
+    let entry = find("PushCube-v0").unwrap();
+    let mut env = SendRecvEnv::new(entry, ENVS, BATCH, 2, AutoresetMode::NextStep).unwrap();
+    assert!(matches!(env.save(1), Err(EnvError::NeedsReset { lane: 1 })));
+    env.reset(Some(40)).unwrap();
+    assert!(env.save(1).unwrap_err().to_string().contains("under way"));
+    while env.under_way() > 0 {
+        env.recv().unwrap();
+    }
+    (0..5).for_each(|k| drop(step_alone(&mut env, 1, k)));
+    let state = env.save(1).unwrap();
+    let expected: Vec<_> = (5..9).map(|k| step_alone(&mut env, 1, k)).collect();
+    env.load(1, &state).unwrap();
+    assert_eq!((5..9).map(|k| step_alone(&mut env, 1, k)).collect::<Vec<_>>(), expected);
+    let mut vector = make_truth("PushCube-v0", 1, AutoresetMode::NextStep).unwrap();
+    vector.load_lane(0, &state).unwrap();
+    for (k, expected) in (5..9).zip(&expected) {
+        vector.step_all(&action(&entry.spec().action_space, 1, k)).unwrap();
+        assert_eq!(vector.batch().observations.as_f32().unwrap(), expected);
+    }
+    assert!(matches!(env.load(1, &state[1..]), Err(EnvError::State { .. })));
+    assert!(env.load(ENVS, &state).unwrap_err().to_string().contains("expected 0..7"));
+}
+
+#[test]
+fn options_are_those_of_a_vector() {
+    let entry = find("PushCube-v0").unwrap();
+    let mut env = SendRecvEnv::new(entry, ENVS, BATCH, 2, AutoresetMode::NextStep).unwrap();
+    let easy = BTreeMap::from([("difficulty".to_owned(), 0.0)]);
+    env.set_options(&easy, &[2, 3]).unwrap();
+    env.reset(Some(40)).unwrap();
+    let mut vector = make_truth("PushCube-v0", ENVS, AutoresetMode::NextStep).unwrap();
+    vector.set_options(&easy, &std::array::from_fn::<_, ENVS, _>(|i| i == 2 || i == 3)).unwrap();
+    vector.reset_all(Some(40)).unwrap();
+    let expected = vector.batch().observations.as_f32().unwrap().to_vec();
+    let width = expected.len() / ENVS;
+    while env.under_way() > 0 {
+        let received = env.recv().unwrap();
+        for (row, i) in received.env_ids.iter().enumerate() {
+            let seen = &received.batch.observations.as_f32().unwrap()[row * width..(row + 1) * width];
+            assert_eq!(seen, &expected[i * width..(i + 1) * width]);
+        }
+    }
+    let error = env.set_options(&BTreeMap::from([("ease".to_owned(), 1.0)]), &[0]).unwrap_err();
+    assert!(error.to_string().contains("expected difficulty"), "{error}");
 }

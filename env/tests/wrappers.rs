@@ -3,10 +3,10 @@
 
 use worldstep_env::check::{CheckConfig, check_env, check_env_with};
 use worldstep_env::wrappers::{
-    ActionRepeat, ClipAction, FrameStack, NormalizeObservation, RecordEpisodeStatistics, RescaleAction,
-    SameStep, TimeLimit,
+    ActionRepeat, ClipAction, DomainRandomisation, FrameStack, NormalizeObservation, RecordEpisodeStatistics,
+    RescaleAction, SameStep, TimeLimit,
 };
-use worldstep_env::{AutoresetMode, Buffer, EnvError, TruthVectorEnv, VectorEnv, make_truth};
+use worldstep_env::{AutoresetMode, Buffer, EnvError, Randomisation, TruthVectorEnv, VectorEnv, make_truth};
 
 const CART: &str = "CartPole-v0";
 
@@ -25,7 +25,10 @@ fn force(lanes: usize, force: f32) -> Buffer {
 #[test]
 fn each_keeps_every_promise() {
     type Wrap = fn(TruthVectorEnv) -> Box<dyn VectorEnv>;
-    let wraps: [(&str, Wrap); 7] = [
+    let wraps: [(&str, Wrap); 8] = [
+        ("DomainRandomisation", |env| {
+            Box::new(DomainRandomisation::new(env, Randomisation::moderate()).unwrap())
+        }),
         ("ClipAction", |env| Box::new(ClipAction::new(env).unwrap())),
         ("RescaleAction", |env| Box::new(RescaleAction::new(env, 0.0, 10.0).unwrap())),
         ("ActionRepeat", |env| Box::new(ActionRepeat::new(env, 3).unwrap())),
@@ -281,4 +284,38 @@ fn same_step_is_disabled_with_resets_by_hand() {
 
 fn space_width(env: &dyn VectorEnv) -> usize {
     env.spec().observation_space.flat_len()
+}
+
+/// How far the cart gets in ten steps of full force, from the same start.
+fn pushed(env: &mut dyn VectorEnv) -> f32 {
+    env.reset_all(Some(3)).unwrap();
+    (0..10).for_each(|_| env.step_all(&force(1, 10.0)).unwrap());
+    values(env)[0]
+}
+
+#[test]
+fn physics_is_drawn_anew_for_each_episode_however_deep_the_wrapper_is() {
+    let heavy = Randomisation { mass: [4.0, 4.0], ..Randomisation::default() };
+    let plain = pushed(&mut cart(1, AutoresetMode::NextStep));
+    let inner = DomainRandomisation::new(cart(1, AutoresetMode::NextStep), heavy.clone()).unwrap();
+    let mut env = RecordEpisodeStatistics::new(TimeLimit::new(inner, 50).unwrap()).unwrap();
+    let slow = pushed(&mut env);
+    assert!(slow < 0.6 * plain, "four times the mass got to {slow}, one to {plain}");
+    // A curriculum from outside, down to no randomness at all.
+    env.randomise(Some(Randomisation { mass: [2.0, 2.0], ..Randomisation::default() })).unwrap();
+    let halfway = pushed(&mut env);
+    assert!(slow < halfway && halfway < plain, "{slow} {halfway} {plain}");
+    env.randomise(None).unwrap();
+    assert_eq!(pushed(&mut env), plain);
+    // An episode under way keeps its physics.
+    let mut env = DomainRandomisation::new(cart(1, AutoresetMode::NextStep), heavy.clone()).unwrap();
+    env.reset_all(Some(3)).unwrap();
+    env.set_ranges(Randomisation::default()).unwrap();
+    (0..10).for_each(|_| env.step_all(&force(1, 10.0)).unwrap());
+    assert_eq!(values(&env)[0], slow);
+    let wrong = Randomisation { mass: [2.0, 1.0], ..Randomisation::default() };
+    let error = env.set_ranges(wrong.clone()).unwrap_err().to_string();
+    assert!(error.contains("mass is [2, 1]"), "{error}");
+    assert_eq!(*env.ranges(), Randomisation::default());
+    assert!(DomainRandomisation::new(cart(1, AutoresetMode::NextStep), wrong).is_err());
 }

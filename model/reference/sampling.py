@@ -22,7 +22,7 @@ def sample(logits: Tensor, temperature: float, draws: Tensor) -> Tensor:
     """As `likeliest`, drawn at `temperature`.
 
     `draws`, `[frames]` `int64`, names the randomness of each frame: the same draw gives the same codes,
-    whatever the neighbours do. The stream is this file's own, not that of the Rust engine.
+    whatever the neighbours do, here and in Rust.
     """
     if temperature <= 0.0:
         return likeliest(logits)

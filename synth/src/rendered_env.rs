@@ -2,8 +2,8 @@ use std::collections::BTreeMap;
 
 use worldstep_env::record::{AppliedForce, Contact};
 use worldstep_env::{
-    AutoresetMode, Batch, BoxSpace, Buffer, CameraRig, DType, EnvError, EnvSpec, Pose, Scene, Space,
-    TruthSource, VectorEnv, Velocity,
+    AutoresetMode, Batch, BoxSpace, Buffer, CameraRig, DType, EnvError, EnvSpec, Pose, Randomisation, Scene,
+    Space, TruthSource, VectorEnv, Velocity,
 };
 
 use crate::eyes::{Eyes, LaneAt};
@@ -245,6 +245,10 @@ impl<E: TruthSource> VectorEnv for RenderedVectorEnv<E> {
 
     fn set_options(&mut self, options: &BTreeMap<String, f32>, mask: &[bool]) -> Result<(), EnvError> {
         self.inner.set_options(options, mask)
+    }
+
+    fn randomise(&mut self, ranges: Option<Randomisation>) -> Result<(), EnvError> {
+        self.inner.randomise(ranges)
     }
 
     fn step(&mut self, actions: &Buffer, mask: &[bool]) -> Result<(), EnvError> {

@@ -1,14 +1,30 @@
 use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::LazyLock;
 
 use arbitrary::Arbitrary;
 use worldstep_env::registry::{TASKS, TaskEntry};
-use worldstep_env::{AutoresetMode, Buffer, EnvError, Randomisation, Space, TruthVectorEnv, VectorEnv as _};
+use worldstep_env::robot::{RobotModel, RobotSensor, RobotTask, SensorKind};
+use worldstep_env::wrappers::{
+    ActionRepeat, DomainRandomisation, FrameStack, RecordEpisodeStatistics, TimeLimit,
+};
+use worldstep_env::{AutoresetMode, Buffer, EnvError, Randomisation, Space, TruthVectorEnv, VectorEnv};
 
 const LANES: usize = 3;
 /// The lane that everything bad happens to; the others must not notice.
 const WILD: usize = 1;
 /// Physics costs more than thinking of it: what comes after this many steps is left out.
 const STEPS_MAX: usize = 60;
+
+/// This crate's tasks, and a robot from a file with every sensor.
+static ENTRIES: LazyLock<Vec<TaskEntry>> = LazyLock::new(|| {
+    let ant = include_str!("../../src/tasks/robots/ant.xml");
+    let model = RobotModel::from_text(ant, Path::new(".")).unwrap();
+    let sensors = [SensorKind::Imu, SensorKind::Contacts, SensorKind::Range];
+    let late = |kind| RobotSensor { noise: 0.1, latency: 2, ..RobotSensor::from(kind) };
+    let robot = RobotTask { sensors: sensors.map(late).to_vec(), noise: 0.05, ..RobotTask::default() };
+    TASKS.iter().copied().chain([robot.entry("robot/ant", model).unwrap()]).collect()
+});
 
 /// What environments of one task live through.
 #[derive(Arbitrary, Clone, Debug)]
@@ -19,6 +35,8 @@ pub struct Life {
     pub by_hand: bool,
     /// Whether physics is drawn at each start.
     pub random: bool,
+    /// Whether there are wrappers around them.
+    pub wrapped: bool,
     /// In this order.
     pub operations: Vec<Operation>,
 }
@@ -69,12 +87,19 @@ pub enum Operation {
     LoadForeign(u8),
 }
 
+/// The wrappers that have states of their own, and one that draws physics.
+fn wrap(env: TruthVectorEnv, ranges: &Randomisation) -> Box<dyn VectorEnv> {
+    let env = DomainRandomisation::new(env, ranges.clone()).unwrap();
+    let env = FrameStack::new(ActionRepeat::new(env, 2).unwrap(), 3).unwrap();
+    Box::new(RecordEpisodeStatistics::new(TimeLimit::new(env, 20).unwrap()).unwrap())
+}
+
 /// Lives through `life`.
 ///
 /// # Panics
 /// If a promise of `VectorEnv` is broken.
 pub fn live(life: &Life) {
-    let entry = &TASKS[usize::from(life.task) % TASKS.len()];
+    let entry = &ENTRIES[usize::from(life.task) % ENTRIES.len()];
     let mut world = Play::new(entry, life);
     for operation in &life.operations {
         if world.steps >= STEPS_MAX {
@@ -87,9 +112,10 @@ pub fn live(life: &Life) {
 
 struct Play {
     entry: &'static TaskEntry,
-    env: TruthVectorEnv,
+    env: Box<dyn VectorEnv>,
     /// What lane 0 would be without neighbours.
-    alone: TruthVectorEnv,
+    alone: Box<dyn VectorEnv>,
+    wrapped: bool,
     kept: Option<Vec<u8>>,
     steps: usize,
     started: bool,
@@ -98,13 +124,14 @@ struct Play {
 impl Play {
     fn new(entry: &'static TaskEntry, life: &Life) -> Self {
         let mode = if life.by_hand { AutoresetMode::Disabled } else { AutoresetMode::NextStep };
-        let make = |lanes| {
+        let ranges = Randomisation { latency: [0, 3], ..Randomisation::moderate() };
+        let make = |lanes| -> Box<dyn VectorEnv> {
             let mut env = TruthVectorEnv::new(entry, lanes, mode).unwrap();
-            let ranges = Randomisation { latency: [0, 3], ..Randomisation::moderate() };
-            env.randomise(life.random.then_some(ranges)).unwrap();
-            env
+            env.randomise(life.random.then(|| ranges.clone())).unwrap();
+            if life.wrapped { wrap(env, &ranges) } else { Box::new(env) }
         };
-        Self { entry, env: make(LANES), alone: make(1), kept: None, steps: 0, started: false }
+        let (env, alone) = (make(LANES), make(1));
+        Self { entry, env, alone, wrapped: life.wrapped, kept: None, steps: 0, started: false }
     }
 
     fn carry_out(&mut self, operation: &Operation) {
@@ -149,6 +176,16 @@ impl Play {
             }
             Operation::Forge { flips, cut } => {
                 let Some(mut state) = self.kept.clone() else { return };
+                if self.wrapped {
+                    // Wrappers keep theirs behind the checksum.
+                    let tail = state.len().min(256);
+                    let len = state.len();
+                    flips
+                        .iter()
+                        .for_each(|(at, bit)| state[len - 1 - usize::from(*at) % tail] ^= 1 << (bit % 8));
+                    self.load_or_leave(&state);
+                    return;
+                }
                 state.truncate(state.len() - 4 - usize::from(*cut).min(state.len() - 5));
                 let len = state.len();
                 flips.iter().for_each(|(at, bit)| state[usize::from(*at) % len] ^= 1 << (bit % 8));
@@ -157,12 +194,12 @@ impl Play {
             }
             Operation::LoadBytes(bytes) => self.load_or_leave(bytes),
             Operation::LoadForeign(task) => {
-                let other = &TASKS[usize::from(*task) % TASKS.len()];
+                let other = &ENTRIES[usize::from(*task) % ENTRIES.len()];
                 let mut env = TruthVectorEnv::new(other, 1, AutoresetMode::NextStep).unwrap();
                 env.reset_all(Some(1)).unwrap();
                 let state = env.save_lane(0).unwrap();
                 let loaded = self.env.load_lane(WILD, &state);
-                assert_eq!(loaded.is_ok(), other.id == self.entry.id, "{loaded:?}");
+                assert_eq!(loaded.is_ok(), other.id == self.entry.id && !self.wrapped, "{loaded:?}");
             }
         }
     }

@@ -1,13 +1,14 @@
 use std::sync::Arc;
 
+use rand::SeedableRng as _;
 use rapier3d::prelude::*;
 use serde::{Deserialize, Serialize};
 
+use super::sensing::{RobotSensor, Sensing};
 use super::{Control, Robot, RobotModel};
 use crate::physics::{World, decode, encode};
 use crate::registry::TaskEntry;
-use crate::sensor::{ContactForce, Imu, Sensor as _};
-use crate::{Action, Buffer, Camera, CameraMotion, Draw, EnvError, Outcome, Space, Task};
+use crate::{Action, Buffer, Camera, CameraMotion, Draw, EnvError, Outcome, Rng, Space, Task};
 
 /// Positions and speeds that are further out are told as this.
 const BOUND: f32 = 1e3;
@@ -67,16 +68,6 @@ pub struct RobotTask {
     pub substeps: u32,
     /// What else is observed.
     pub sensors: Vec<RobotSensor>,
-}
-
-/// What a robot may have beside its joints' encoders.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum RobotSensor {
-    /// An [`Imu`] in the middle of the base, which must be free.
-    Imu,
-    /// A [`ContactForce`] on every link, in the file's order.
-    Contacts,
 }
 
 /// What the actions of a [`RobotTask`] are.
@@ -203,10 +194,9 @@ struct RobotWorld {
     robot: Robot,
     /// The link that the others hang on, if it is free.
     base: Option<RigidBodyHandle>,
-    imu: Option<Imu>,
-    contacts: ContactForce,
-    /// What the sensors told last: they are read once a step.
-    told: Vec<f32>,
+    sensing: Sensing,
+    /// What the sensors' noise is drawn from.
+    rng: Rng,
 }
 
 impl RobotWorld {
@@ -219,15 +209,10 @@ impl RobotWorld {
             world.add_ground(1.0);
         }
         let base = robot.base(&world);
-        let imu = base.map(|base| Imu::new(base, world.body(base).local_center_of_mass().to_array()));
-        if imu.is_none() && described.config.sensors.contains(&RobotSensor::Imu) {
-            let message = "an imu sits in a free base, and this robot's is fixed".to_owned();
-            return Err(EnvError::Robot { message });
-        }
-        let contacts = ContactForce { bodies: robot.bodies().collect() };
-        let mut made = Self { described, world, robot, base, imu, contacts, told: Vec::new() };
+        let sensing = Sensing::new(&config.sensors, &world, &robot)?;
+        let mut made = Self { described, world, robot, base, sensing, rng: Rng::seed_from_u64(0) };
         made.stand();
-        made.read_sensors();
+        made.sensing.read(&made.world, &mut made.rng);
         made.look();
         Ok(made)
     }
@@ -272,17 +257,6 @@ impl RobotWorld {
         }
     }
 
-    fn read_sensors(&mut self) {
-        self.told.clear();
-        for sensor in &self.described.config.sensors {
-            match (sensor, &mut self.imu) {
-                (RobotSensor::Imu, Some(imu)) => imu.read(&self.world, &mut self.told),
-                (RobotSensor::Imu, None) => {}
-                (RobotSensor::Contacts, _) => self.contacts.read(&self.world, &mut self.told),
-            }
-        }
-    }
-
     fn axes(&self) -> impl Iterator<Item = usize> {
         let joints = self.described.model.joints().iter().enumerate();
         joints.filter(|(_, joint)| joint.has_one_axis()).map(|(i, _)| i)
@@ -296,16 +270,9 @@ impl RobotWorld {
         }
         bounds.extend(self.axes().flat_map(|_| [BOUND; 2]));
         let (mut low, mut high): (Vec<_>, _) = (bounds.iter().map(|bound| -bound).collect(), bounds);
-        for sensor in &self.described.config.sensors {
-            let space = match (sensor, &self.imu) {
-                (RobotSensor::Imu, Some(imu)) => imu.space(),
-                (RobotSensor::Imu, None) => continue,
-                (RobotSensor::Contacts, _) => self.contacts.space(),
-            };
-            if let Space::Box(space) = space {
-                low.extend(space.low);
-                high.extend(space.high);
-            }
+        for (least, most) in self.sensing.bounds() {
+            low.push(least);
+            high.push(most);
         }
         Space::bounded(&low, &high)
     }
@@ -328,7 +295,17 @@ impl Task for RobotWorld {
                 .collect();
             self.robot.set_joints(&mut self.world, &states);
             self.stand();
-            self.read_sensors();
+        }
+        if self.sensing.is_noisy() {
+            self.rng = Rng::seed_from_u64(draw.index(0..usize::MAX) as u64);
+        }
+        if noise > 0.0 || self.sensing.is_noisy() {
+            let Self { described, world, robot, sensing, rng, .. } = self;
+            // Anew: what was read before the joints were where they are is no reading.
+            if let Ok(anew) = Sensing::new(&described.config.sensors, world, robot) {
+                *sensing = anew;
+            }
+            sensing.read(world, rng);
         }
     }
 
@@ -336,7 +313,7 @@ impl Task for RobotWorld {
         if let Action::Box(controls) = action {
             self.robot.command(&mut self.world, controls);
             self.robot.control_step(&mut self.world);
-            self.read_sensors();
+            self.sensing.read(&self.world, &mut self.rng);
         }
         Outcome::default()
     }
@@ -357,7 +334,7 @@ impl Task for RobotWorld {
             // A unit quaternion may be one by a rounding error only.
             out[start + 3..start + 7].iter_mut().for_each(|value| *value = value.clamp(-1.0, 1.0));
         }
-        out.extend(&self.told);
+        out.extend(self.sensing.told());
     }
 
     fn expert(&self, out: &mut Buffer) {
@@ -373,11 +350,15 @@ impl Task for RobotWorld {
     }
 
     fn save(&self) -> Result<Vec<u8>, EnvError> {
-        encode(&(&self.world, &self.robot, self.base, &self.imu, &self.contacts, &self.told))
+        encode(&(&self.world, &self.robot, self.base, &self.sensing, &self.rng))
     }
 
     fn load(&mut self, bytes: &[u8]) -> Result<(), EnvError> {
-        (self.world, self.robot, self.base, self.imu, self.contacts, self.told) = decode(bytes)?;
+        let (world, robot, base, sensing, rng): (_, _, _, Sensing, _) = decode(bytes)?;
+        if !sensing.is_like(&self.sensing) {
+            return Err(EnvError::State { message: "the state of a robot with other sensors".to_owned() });
+        }
+        (self.world, self.robot, self.base, self.sensing, self.rng) = (world, robot, base, sensing, rng);
         Ok(())
     }
 }

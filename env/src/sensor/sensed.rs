@@ -40,6 +40,14 @@ impl<S: Sensor> Sensed<S> {
         self.sensor.space()
     }
 
+    /// Whether all readings that are under way are ones of this sensor, and no more than its latency needs: bytes of a state
+    /// can say anything.
+    pub(crate) fn is_whole(&self) -> bool {
+        let numbers = self.space().flat_len();
+        self.under_way.len() <= self.latency + 1
+            && self.under_way.iter().all(|reading| reading.len() == numbers)
+    }
+
     /// Takes a reading, once a control step, and appends the one that is due to `out`, kept within the space.
     pub fn read(&mut self, world: &World, rng: &mut Rng, out: &mut Vec<f32>) {
         let mut reading = if self.under_way.len() > self.latency {

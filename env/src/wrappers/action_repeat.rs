@@ -59,7 +59,7 @@ impl<V: VectorEnv> ActionRepeat<V> {
 }
 
 impl<V: VectorEnv> VectorEnv for ActionRepeat<V> {
-    forward!(num_envs, autoreset_mode, set_options, own_spec, own_batch);
+    forward!(num_envs, autoreset_mode, episode_options, own_spec, own_batch);
 
     fn reset(&mut self, seeds: &[Option<u64>], mask: &[bool]) -> Result<(), EnvError> {
         self.inner.reset(seeds, mask)?;

@@ -30,7 +30,7 @@ impl<V: VectorEnv> ClipAction<V> {
 }
 
 impl<V: VectorEnv> VectorEnv for ClipAction<V> {
-    forward!(num_envs, autoreset_mode, set_options, own_spec, batch, reset, save_lane, load_lane);
+    forward!(num_envs, autoreset_mode, episode_options, own_spec, batch, reset, save_lane, load_lane);
 
     fn step(&mut self, actions: &Buffer, mask: &[bool]) -> Result<(), EnvError> {
         self.spec.action_space.check(actions, self.num_envs())?;

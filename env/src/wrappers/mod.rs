@@ -1,11 +1,11 @@
 //! Environments around environments, after Gymnasium's wrappers: each takes a [`VectorEnv`] and is one, so
 //! that they nest; [`SameStep`] goes outermost.
 //!
-//! Physics is randomised by the engine itself, at each start of an episode:
-//! [`TruthVectorEnv::randomise`](crate::TruthVectorEnv::randomise).
+//! Physics is drawn by the engine itself, at each start of an episode; [`DomainRandomisation`] asks it to.
 
 mod action_repeat;
 mod clip_action;
+mod domain_randomisation;
 mod frame_stack;
 mod normalize_observation;
 mod record_episode_statistics;
@@ -15,6 +15,7 @@ mod time_limit;
 
 pub use action_repeat::ActionRepeat;
 pub use clip_action::ClipAction;
+pub use domain_randomisation::DomainRandomisation;
 pub use frame_stack::FrameStack;
 pub use normalize_observation::{NormalizeObservation, Statistics};
 pub use record_episode_statistics::RecordEpisodeStatistics;
@@ -40,13 +41,17 @@ macro_rules! forward_one {
             self.inner.autoreset_mode()
         }
     };
-    (set_options) => {
+    (episode_options) => {
         fn set_options(
             &mut self,
             options: &std::collections::BTreeMap<String, f32>,
             mask: &[bool],
         ) -> Result<(), crate::EnvError> {
             self.inner.set_options(options, mask)
+        }
+
+        fn randomise(&mut self, ranges: Option<crate::Randomisation>) -> Result<(), crate::EnvError> {
+            self.inner.randomise(ranges)
         }
     };
     (own_spec) => {

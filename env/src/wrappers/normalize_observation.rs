@@ -116,7 +116,7 @@ impl<V: VectorEnv> NormalizeObservation<V> {
 }
 
 impl<V: VectorEnv> VectorEnv for NormalizeObservation<V> {
-    forward!(num_envs, autoreset_mode, set_options, own_spec, own_batch, save_lane);
+    forward!(num_envs, autoreset_mode, episode_options, own_spec, own_batch, save_lane);
 
     fn reset(&mut self, seeds: &[Option<u64>], mask: &[bool]) -> Result<(), EnvError> {
         self.inner.reset(seeds, mask)?;

@@ -48,7 +48,7 @@ impl<V: VectorEnv> RecordEpisodeStatistics<V> {
 }
 
 impl<V: VectorEnv> VectorEnv for RecordEpisodeStatistics<V> {
-    forward!(num_envs, autoreset_mode, set_options, spec, own_batch);
+    forward!(num_envs, autoreset_mode, episode_options, spec, own_batch);
 
     fn reset(&mut self, seeds: &[Option<u64>], mask: &[bool]) -> Result<(), EnvError> {
         self.inner.reset(seeds, mask)?;

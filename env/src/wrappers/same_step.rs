@@ -49,7 +49,7 @@ impl<V: VectorEnv> SameStep<V> {
 }
 
 impl<V: VectorEnv> VectorEnv for SameStep<V> {
-    forward!(num_envs, set_options, spec, own_batch, save_lane);
+    forward!(num_envs, episode_options, spec, own_batch, save_lane);
 
     fn autoreset_mode(&self) -> AutoresetMode {
         AutoresetMode::SameStep

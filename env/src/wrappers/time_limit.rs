@@ -51,7 +51,7 @@ impl<V: VectorEnv> TimeLimit<V> {
 }
 
 impl<V: VectorEnv> VectorEnv for TimeLimit<V> {
-    forward!(num_envs, autoreset_mode, set_options, own_spec, own_batch);
+    forward!(num_envs, autoreset_mode, episode_options, own_spec, own_batch);
 
     fn reset(&mut self, seeds: &[Option<u64>], mask: &[bool]) -> Result<(), EnvError> {
         self.inner.reset(seeds, mask)?;

@@ -1,11 +1,9 @@
 //! Which codes of a drawn frame are masked and drawn again: every engine, and training, do this alike.
 
 use burn::tensor::{Tensor, TensorData};
-use rand::SeedableRng;
-use worldstep_env::Rng;
 
 use super::Sampling;
-use super::sampling::{log_likelihood, sample_level, softmax};
+use super::sampling::{log_likelihood, sample_level, softmax, uniform};
 use crate::codec::plain;
 use crate::config::{CODE_LOGITS, CODES_PER_TOKEN, FRAME_CODES, RefinerConfig, SPATIAL_TOKENS};
 use crate::dynamics::{Dynamics, TOKEN_LOGITS};
@@ -50,15 +48,17 @@ impl Draft {
 
     /// Draws the masked codes from new logits; see [`Sampling`] for `draw` and `temperature`.
     pub fn redraw(&mut self, logits: &[f32], (draw, temperature): (u64, f32), step: usize, codes: &mut [u8]) {
-        // Not the next draw but one: that is another frame's.
-        let draw = draw ^ (step as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        let mut rng = Rng::seed_from_u64(draw);
+        // Not the next draw but one: that is another frame's. Nor the next place's: another factor than there.
+        let draw = draw ^ (step as u64 + 1).wrapping_mul(0xd1b5_4a32_d192_ed03);
         for (token, part) in parts() {
             let place = grid_index(token, part);
             if self.is_masked(place) {
                 for dim in 0..CODE_VALUES {
-                    codes[place * CODE_VALUES + dim] =
-                        sample_level(&logits[softmax(token, part, dim)], temperature, &mut rng);
+                    codes[place * CODE_VALUES + dim] = sample_level(
+                        &logits[softmax(token, part, dim)],
+                        temperature,
+                        uniform(draw, token, part, dim),
+                    );
                 }
             }
         }
