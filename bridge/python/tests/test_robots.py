@@ -77,6 +77,20 @@ def test_sensors_are_observed_behind_the_joints() -> None:
     env.close()
 
 
+def test_sensors_have_a_place_noise_and_latency() -> None:
+    scan = {"kind": "range", "link": "torso", "rays": 8, "range_max": 5.0, "noise": 0.1, "latency": 2}
+    env = worldstep.make(ANT, robot={"sensors": [scan, "imu"]})
+    first, _ = env.reset(seed=0)
+    assert first.shape == (ANT_STATE + 8 + 6,)
+    seen = [env.step(np.zeros(8, np.float32))[0][ANT_STATE : ANT_STATE + 8] for _ in range(20)]
+    # Level ground: nothing is in sight, and what lies beyond the range is told as the range, but for noise.
+    assert np.max(seen) == 5.0 and 4.0 < np.min(seen) < 5.0
+    np.testing.assert_array_equal(seen[0], first[ANT_STATE : ANT_STATE + 8])
+    env.close()
+    with pytest.raises(worldstep.WorldstepError, match='no link "head" for a sensor, expected one of'):
+        worldstep.make(ANT, robot={"sensors": [{"kind": "imu", "link": "head"}]})
+
+
 def test_episodes_are_as_long_as_they_are_to_be() -> None:
     env = worldstep.make(POINTER, robot={"max_episode_steps": 4})
     env.reset(seed=0)

@@ -10,7 +10,9 @@ from worldstep.errors import Unsupported, WorldstepError
 
 SUFFIXES = (".urdf", ".xml", ".mjcf")
 """How the names of robots' files end."""
-Settings = Mapping[str, str | float | bool | Sequence[str]]
+Value = str | float | bool | Sequence[float]
+"""One setting of a sensor."""
+Settings = Mapping[str, str | float | bool | Sequence[str | Mapping[str, Value]]]
 """How a robot is driven and started: see `make_vec`."""
 
 
@@ -37,8 +39,17 @@ def describe(id: str, settings: Settings | None, address: str | None) -> tuple[s
     for name, value in (settings or {}).items():
         if name == "file":
             raise WorldstepError("the robot's file is named once, as the task")
-        known = list(value) if isinstance(value, list | tuple) else [value]
-        if not all(isinstance(one, str | int | float) for one in known):
-            raise WorldstepError(f"{name} of a robot is {value!r}, expected a number, text, bool or a list")
-        lines.append(f"{name} = {json.dumps(value, ensure_ascii=False)}")
+        lines.append(f"{name} = {_toml(name, value)}")
     return f"robot/{file.stem}", "\n".join(lines) + "\n"
+
+
+def _toml(name: str, value: object) -> str:
+    """Write a value on one line."""
+    if isinstance(value, str | int | float):
+        return json.dumps(value, ensure_ascii=False)
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(_toml(name, one) for one in value)}]"
+    if isinstance(value, Mapping):
+        entries = (f"{json.dumps(str(key))} = {_toml(name, one)}" for key, one in value.items())
+        return f"{{ {', '.join(entries)} }}"
+    raise WorldstepError(f"{name} of a robot is {value!r}, expected a number, text, bool, list or table")

@@ -18,7 +18,7 @@ fn inputs<T: for<'a> Arbitrary<'a>>(seed: u64, count: usize) -> Vec<T> {
 
 #[test]
 fn random_lives_keep_every_promise() {
-    let lives: Vec<Life> = inputs(3, 2_000);
+    let lives: Vec<Life> = inputs(3, 2_600);
     let operations: usize = lives.iter().map(|life| life.operations.len()).sum();
     assert!(operations > 2_000, "{operations}");
     lives.iter().for_each(live);

@@ -22,7 +22,7 @@ const RANGE_MAX: f32 = 1e3;
 pub struct RobotSensor {
     /// What it tells.
     pub kind: SensorKind,
-    /// The link it sits on: the base if none is named. [`SensorKind::Contacts`] of one link tell of that alone.
+    /// The link it sits on: if none is named a free base, or else the first that moves. [`SensorKind::Contacts`] of one link tell of that alone.
     pub link: Option<String>,
     /// Where it sits, in the link's frame, metres; an inertial unit in the middle of its mass if this is left out.
     pub origin: Option<[f32; 3]>,
@@ -46,7 +46,7 @@ pub enum SensorKind {
     Imu,
     /// A [`ContactForce`] on every link, in the file's order.
     Contacts,
-    /// A [`RangeScan`] that does not see the robot itself.
+    /// A [`RangeScan`] that does not see the robot's moving links: what is fixed is its surroundings.
     Range,
 }
 
@@ -156,8 +156,11 @@ impl RobotSensor {
         let named = named.transpose()?;
         let all = || robot.bodies().collect::<Vec<_>>();
         let body = || {
-            let first = || named.or_else(|| robot.base(world)).or_else(|| robot.bodies().next());
-            first().ok_or_else(|| wrong("there is no link for a sensor to sit on".to_owned()))
+            let moving = || robot.bodies().find(|body| world.body(*body).is_dynamic());
+            named
+                .or_else(|| robot.base(world))
+                .or_else(moving)
+                .ok_or_else(|| wrong("no link moves that a sensor could sit on: name another".to_owned()))
         };
         Ok(match self.kind {
             SensorKind::Contacts => {
@@ -166,8 +169,7 @@ impl RobotSensor {
             SensorKind::Imu => {
                 let body = body()?;
                 if !world.body(body).is_dynamic() {
-                    let message =
-                        "an imu sits on a link that moves, and this robot's base is fixed: name another link";
+                    let message = "an imu sits on a link that moves, and this one is fixed: name another";
                     return Err(wrong(message.to_owned()));
                 }
                 let middle = world.body(body).local_center_of_mass().to_array();
@@ -176,7 +178,8 @@ impl RobotSensor {
             SensorKind::Range => {
                 let (rays, view, range_max) = (self.rays, self.view, self.range_max);
                 let finder = RangeFinder { rays, view, range_max, origin: self.origin.unwrap_or_default() };
-                Reader::Range(RangeScan { finder, body: body()?, ignored: all() })
+                let ignored = robot.bodies().filter(|body| world.body(*body).is_dynamic()).collect();
+                Reader::Range(RangeScan { finder, body: body()?, ignored })
             }
         })
     }
