@@ -364,3 +364,23 @@ fn loads_on_feet_are_told_in_weights_of_the_robot() {
         assert!((loads - 1.0).abs() < 0.05, "{id}: {loads}");
     }
 }
+
+/// A dropped robot comes to rest at one height, however finely the solver divides a step.
+#[test]
+fn fewer_solver_iterations_are_another_precision_and_the_same_physics() {
+    let ant = include_str!("../src/tasks/robots/ant.xml");
+    let height = |solver_iterations: u32, id: &str| {
+        let model = RobotModel::from_text(ant, Path::new(".")).unwrap();
+        let task = RobotTask { solver_iterations, substeps: 4, ..RobotTask::default() };
+        let entry = registry::register(task.entry(id, model)?)?;
+        let mut env = make_truth(entry.id, 1, AutoresetMode::NextStep)?;
+        env.reset_all(Some(0))?;
+        let rest = env.spec().action_space.neutral(1);
+        (0..150).try_for_each(|_| env.step_all(&rest))?;
+        Ok::<_, worldstep_env::EnvError>(env.batch().observations.as_f32().unwrap()[2])
+    };
+    let (one, four) = (height(1, "robot/ant-1").unwrap(), height(4, "robot/ant-4").unwrap());
+    assert!(one != four && (one - four).abs() < 0.02, "{one} {four}");
+    let refused = height(0, "robot/ant-0").unwrap_err().to_string();
+    assert!(refused.contains("solver_iterations is 0, expected 1 to 100"), "{refused}");
+}

@@ -144,7 +144,8 @@ fn peer_robot(told: &Value, other: &str) -> Result<Option<&'static TaskEntry>, E
     let Some(file) = told["file"].as_str() else { return Ok(None) };
     let model = RobotModel::from_file(Path::new(file))?;
     let (fps, substeps) = (number(told, "step_s")?.recip().round() as u32, number(told, "substeps")? as u32);
-    let task = RobotTask { fps, substeps, ..RobotTask::default() };
+    // As many solves of the dynamics as the peer makes.
+    let task = RobotTask { fps, substeps, solver_iterations: 1, ..RobotTask::default() };
     register(task.entry(&format!("peer/{other}"), model)?).map(Some)
 }
 

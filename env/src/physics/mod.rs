@@ -124,6 +124,12 @@ impl World {
         parameters.contact_softness.natural_frequency = 60.0;
     }
 
+    /// Parts that the solver divides each physics step into, 4 at first: each integrates, and corrects contacts and joints.
+    /// Fewer are faster and softer.
+    pub fn set_solver_iterations(&mut self, iterations: usize) {
+        self.physics.integration_parameters.num_solver_iterations = iterations.max(1);
+    }
+
     /// Physics steps in one control step.
     pub fn substeps(&self) -> u32 {
         self.substeps

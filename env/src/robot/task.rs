@@ -64,8 +64,10 @@ pub struct RobotTask {
     pub ground: bool,
     /// Whether the robot's links touch each other.
     pub self_contacts: bool,
-    /// Physics steps in a control step; Rapier divides each into four of its own.
+    /// Physics steps in a control step.
     pub substeps: u32,
+    /// Parts that Rapier's solver divides each physics step into; 1 is a step as other engines count it.
+    pub solver_iterations: u32,
     /// What else is observed.
     pub sensors: Vec<RobotSensor>,
 }
@@ -97,6 +99,7 @@ impl Default for RobotTask {
             ground: true,
             self_contacts: true,
             substeps: 1,
+            solver_iterations: 4,
             sensors: Vec::new(),
         }
     }
@@ -153,6 +156,9 @@ impl RobotTask {
         if !(1..=100).contains(&self.substeps) {
             return wrong(format!("substeps is {}, expected 1 to 100", self.substeps));
         }
+        if !(1..=100).contains(&self.solver_iterations) {
+            return wrong(format!("solver_iterations is {}, expected 1 to 100", self.solver_iterations));
+        }
         if self.max_episode_steps == 0 {
             return wrong("max_episode_steps is 0, expected at least 1".to_owned());
         }
@@ -203,6 +209,7 @@ impl RobotWorld {
     fn new(described: Arc<Described>) -> Result<Self, EnvError> {
         let config = &described.config;
         let mut world = World::new(config.fps, config.substeps, Camera::new([0.0, -3.0, 1.5], [0.0; 3], 0.6));
+        world.set_solver_iterations(config.solver_iterations as usize);
         let robot = world.add_robot(&described.model)?;
         let has_floor = world.physics.colliders.iter().any(|(_, collider)| is_floor(collider));
         if config.ground && !has_floor {
