@@ -22,7 +22,7 @@ OPTIONAL_VENVS := .venv-lerobot .venv-export .venv-ray .venv-sb3 .venv-reference
     .venv-pythons .venv-maturin .venv-envpool .venv-torchrl .venv-rllib
 OPTIONAL := WORLDSTEP_BIN="$(CURDIR)/$(VENV)/bin/worldstep"
 
-.PHONY: help setup system venv build wheel test test-rust test-python test-lerobot test-export test-ray test-sb3 test-torchrl test-rllib test-pythons test-wheel test-reference test-mujoco reference soak fuzz fuzz-smoke lint demo nano cuda gpu-train cuda-check bench bench-peers docs clean
+.PHONY: help setup system venv build wheel test test-rust test-python test-lerobot test-export test-ray test-sb3 test-torchrl test-rllib test-pythons test-wheel test-reference test-mujoco reference soak fuzz fuzz-smoke lint demo nano cuda gpu-report test-kernels cuda-check bench bench-peers docs clean
 
 help:
 	@sed -n 's/^## //p' Makefile
@@ -43,8 +43,8 @@ build: setup
 demo: build
 	$(VENV)/bin/python examples/demo/demo.py --out out/demo
 
-## make test     formatting, all Rust and Python tests, the examples, four minutes of fuzzing
-test: build test-rust test-python fuzz-smoke
+## make test     formatting, all Rust and Python tests, the examples, the GPU's kernels on the processor, four minutes of fuzzing
+test: build test-rust test-kernels test-python fuzz-smoke
 
 test-rust: setup
 	cargo fmt --all --check
@@ -144,9 +144,15 @@ cuda: setup
 	@setup/llvm-for-cuda "$(VENV)"
 	$(CARGO) build --release -p worldstep-bridge --features cuda
 
-## make gpu-train preset s of the first three tasks on a GPU: clips, training, evaluation, renderer, in stages of 9 minutes
-gpu-train: cuda
-	$(PYTHON) examples/gpu/gpu_train.py --worldstep "$(CARGO_TARGET_DIR)/release/worldstep" --out out/gpu
+## make gpu-report all that a GPU can answer, in stages of 9 minutes: numerics, clips, training, evaluation, dream beside PyTorch, renderer
+gpu-report: cuda reference
+	$(PYTHON) examples/gpu/gpu_report.py --worldstep "$(CARGO_TARGET_DIR)/release/worldstep" --out out/gpu \
+	    --peers .venv-reference/bin/python
+
+## make test-kernels the GPU's step engine, kernel for kernel, on CubeCL's processor runtime (links LLVM)
+test-kernels: setup
+	@setup/llvm-for-cuda "$(VENV)"
+	$(CARGO) test -p worldstep-model --features kernels-on-cpu --test cuda_engine
 
 cuda-check: setup
 	@setup/llvm-for-cuda "$(VENV)"

@@ -3,10 +3,10 @@
 
 use std::time::Duration;
 
-use worldstep_bridge::bench::{self, Report};
+use worldstep_bridge::bench::{self, DreamBench, Report};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let time = Duration::from_secs(2);
-    print!("{}", Report::new(bench::dream(None, time)?).table());
+    print!("{}", Report::new(bench::dream(&DreamBench::new(time))?).table());
     Ok(())
 }

@@ -1,7 +1,7 @@
 """Measures this network for `worldstep bench dream --peers` and `worldstep bench train --peers`.
 
-Reads one JSON object a line and answers with one. First `model` (a folder) and `threads`, answered by
-`version` and `modes`. Then what to measure: `work` (step, dynamics, tokenizer), `mode` (eager, compile),
+Reads one JSON object a line and answers with one. First `model` (a folder), `threads` and `device` (cpu or
+cuda:N, where products are computed in bf16), answered by `version` and `modes`. Then what to measure: `work` (step, dynamics, tokenizer), `mode` (eager, compile),
 `seconds`, and for `step` `envs` and `obs` (rgb, codes), for the others `batch` (windows of a whole ring, or
 frames). The answer is `per_s`, environment-steps or frames, and `median_per_s`, at the pace of the median
 call. What was warmed up stays so: the same question may be asked again in turns with another engine. `said`
@@ -134,6 +134,8 @@ def per_s(work: Work, seconds: float) -> tuple[float, float]:
     while sum(times) < seconds:
         start = time.perf_counter()
         call()
+        if torch.get_default_device().type == "cuda":
+            torch.cuda.synchronize()
         times.append(time.perf_counter() - start)
     return amount * len(times) / sum(times), amount / median(times)
 
@@ -144,24 +146,29 @@ def main() -> None:
     torch.set_num_threads(hello["threads"])
     torch.manual_seed(0)
     folder = Path(hello["model"])
-    # torch.compile writes C++ for a processor.
-    compiles = any(shutil.which(name) for name in (os.environ.get("CXX", "g++"), "g++", "clang++"))
+    device = torch.device(hello.get("device", "cpu"))
+    torch.set_default_device(device)
+    # torch.compile writes C++ for a processor, and has what it needs for a GPU.
+    compilers = (os.environ.get("CXX", "g++"), "g++", "clang++")
+    compiles = device.type == "cuda" or any(shutil.which(name) for name in compilers)
     modes = ["eager", "compile"] if compiles else ["eager"]
     print(json.dumps({"version": torch.__version__, "modes": modes}), flush=True)
     ready: dict[str, Work] = {}
-    for line in sys.stdin:
-        print(json.dumps(answer(folder, json.loads(line), ready)), flush=True)
+    with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
+        for line in sys.stdin:
+            print(json.dumps(answer(folder, json.loads(line), ready)), flush=True)
 
 
 def answer(folder: Path, ask: dict[str, Any], ready: dict[str, Work]) -> dict[str, Any]:
     """What is asked for; `ready` keeps what is warm."""
+    device = str(torch.get_default_device())
     # Training changes the weights: each question has its own.
     if ask["work"] == "said":
-        return said(load(folder), ask)
+        return said(load(folder, device), ask)
     seconds = ask.pop("seconds")
     name = json.dumps(ask, sort_keys=True)
     if name not in ready:
-        ready[name] = WORKS[ask["work"]](load(folder), ask)
+        ready[name] = WORKS[ask["work"]](load(folder, device), ask)
         for _ in range(WARM_UP_CALLS):
             ready[name][0]()
     mean, middle = per_s(ready[name], seconds)

@@ -12,6 +12,7 @@ mod card;
 pub mod chart;
 pub mod codec;
 pub mod config;
+pub mod cuda;
 pub mod data;
 /// Where the model computes.
 pub mod device;

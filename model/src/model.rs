@@ -81,6 +81,16 @@ impl Model {
         }
     }
 
+    /// The same model on another device.
+    pub fn on(&self, device: &Device) -> Self {
+        Self {
+            card: self.card.clone(),
+            tokenizer: self.tokenizer.clone().to_device(device),
+            dynamics: self.dynamics.clone().to_device(device),
+            device: device.clone(),
+        }
+    }
+
     /// Whether `dir` holds a model, whole or damaged.
     pub fn is_in(dir: &Path) -> bool {
         dir.join(CARD_FILE).exists()

@@ -4,7 +4,7 @@
 /// Bins of the reward head, the middle one is 0.
 pub const REWARD_BINS: usize = 41;
 /// The outermost bins, on the symlog scale: rewards of ±19.
-const SYMLOG_MAX: f32 = 3.0;
+pub(crate) const SYMLOG_MAX: f32 = 3.0;
 
 fn symlog(x: f32) -> f32 {
     x.signum() * x.abs().ln_1p()

@@ -2,41 +2,21 @@
 //! lanes on the way, and a lane never feels its neighbours.
 #![allow(clippy::print_stdout, clippy::unwrap_used, missing_docs)]
 
+mod moments;
+
 use burn::module::{Module, ModuleMapper, Param};
-use burn::tensor::{Device, Tensor};
+use burn::tensor::Tensor;
+use moments::{ACTIONS, Tolerance, model, moment, small};
 use rand::{RngExt as _, SeedableRng};
-use worldstep_env::{Rng, Space};
-use worldstep_model::action::ActionCoding;
+use worldstep_env::Rng;
 use worldstep_model::codec::{decode_frames, encode_frames};
-use worldstep_model::config::{FRAME_BYTES, FSQ_LEVELS, ModelConfig, Preset, RefinerConfig};
-use worldstep_model::dynamics::OBJECT_VALUES;
-use worldstep_model::engine::{BurnEngine, CpuEngine, FrameStep, Sampling, StepEngine, StepOutput};
-use worldstep_model::model::{Model, ModelCard, TaskCard};
+use worldstep_model::config::{FRAME_BYTES, ModelConfig, Preset, RefinerConfig};
+use worldstep_model::engine::agreement::{Agreement, Moment, agreement};
+use worldstep_model::engine::{
+    BurnEngine, CpuEngine, FrameStep, Sampling, ShardedEngine, StepEngine, StepOutput, shares,
+};
+use worldstep_model::model::Model;
 use worldstep_model::packing::FRAME_CODE_BYTES;
-
-const ACTIONS: usize = 3;
-/// Sums of a few hundred products in another order, through eight layers: single precision keeps five digits of them.
-const TOLERANCE: f32 = 2e-4;
-
-fn model(config: ModelConfig) -> Model {
-    let device = Device::flex();
-    device.seed(7);
-    let objects = config.tracked_objects;
-    let task = TaskCard {
-        id: "Toy-v0".to_owned(),
-        actions: ActionCoding::new(&Space::Discrete { n: ACTIONS as i64, start: 0 }),
-        objects: (0..objects).map(|i| format!("object {i}")).collect(),
-        object_mean: vec![0.0; objects * OBJECT_VALUES],
-        object_scale: vec![1.0; objects * OBJECT_VALUES],
-    };
-    let card = ModelCard { config, ..ModelCard::new(Preset::Nano, vec![task]) };
-    Model::random(card, &device)
-}
-
-/// A ring of four frames, so that the tests go around it.
-fn small() -> Model {
-    model(ModelConfig { context_frames: 4, ..ModelConfig::new(Preset::Nano, ACTIONS, 2) })
-}
 
 /// A random model whose refiner has something to say: what ends a branch starts small, and what a code's present value
 /// speaks for itself (a vector, as gains and biases are) starts large.
@@ -56,7 +36,7 @@ fn refined(config: ModelConfig) -> Model {
 fn differs(model: &Model) -> bool {
     let mut without = model.clone();
     without.card.config.refiner = None;
-    let moment = Moment { mask: vec![true; 5], ..Moment::random(5, &mut Rng::seed_from_u64(6)) };
+    let moment = Moment { mask: vec![true; 5], ..moment(5, &mut Rng::seed_from_u64(6)) };
     let codes = |model: &Model| {
         let mut said = StepOutput::new(model, 5);
         moment.step(&mut CpuEngine::new(model, 5).unwrap(), 0.0, &mut said);
@@ -65,86 +45,12 @@ fn differs(model: &Model) -> bool {
     codes(model) != codes(&without)
 }
 
-/// What happens to some lanes in one step.
-#[derive(Clone)]
-struct Moment {
-    codes: Vec<u8>,
-    actions: Vec<f32>,
-    levels: Vec<usize>,
-    mask: Vec<bool>,
-    draws: Vec<u64>,
-}
-
-impl Moment {
-    fn random(lanes: usize, rng: &mut Rng) -> Self {
-        let mut code = |i: usize| rng.random_range(0..FSQ_LEVELS[i % 4] as u8);
-        let codes = (0..lanes * FRAME_CODE_BYTES).map(&mut code).collect();
-        Self {
-            codes,
-            actions: (0..lanes * ACTIONS).map(|_| rng.random_range(0.0..1.0)).collect(),
-            levels: (0..lanes).map(|_| rng.random_range(0..4)).collect(),
-            mask: (0..lanes).map(|_| rng.random_bool(0.7)).collect(),
-            draws: (0..lanes).map(|_| rng.random()).collect(),
-        }
-    }
-
-    fn step(&self, engine: &mut dyn StepEngine, temperature: f32, output: &mut StepOutput) {
-        let sampling = Sampling { draws: &self.draws, temperature };
-        let (codes, actions) = (&self.codes, &self.actions);
-        engine.step(&FrameStep { codes, actions, levels: &self.levels, mask: &self.mask, sampling }, output);
-    }
-
-    fn lane(&self, lane: usize) -> Self {
-        Self {
-            codes: self.codes[lane * FRAME_CODE_BYTES..(lane + 1) * FRAME_CODE_BYTES].to_vec(),
-            actions: self.actions[lane * ACTIONS..(lane + 1) * ACTIONS].to_vec(),
-            levels: vec![self.levels[lane]],
-            mask: vec![self.mask[lane]],
-            draws: vec![self.draws[lane]],
-        }
-    }
-}
-
-fn assert_close(a: &[f32], b: &[f32], what: &str) {
-    assert_eq!(a.len(), b.len());
-    let worst = a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
-    assert!(worst < TOLERANCE, "{what}: off by {worst}");
-}
-
-/// Both engines through the same 64 moments, with lanes held, reset to true frames and moved to another lane.
-fn compare(model: &Model, lanes: usize, moments: usize) {
-    let mut rng = Rng::seed_from_u64(1);
-    let (mut burn, mut cpu) = (BurnEngine::new(model, lanes), CpuEngine::new(model, lanes).unwrap());
-    let (mut expected, mut said) = (StepOutput::new(model, lanes), StepOutput::new(model, lanes));
-    let mut other_codes = 0;
-    for t in 0..moments {
-        let moment = Moment::random(lanes, &mut rng);
-        moment.step(&mut burn, 0.0, &mut expected);
-        moment.step(&mut cpu, 0.0, &mut said);
-        assert_close(&said.rewards, &expected.rewards, &format!("rewards at {t}"));
-        assert_close(&said.terminated, &expected.terminated, &format!("terminations at {t}"));
-        assert_close(&said.objects, &expected.objects, &format!("objects at {t}"));
-        assert_close(&said.uncertainty, &expected.uncertainty, &format!("uncertainty at {t}"));
-        other_codes += said.codes.iter().zip(&expected.codes).filter(|(a, b)| a != b).count();
-        if t % 9 == 8 {
-            let lane = t % lanes;
-            let film = Moment::random(3, &mut rng).codes;
-            let action = [0.0, 1.0, 0.0];
-            burn.warm_up(&[lane], &film, &action);
-            cpu.warm_up(&[lane], &film, &action);
-        }
-        if t % 13 == 12 {
-            let (from, to) = (t % lanes, (t + 1) % lanes);
-            let seen = cpu.lane(from);
-            assert!(
-                cpu.set_lane(to, &seen) && burn.set_lane(to, &seen),
-                "both engines take the state of one"
-            );
-        }
-    }
-    // Two levels can be equally likely to the last digit; then rounding decides.
-    let all = moments * lanes * FRAME_CODE_BYTES;
-    assert!(other_codes * 10_000 < all, "{other_codes} of {all} codes differ");
+/// Both engines through the same moments.
+fn compare(model: &Model, lanes: usize, count: usize) {
+    let mut engines = (BurnEngine::new(model, lanes), CpuEngine::new(model, lanes).unwrap());
+    // Sums of a few hundred products in another order, through eight layers: single precision keeps five digits of them.
+    let tolerance = Tolerance { numbers: 2e-4, codes: 1e-4, pixels: (1, 1e-3) };
+    moments::compare(model, (&mut engines.0, &mut engines.1), count, &tolerance);
 }
 
 #[test]
@@ -181,7 +87,7 @@ fn each_lane_is_alone(model: &Model) {
     let mut alone: Vec<_> = (0..lanes).map(|_| CpuEngine::new(model, 1).unwrap()).collect();
     let (mut said, mut one) = (StepOutput::new(model, lanes), StepOutput::new(model, 1));
     for _ in 0..10 {
-        let moment = Moment::random(lanes, &mut rng);
+        let moment = moment(lanes, &mut rng);
         moment.step(&mut all, 0.8, &mut said);
         for (lane, engine) in alone.iter_mut().enumerate().filter(|(lane, _)| moment.mask[*lane]) {
             moment.lane(lane).step(engine, 0.8, &mut one);
@@ -192,6 +98,38 @@ fn each_lane_is_alone(model: &Model) {
     }
 }
 
+/// Two engines stand in for two devices.
+#[test]
+fn lanes_divided_over_devices_say_what_they_say_together() {
+    let (model, lanes) = (small(), 7);
+    assert_eq!(shares(lanes, 3).collect::<Vec<_>>(), [3, 2, 2]);
+    let sharded = |count: usize| {
+        let engine = |lanes| -> Box<dyn StepEngine> { Box::new(CpuEngine::new(&model, lanes).unwrap()) };
+        ShardedEngine::new(&model, shares(lanes, count).map(engine).collect())
+    };
+    for count in [1, 2, 3] {
+        let (mut one, mut several) = (CpuEngine::new(&model, lanes).unwrap(), sharded(count));
+        let found = agreement(&model, (&mut one, &mut several), 40);
+        assert_eq!(found, Agreement::default(), "to the last bit on {count}");
+        let mut rng = Rng::seed_from_u64(9);
+        let moment = moment(lanes, &mut rng);
+        let width = model.card.config.dynamics.width;
+        let (mut together, mut apart) = (vec![0.0; lanes * width], vec![0.0; lanes * width]);
+        one.read_latents(&moment.frame(0.0), &mut together);
+        several.read_latents(&moment.frame(0.0), &mut apart);
+        assert_eq!(together, apart);
+        let (mut objects, mut others) = (vec![0.0; lanes * 12], vec![0.0; lanes * 12]);
+        one.read_objects(&moment.frame(0.0), &mut objects);
+        several.read_objects(&moment.frame(0.0), &mut others);
+        assert_eq!(objects, others);
+        let frames: Vec<u8> = (0..5 * FRAME_BYTES).map(|i| (i / 24 * 37 % 251) as u8).collect();
+        let (mut codes, mut other_codes) = (vec![0; 5 * FRAME_CODE_BYTES], vec![9; 5 * FRAME_CODE_BYTES]);
+        one.encode(&frames, &mut codes);
+        several.encode(&frames, &mut other_codes);
+        assert_eq!(codes, other_codes);
+    }
+}
+
 #[test]
 fn a_saved_lane_goes_on_bit_for_bit_wherever_it_is_put() {
     let model = small();
@@ -199,13 +137,13 @@ fn a_saved_lane_goes_on_bit_for_bit_wherever_it_is_put() {
     let mut engine = CpuEngine::new(&model, 3).unwrap();
     let mut said = StepOutput::new(&model, 3);
     for _ in 0..7 {
-        let moment = Moment { mask: vec![true, true, false], ..Moment::random(3, &mut rng) };
+        let moment = Moment { mask: vec![true, true, false], ..moment(3, &mut rng) };
         moment.step(&mut engine, 0.0, &mut said);
     }
     let saved = engine.lane(0);
     assert!(engine.set_lane(2, &saved));
     for _ in 0..7 {
-        let mut moment = Moment { mask: vec![true, false, true], ..Moment::random(3, &mut rng) };
+        let mut moment = Moment { mask: vec![true, false, true], ..moment(3, &mut rng) };
         moment.codes.copy_within(..FRAME_CODE_BYTES, 2 * FRAME_CODE_BYTES);
         moment.actions.copy_within(..ACTIONS, 2 * ACTIONS);
         (moment.levels[2], moment.draws[2]) = (moment.levels[0], moment.draws[0]);
@@ -228,7 +166,7 @@ fn reading_objects_out_appends_nothing() {
         let mut rng = Rng::seed_from_u64(6);
         let (mut said, mut expected) = (StepOutput::new(&model, lanes), StepOutput::new(&model, lanes));
         for t in 0..11 {
-            let moment = Moment::random(lanes, &mut rng);
+            let moment = moment(lanes, &mut rng);
             let sampling = Sampling { draws: &moment.draws, temperature: 0.0 };
             let (codes, actions) = (&moment.codes, &moment.actions);
             let (levels, mask) = (&moment.levels, &moment.mask);
@@ -253,7 +191,7 @@ fn features_are_read_as_burn_does_and_nothing_is_appended() {
     let (mut said, mut expected) = (StepOutput::new(&model, lanes), StepOutput::new(&model, lanes));
     let (mut ours, mut theirs) = (vec![0.0; lanes * width], vec![0.0; lanes * width]);
     for t in 0..11 {
-        let moment = Moment::random(lanes, &mut rng);
+        let moment = moment(lanes, &mut rng);
         let sampling = Sampling { draws: &moment.draws, temperature: 0.0 };
         let (codes, actions) = (&moment.codes, &moment.actions);
         let (levels, mask) = (&moment.levels, &moment.mask);
@@ -273,7 +211,7 @@ fn features_are_read_as_burn_does_and_nothing_is_appended() {
 #[test]
 fn frames_are_decoded_as_burn_does() {
     let model = small();
-    let codes = Moment::random(11, &mut Rng::seed_from_u64(4)).codes;
+    let codes = moment(11, &mut Rng::seed_from_u64(4)).codes;
     let mut engine = CpuEngine::new(&model, 1).unwrap();
     let mut frames = vec![0; 11 * FRAME_BYTES];
     engine.decode(&codes, &mut frames);
@@ -313,7 +251,7 @@ fn steps_a_second() {
             let speed = |engine: &mut dyn StepEngine, frames: bool| {
                 let mut said = StepOutput::new(&model, lanes);
                 let mut pixels = vec![0; lanes * FRAME_BYTES];
-                let mut moment = Moment::random(lanes, &mut Rng::seed_from_u64(5));
+                let mut moment = moment(lanes, &mut Rng::seed_from_u64(5));
                 moment.mask = vec![true; lanes];
                 let (mut steps, start) = (0, std::time::Instant::now());
                 while start.elapsed().as_secs_f64() < 1.5 {

@@ -25,6 +25,27 @@ pub(super) struct DreamCase {
     pub envs: usize,
     pub observation: DreamObservation,
     pub preset: Preset,
+    pub device: ComputeDevice,
+}
+
+/// What of the dream is measured, and for how long.
+#[derive(Clone, Debug)]
+pub struct DreamBench {
+    /// Models to measure; the shipped weights if none are named.
+    pub models: Option<PathBuf>,
+    /// Of each row.
+    pub time: Duration,
+    /// Where it steps.
+    pub device: ComputeDevice,
+    /// Numbers of environments.
+    pub envs: Vec<usize>,
+}
+
+impl DreamBench {
+    /// The shipped weights on the processor, 1 to 256 environments.
+    pub fn new(time: Duration) -> Self {
+        Self { models: None, time, device: ComputeDevice::Cpu, envs: ENVS.to_vec() }
+    }
 }
 
 impl DreamCase {
@@ -32,7 +53,7 @@ impl DreamCase {
     fn json(&self) -> Value {
         json!({
             "task": TASK, "engine": "dream", "obs": self.observation.name(), "envs": self.envs,
-            "preset": self.preset, "device": "cpu", "transport": "inprocess",
+            "preset": self.preset, "device": self.device.name(), "transport": "inprocess",
         })
     }
 
@@ -58,21 +79,21 @@ impl DreamCase {
     }
 }
 
-/// The dream on the processor, 1 to 256 environments, as states, codes and frames, in this process; without `models`, the
-/// shipped weights.
+/// The dream as states, codes and frames, in this process.
 ///
 /// # Errors
-/// [`EnvError::Engine`] if the weights cannot be loaded.
-pub fn dream(models: Option<&Path>, time: Duration) -> Result<Vec<Row>, EnvError> {
-    let models = models_or_shipped(models)?;
+/// [`EnvError::Engine`] if the weights cannot be loaded, [`EnvError::Argument`] if so many environments do not fit.
+pub fn dream(asked: &DreamBench) -> Result<Vec<Row>, EnvError> {
+    let models = models_or_shipped(asked.models.as_deref())?;
     let mut rows = Vec::new();
     for observation in OBSERVATIONS {
-        for envs in ENVS {
+        for envs in asked.envs.iter().copied() {
             let options = NeuralOptions { observation, ..NeuralOptions::new(envs) };
-            let mut env = engines::dream_with(&models, TASK, ComputeDevice::Cpu, options)?;
-            let case = DreamCase { envs, observation, preset: env.model().card.config.preset };
+            let mut env = engines::dream_with(&models, TASK, asked.device, options)?;
+            let preset = env.model().card.config.preset;
+            let case = DreamCase { envs, observation, preset, device: asked.device };
             let bytes = env.memory().env.total();
-            rows.extend(case.rows(&mut time_steps(&mut env, time)?, Some(bytes), None));
+            rows.extend(case.rows(&mut time_steps(&mut env, asked.time)?, Some(bytes), None));
         }
     }
     Ok(rows)
@@ -118,7 +139,8 @@ mod tests {
 
     #[test]
     fn rows_tell_rate_quantiles_and_memory() {
-        let case = DreamCase { envs: 16, observation: DreamObservation::Codes, preset: Preset::Nano };
+        let (observation, device) = (DreamObservation::Codes, ComputeDevice::Cpu);
+        let case = DreamCase { envs: 16, observation, preset: Preset::Nano, device };
         let mut steps: Vec<_> = (1..=100).rev().map(Duration::from_millis).collect();
         let rows = case.rows(&mut steps, Some(700), Some("somebody 1.0"));
         let told: Vec<_> = rows.iter().map(|row| (row.metric, row.value)).collect();

@@ -14,6 +14,7 @@ mod dream;
 mod dream_peer;
 mod env;
 mod env_peer;
+mod numerics;
 mod peer_process;
 mod pytorch;
 mod render;
@@ -23,10 +24,11 @@ mod swarm;
 mod train;
 
 pub use bridge::{BridgeBench, PARTS as BRIDGE_PARTS, bridge};
-pub use dream::dream;
+pub use dream::{DreamBench, dream};
 pub use dream_peer::dream_peers;
 pub use env::env;
 pub use env_peer::env_peers;
+pub use numerics::numerics;
 pub use render::{RenderBench, render};
 pub use train::{TrainBench, train};
 

@@ -3,6 +3,7 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 use worldstep_env::EnvError;
+use worldstep_model::device::ComputeDevice;
 
 use super::engine_error;
 use super::peer_process::PeerProcess;
@@ -24,6 +25,19 @@ impl PyTorch {
     /// # Errors
     /// [`EnvError::Engine`] if it does not start.
     pub fn start(python: &Path, folder: &Path, threads: usize) -> Result<Self, EnvError> {
+        Self::start_on(ComputeDevice::Cpu, python, folder, threads)
+    }
+
+    /// As [`start`](Self::start), on a device; on a GPU products are computed in bf16.
+    ///
+    /// # Errors
+    /// As [`start`](Self::start).
+    pub fn start_on(
+        device: ComputeDevice,
+        python: &Path,
+        folder: &Path,
+        threads: usize,
+    ) -> Result<Self, EnvError> {
         let missing = |reason: &str| {
             let python = python.display();
             engine_error(format!(
@@ -34,7 +48,7 @@ impl PyTorch {
         let mut command = Command::new(python);
         command.args(["-m", "reference.bench"]).env("PYTHONPATH", packages);
         let mut process = PeerProcess::start(&mut command).map_err(|error| missing(&error.to_string()))?;
-        let hello = json!({ "model": folder, "threads": threads });
+        let hello = json!({ "model": folder, "threads": threads, "device": device.name() });
         let answer = process.ask(&hello).map_err(|error| missing(&error.to_string()))?;
         let version = answer["version"].as_str().unwrap_or("of unknown version");
         let modes = answer["modes"].as_array().into_iter().flatten();

@@ -2,8 +2,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use worldstep_bridge::bench::{self, BridgeBench, RenderBench, Report, TrainBench};
+use worldstep_bridge::bench::{self, BridgeBench, DreamBench, RenderBench, Report, TrainBench};
 use worldstep_model::config::Preset;
+use worldstep_model::device::ComputeDevice;
 
 use super::{BenchArgs, BenchPart, print_json, print_text};
 
@@ -17,6 +18,16 @@ impl BenchArgs {
     fn peer_python(&self, default: &str) -> Option<PathBuf> {
         self.peers.as_ref().map(|named| named.clone().unwrap_or_else(|| default.into()))
     }
+
+    /// The preset that was named, or nano.
+    fn preset(&self) -> Result<Preset> {
+        let name = self.preset.as_deref().unwrap_or("nano");
+        Preset::from_name(name).with_context(|| format!("unknown preset {name:?}; expected nano, s, m or l"))
+    }
+
+    fn device(&self) -> Result<ComputeDevice> {
+        Ok(ComputeDevice::from_name(&self.device)?)
+    }
 }
 
 /// Measures one part. What takes minutes shows its rows as it goes, on stderr if JSON is to come.
@@ -28,6 +39,7 @@ pub fn run(args: &BenchArgs) -> Result<()> {
         BenchPart::Dream => dream(args, time),
         BenchPart::Train => train(args, time),
         BenchPart::Bridge => bridge(args, time),
+        BenchPart::Numerics => numerics(args),
     }
 }
 
@@ -40,20 +52,36 @@ fn env(args: &BenchArgs, time: Duration) -> Result<()> {
 }
 
 fn dream(args: &BenchArgs, time: Duration) -> Result<()> {
-    let mut rows = bench::dream(args.model.as_deref(), time)?;
+    let mut asked =
+        DreamBench { models: args.model.clone(), device: args.device()?, ..DreamBench::new(time) };
+    if !args.envs.is_empty() {
+        asked.envs.clone_from(&args.envs);
+    }
+    let mut rows = bench::dream(&asked)?;
     if let Some(python) = args.peer_python(PYTORCH) {
-        rows.extend(bench::dream_peers(&python, args.model.as_deref(), time, &mut |row| {
-            eprint!("{}", row.line())
-        })?);
+        rows.extend(bench::dream_peers(&python, &asked, &mut |row| eprint!("{}", row.line()))?);
     }
     let report = Report::new(rows);
     if args.json.json { print_json(&report) } else { print_text(&report.table()) }
 }
 
+/// The preset that was named, or else two that are quick to compare.
+fn numerics(args: &BenchArgs) -> Result<()> {
+    let presets = match &args.preset {
+        Some(_) => vec![args.preset()?],
+        None => vec![Preset::Nano, Preset::S],
+    };
+    let device = args.device()?;
+    shown(args, |show| Ok(bench::numerics(device, &presets, show)?))
+}
+
 fn train(args: &BenchArgs, time: Duration) -> Result<()> {
-    let preset = Preset::from_name(&args.preset)
-        .with_context(|| format!("unknown preset {:?}; expected nano, s, m or l", args.preset))?;
-    let asked = TrainBench { time, preset, data: args.data.clone(), peers: args.peer_python(PYTORCH) };
+    let asked = TrainBench {
+        time,
+        preset: args.preset()?,
+        data: args.data.clone(),
+        peers: args.peer_python(PYTORCH),
+    };
     let report = Report::new(bench::train(&asked)?);
     if args.json.json { print_json(&report) } else { print_text(&report.table()) }
 }

@@ -159,6 +159,14 @@ fn row_time(text: &str) -> Result<Duration, String> {
         .ok_or_else(|| format!("{text:?} is no time, expected seconds from 0.01 to {ROW_SECONDS_MAX}"))
 }
 
+/// Most environments that a bench is asked to step.
+const BENCH_ENVS_MAX: usize = 1 << 16;
+
+fn environments(text: &str) -> Result<usize, String> {
+    let count = text.parse().ok().filter(|count| (1..=BENCH_ENVS_MAX).contains(count));
+    count.ok_or_else(|| format!("{text:?} is no number of environments, expected 1 to {BENCH_ENVS_MAX}"))
+}
+
 #[derive(Args)]
 struct EvalArgs {
     /// Folder of a trained model.
@@ -243,6 +251,8 @@ enum BenchPart {
     Train,
     /// Truth and dream through the bridge.
     Bridge,
+    /// How far a device's step engine is from the processor's.
+    Numerics,
 }
 
 #[derive(Args)]
@@ -268,9 +278,16 @@ struct BenchArgs {
     /// Parts of the bridge's bench; all of them if not given.
     #[arg(long, value_delimiter = ',', value_parser = BRIDGE_PARTS)]
     parts: Vec<String>,
-    /// Size of the model that is trained; its steps need more --seconds the larger it is.
-    #[arg(long, default_value = "nano")]
-    preset: String,
+    /// Size of the model that is trained (nano if not given; its steps need more --seconds the larger it is) or compared
+    /// (nano and s).
+    #[arg(long)]
+    preset: Option<String>,
+    /// Where the dream steps and numerics are compared: `cpu` or `cuda:0`.
+    #[arg(long, default_value = "cpu")]
+    device: String,
+    /// Numbers of environments that the dream steps in turn, for instance 1,64,4096.
+    #[arg(long, value_delimiter = ',', value_parser = environments)]
+    envs: Vec<usize>,
     /// Dataset to train on; a small one is recorded if not given.
     #[arg(long)]
     data: Option<PathBuf>,

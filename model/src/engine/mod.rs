@@ -3,23 +3,32 @@
 //! [`CpuEngine`] is written for the processor, [`BurnEngine`] runs wherever burn does. Both have the same weights and say
 //! the same, to rounding.
 
+pub mod agreement;
 mod burn_engine;
 mod cpu;
 mod refinement;
 mod sampling;
+mod sharded;
+pub(crate) mod tensors;
 
 pub use burn_engine::BurnEngine;
-pub use cpu::{CpuEngine, MissingWeight};
+pub use cpu::CpuEngine;
 pub(crate) use refinement::{Foretold, refine};
-pub use sampling::{entropy, sample_codes};
+pub use sampling::{entropy, sample_codes, uniform};
+pub use sharded::{ShardedEngine, shares};
+pub use tensors::MissingWeight;
+
+use std::path::PathBuf;
 
 use burn::tensor::Device;
 
 use crate::cache::LaneCache;
 use crate::config::{ModelConfig, NOISE_LEVELS, SPATIAL_TOKENS};
+use crate::cuda::DeviceMemory;
 use crate::dynamics::TOKEN_LOGITS;
 use crate::model::{Model, ModelError};
 use crate::packing::FRAME_CODE_BYTES;
+use crate::precision::Precision;
 use crate::reward::{REWARD_BINS, expected};
 
 /// Corruption level that the model is told of for frames that it made itself: they carry small faults.
@@ -126,7 +135,14 @@ pub struct EngineMemory {
 
 /// What the engine that [`engine`] makes for `lanes` lanes of `model` will take.
 pub fn memory(model: &Model, lanes: usize) -> EngineMemory {
-    if runs_on_processor(model) { CpuEngine::memory(model, lanes) } else { BurnEngine::memory(model) }
+    if runs_on_processor(model) {
+        return CpuEngine::memory(model, lanes);
+    }
+    if cfg!(feature = "cuda") && crate::cuda::check(&model.card.config).is_ok() {
+        let memory = DeviceMemory::new(&model.card.config, Precision::Bf16);
+        return EngineMemory { lane_bytes: memory.lane(), shared_bytes: memory.shared(lanes) };
+    }
+    BurnEngine::memory(model)
 }
 
 /// Bytes of one lane's ring cache on the processor, which is most of what an environment takes.
@@ -139,16 +155,29 @@ pub fn runs_on_processor(model: &Model) -> bool {
     model.device.clone().inner() == Device::flex()
 }
 
-/// The fastest engine for where `model` computes.
+/// The fastest engine for where `model` computes: on a GPU our own kernels if there are such for the model, with operands
+/// of products in bf16, or else burn.
 ///
 /// # Errors
 /// [`ModelError::Damaged`] if the weights are not those of the configuration.
 pub fn engine(model: &Model, lanes: usize) -> Result<Box<dyn StepEngine>, ModelError> {
     if runs_on_processor(model) {
-        Ok(Box::new(CpuEngine::new(model, lanes)?))
-    } else {
-        Ok(Box::new(BurnEngine::new(model, lanes)))
+        return Ok(Box::new(CpuEngine::new(model, lanes)?));
     }
+    #[cfg(feature = "cuda")]
+    if let Some(device) = crate::cuda::device_of(model) {
+        match crate::cuda::CudaEngine::<half::bf16>::new(model, lanes, &device) {
+            Ok(engine) => return Ok(Box::new(engine)),
+            Err(crate::cuda::EngineError::Weights(error)) => return Err(damaged(model, &error)),
+            Err(crate::cuda::EngineError::Device { .. } | crate::cuda::EngineError::Model { .. }) => {}
+        }
+    }
+    Ok(Box::new(BurnEngine::new(model, lanes)))
+}
+
+/// The weights are not those of the configuration.
+fn damaged(model: &Model, error: &MissingWeight) -> ModelError {
+    ModelError::Damaged { path: PathBuf::from(model.card.task_names()), message: error.to_string() }
 }
 
 /// What the network says of some lanes, before anything is drawn.

@@ -55,7 +55,7 @@ pub(super) fn log_likelihood(logits: &[f32], level: usize) -> f32 {
 
 /// A number in `[0, 1)` for one level of the frame named by `draw`: SplitMix64 (Steele, Lea and Flood 2014,
 /// <https://doi.org/10.1145/2714064.2660195>) of the draw and of the level's place, so that every level can be drawn by itself.
-pub(super) fn uniform(draw: u64, token: usize, part: usize, dim: usize) -> f32 {
+pub fn uniform(draw: u64, token: usize, part: usize, dim: usize) -> f32 {
     let place = (token * CODES_PER_TOKEN + part) * CODE_VALUES + dim + 1;
     let mut z = draw.wrapping_add((place as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15));
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

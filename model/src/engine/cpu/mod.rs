@@ -11,15 +11,14 @@ mod vector;
 mod weights;
 
 pub use elementwise::add_entropies;
-pub use weights::MissingWeight;
 
-use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 
 use pulp::Arch;
 use rayon::prelude::*;
 use smallvec::SmallVec;
 
+use super::tensors::MissingWeight;
 use super::{EngineMemory, FrameStep, LaneOutput, Said, StepEngine, StepOutput};
 use crate::cache::LaneCache;
 use crate::config::{FRAME_BYTES, FRAME_TOKENS, ModelConfig, READOUT_TOKEN};
@@ -64,10 +63,7 @@ impl CpuEngine {
     /// [`ModelError::Damaged`] if the weights are not those of the configuration.
     pub fn new(model: &Model, lanes: usize) -> Result<Self, ModelError> {
         let config = model.card.config.clone();
-        let damaged = |error: MissingWeight| ModelError::Damaged {
-            path: PathBuf::from(model.card.task_names()),
-            message: error.to_string(),
-        };
+        let damaged = |error: MissingWeight| super::damaged(model, &error);
         let ring = Ring::new(RingSizes::new(&config));
         let threads = rayon::current_num_threads();
         let sizes = ScratchSizes::new(&config, group(lanes, threads), FRAMES_MAX);

@@ -1,7 +1,5 @@
 //! The network's weights in the form that the processor reads them.
 
-use std::collections::HashMap;
-
 use burn::store::ModuleSnapshot;
 
 use super::product::Packed;
@@ -11,37 +9,11 @@ use crate::config::{
     StackConfig,
 };
 use crate::dynamics::TOKEN_LOGITS;
+use crate::engine::tensors::{MissingWeight, Tensors};
 use crate::fsq::CODE_VALUES;
 use crate::reward::REWARD_BINS;
 
-/// A weight that is not there, or not of the size that the configuration asks for.
-#[derive(Debug, thiserror::Error)]
-#[error(
-    "the weights hold no {name} of {expected} values; the model's configuration and its weights do not belong together"
-)]
-pub struct MissingWeight {
-    name: String,
-    expected: usize,
-}
-
-/// Tensors by name, row-major.
-struct Tensors(HashMap<String, Vec<f32>>);
-
 impl Tensors {
-    fn of(module: &impl ModuleSnapshot) -> Self {
-        let value = |bytes: &[u8]| bytes.as_chunks().0.iter().map(|four| f32::from_le_bytes(*four)).collect();
-        let named = module.collect(None, None, false).into_iter().filter_map(|tensor| {
-            let name = tensor.name.clone();
-            tensor.into_bytes().ok().map(|bytes| (name, value(&bytes)))
-        });
-        Self(named.collect())
-    }
-
-    fn take(&mut self, name: &str, len: usize) -> Result<Vec<f32>, MissingWeight> {
-        let missing = || MissingWeight { name: name.to_owned(), expected: len };
-        self.0.remove(name).filter(|values| values.len() == len).ok_or_else(missing)
-    }
-
     fn packed(&mut self, name: &str, rows: usize, columns: usize) -> Result<Packed, MissingWeight> {
         Ok(Packed::new(&self.take(name, rows * columns)?, rows, columns))
     }

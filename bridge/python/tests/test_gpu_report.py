@@ -11,13 +11,13 @@ ROOT = Path(__file__).resolve().parents[3]
 TASK = "CatchBehindScreen-v0"
 
 
-def gpu_train(out: Path, *more: str) -> subprocess.CompletedProcess[str]:
+def gpu_report(out: Path, *more: str) -> subprocess.CompletedProcess[str]:
     binary = Path(sys.executable).with_name("worldstep")
-    command = [sys.executable, "examples/gpu/gpu_train.py", "--worldstep", str(binary), "--out", str(out)]
+    command = [sys.executable, "examples/gpu/gpu_report.py", "--worldstep", str(binary), "--out", str(out)]
     small = ["--task", TASK, "--preset", "nano", "--device", "cpu", "--precision", "f32", "--batch", "2"]
     sizes = ["--clips", "20", "--eval-clips", "20", "--minutes", "0.15", "--bench-seconds", "0.1"]
     # What a training bench needs at least is too long for a test.
-    benches = ["--bench", "dream", "--bench", "render", "--tiles", "1"]
+    benches = ["--bench", "dream", "--bench", "render", "--tiles", "1", "--envs", "1,2"]
     return subprocess.run(
         [*command, *small, *sizes, *benches, *more],
         cwd=ROOT,
@@ -28,30 +28,32 @@ def gpu_train(out: Path, *more: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_stages_go_on_where_they_were_and_leave_their_results(tmp_path: Path) -> None:
-    cut = gpu_train(tmp_path, "--stage-minutes", "0.06")
+    cut = gpu_report(tmp_path, "--stage-minutes", "0.06")
     assert cut.returncode != 0
     assert "run the same command again" in cut.stderr, cut.stderr[-2000:]
     done = {path.stem for path in tmp_path.glob("*.json")}
     assert "doctor" in done
     assert "bench-dream" not in done
-    whole = gpu_train(tmp_path)
+    whole = gpu_report(tmp_path)
     assert whole.returncode == 0, whole.stderr[-2000:]
     assert "doctor: " in whole.stdout
+    assert "from the processor's" in whole.stdout
+    assert "env-steps/s at 2" in whole.stdout
     results = {path.stem: json.loads(path.read_text())["result"] for path in tmp_path.glob("*.json")}
     made = {f"{stage}-{TASK}" for stage in ("clips", "train", "unseen", "eval")}
-    assert results.keys() == made | {"doctor", "bench-dream", "bench-render"}
+    assert results.keys() == made | {"doctor", "numerics-nano", "bench-dream", "bench-render"}
     assert results[f"train-{TASK}"]["training"]["dynamics_steps"] > 0
     page = (tmp_path / "report.html").read_text()
     assert "dB over copy-last at 16 steps" in page
     assert "http" not in page
     kept = (tmp_path / f"train-{TASK}.json").stat().st_mtime_ns
-    again = gpu_train(tmp_path)
+    again = gpu_report(tmp_path)
     assert again.returncode == 0
     assert (tmp_path / f"train-{TASK}.json").stat().st_mtime_ns == kept, "it was trained anew"
 
 
 def test_wrong_options_are_named_before_anything_runs(tmp_path: Path) -> None:
-    refused = gpu_train(tmp_path / "out", "--minutes", "0")
+    refused = gpu_report(tmp_path / "out", "--minutes", "0")
     assert refused.returncode == 2
     assert "--minutes is 0.0" in refused.stderr
     assert not (tmp_path / "out").exists()

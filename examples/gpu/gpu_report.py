@@ -1,11 +1,11 @@
-"""World models of larger presets on a GPU, in stages of minutes: clips, training, evaluation, renderer.
+"""One report on a machine with a GPU, in stages of minutes: numerics, clips, training, evaluation, benches.
 
 Needs the `worldstep` binary and Python's standard library, no Rust and no network. Each stage leaves its
 result as a JSON file in --out, and is not run again once that is there: after an interruption, or where a
 machine is only lent for minutes at a time, run the same command again. Training is stopped with a checkpoint
 when its stage's time is up and goes on with the next call, until its minutes are spent.
 
-    python3 examples/gpu/gpu_train.py --worldstep ./worldstep --out out/gpu
+    python3 examples/gpu/gpu_report.py --worldstep ./worldstep --out out/gpu
 """
 
 from __future__ import annotations
@@ -26,6 +26,8 @@ TRAIN_SEED = 100_000
 EVAL_SEED = 900_000
 CHANNELS = "rgb,depth,instance"
 BENCHES = ("train", "dream", "render")
+# Measured if none are named: training is, in its own stage; its bench measures the processor.
+BENCHES_DEFAULT = ("dream", "render")
 # What a training does after it was told to stop: the step under way, a checkpoint.
 GRACE_S = 60
 
@@ -53,8 +55,10 @@ def parse_arguments(given: list[str] | None = None) -> argparse.Namespace:
         "--bench",
         action="append",
         choices=BENCHES,
-        help="one of several; the renderer by default: train and dream measure the processor",
+        help="one of several; dream and render by default: train measures the processor",
     )
+    parser.add_argument("--envs", default="1,64,1024,4096,8192", help="numbers of dreams stepped at once")
+    parser.add_argument("--peers", help="a Python that has PyTorch, for the dream's bench beside it")
     parser.add_argument(
         "--tiles", default="1,64,1024,4096", help="numbers of views that are rendered at once"
     )
@@ -84,8 +88,13 @@ def ask(arguments: argparse.Namespace, *words: object) -> dict[str, Any]:
             limit = f"{arguments.stage_minutes:g} minutes"
             raise Stopped(f"`worldstep {words[0]}` was stopped after {limit}") from None
     if process.returncode != 0:
-        sys.exit(f"gpu_train: `worldstep {words[0]}` failed with status {process.returncode}")
+        sys.exit(f"gpu_report: `worldstep {words[0]}` failed with status {process.returncode}")
     return json.loads(output)
+
+
+def numerics(arguments: argparse.Namespace, preset: str) -> dict[str, Any]:
+    """Compares the device's step engine with the processor's; further apart than rounding explains, it fails."""
+    return ask(arguments, "bench", "numerics", "--device", arguments.device, "--preset", preset)
 
 
 def synth(arguments: argparse.Namespace, task: str, clips: int, seed: int, name: str) -> dict[str, Any]:
@@ -116,7 +125,9 @@ def evaluate(arguments: argparse.Namespace, task: str) -> dict[str, Any]:
 
 def stages(arguments: argparse.Namespace) -> list[tuple[str, Any]]:
     """Names of all stages, in order, and what each does."""
+    presets = dict.fromkeys(("nano", arguments.preset))
     every: list[tuple[str, Any]] = [("doctor", lambda: ask(arguments, "doctor"))]
+    every += [(f"numerics-{preset}", lambda preset=preset: numerics(arguments, preset)) for preset in presets]
     learned, fresh = (arguments.clips, TRAIN_SEED, "clips"), (arguments.eval_clips, EVAL_SEED, "unseen")
     for task in arguments.tasks:
         every += [
@@ -128,10 +139,13 @@ def stages(arguments: argparse.Namespace) -> list[tuple[str, Any]]:
     models, short, long = arguments.out / "models", arguments.bench_seconds, 30 * arguments.bench_seconds
     words = {
         "train": ("--preset", arguments.preset, "--seconds", long),
-        "dream": ("--model", models, "--seconds", short),
+        "dream": (
+            *("--model", models, "--seconds", short, "--device", arguments.device),
+            *("--envs", arguments.envs, *(("--peers", arguments.peers) if arguments.peers else ())),
+        ),
         "render": ("--tiles", arguments.tiles, "--seconds", short),
     }
-    for part in arguments.bench or ["render"]:
+    for part in arguments.bench or BENCHES_DEFAULT:
         every.append((f"bench-{part}", lambda part=part: ask(arguments, "bench", part, *words[part])))
     return every
 
@@ -159,9 +173,29 @@ def summary(name: str, result: dict[str, Any]) -> str:
         psnr = found["psnr_db"]
         gain = psnr["model"]["16"]["foreground"] - psnr["copy_last"]["16"]["foreground"]
         return f"foreground {gain:+.1f} dB over copy-last at 16 steps, F1 of ends {found['termination_f1']}"
+    if name.startswith("numerics-"):
+        apart = {row["metric"]: row["value"] for row in found["rows"]}
+        worst = max(value for metric, value in apart.items() if metric.endswith("_apart") and "pixel" not in metric)
+        return f"numbers at most {worst:.1e} from the processor's, {apart['other_codes']:.2%} of codes are others"
+    if name == "bench-dream":
+        return dream_summary(found["rows"])
     keys = ("clips", "frames", "parameters", "tokenizer_steps", "dynamics_steps")
     told = {**found, **found.get("training", {})}
     return ", ".join(f"{told[key]} {key.replace('_', ' ')}" for key in keys if key in told) or "done"
+
+
+def dream_summary(rows: list[dict[str, Any]]) -> str:
+    """The fastest of each observation, and the best ratio to a peer."""
+    rates = [row for row in rows if row["metric"] == "env_steps_per_s" and not row["peer"]]
+    best = {row["case"]["obs"]: row for row in sorted(rates, key=lambda row: row["value"])}
+    told = [f"{obs} {row['value']:,.0f} env-steps/s at {row['case']['envs']}" for obs, row in best.items()]
+    ratios = [row for row in rows if row["metric"] == "env_steps_per_s_ratio"]
+    told += [
+        f"{row['value']:.2f} times {row['peer']} at {row['case']['envs']}, {row['case']['obs']}"
+        for row in ratios
+        if row["case"]["envs"] == max(other["case"]["envs"] for other in ratios)
+    ]
+    return "; ".join(told)
 
 
 def page(results: dict[str, dict[str, Any]], arguments: argparse.Namespace) -> str:
@@ -189,7 +223,7 @@ def main() -> None:
         try:
             results[name] = run(name, stage, arguments.out)
         except Stopped as stopped:
-            sys.exit(f"gpu_train: {name}: {stopped}; run the same command again to go on")
+            sys.exit(f"gpu_report: {name}: {stopped}; run the same command again to go on")
         finally:
             (arguments.out / "report.html").write_text(page(results, arguments))
         print(f"{name}: {results[name]['seconds']:.0f} s, {summary(name, results[name])}", flush=True)

@@ -1,0 +1,119 @@
+use serde_json::json;
+use worldstep_env::{EnvError, Space};
+use worldstep_model::action::ActionCoding;
+use worldstep_model::config::{ModelConfig, Preset};
+use worldstep_model::device::ComputeDevice;
+use worldstep_model::engine::agreement::{Agreement, agreement};
+use worldstep_model::engine::{BurnEngine, CpuEngine, StepEngine, engine};
+use worldstep_model::model::{Model, ModelCard, TaskCard};
+
+use super::{Row, engine_error};
+
+/// Dreams side by side, and steps of each, with resets on the way.
+const LANES: usize = 5;
+const STEPS: usize = 64;
+/// Choices of the models' actions.
+const ACTIONS: usize = 3;
+/// Objects that the models track.
+const OBJECTS: usize = 2;
+
+/// How far an engine may be from the processor's.
+#[derive(Clone, Copy, Debug)]
+struct Tolerance {
+    /// Of each number.
+    numbers: f64,
+    /// Share of codes that may be others.
+    codes: f64,
+    /// Of a byte of decoded frames.
+    pixels: f64,
+}
+
+impl Tolerance {
+    /// Sums in another order through all layers keep five digits in single precision; operands of products in bf16 have
+    /// 8 bits, which leaves two digits. Where two levels are as likely, rounding decides.
+    fn of(device: ComputeDevice) -> Self {
+        match device {
+            ComputeDevice::Cpu => Self { numbers: 2e-4, codes: 1e-3, pixels: 1.0 },
+            ComputeDevice::Cuda(_) => Self { numbers: 0.05, codes: 0.02, pixels: 8.0 },
+        }
+    }
+}
+
+/// The step engine of `device` (burn's, if that is the processor) beside the one for the processor, with the same random
+/// weights, through 64 steps with resets: how far they are apart.
+///
+/// # Errors
+/// [`EnvError::Engine`] if the device cannot be used, or they are further apart than rounding explains: the rows are shown
+/// before.
+pub fn numerics(
+    device: ComputeDevice,
+    presets: &[Preset],
+    show: &mut dyn FnMut(&Row),
+) -> Result<Vec<Row>, EnvError> {
+    let (tolerance, mut rows, mut apart) = (Tolerance::of(device), Vec::new(), None);
+    for preset in presets {
+        let found = measure(device, *preset)?;
+        let row = |metric, value, unit| {
+            let case = json!({
+                "engine": "dream", "preset": preset, "device": device.name(), "envs": LANES, "steps": STEPS,
+            });
+            Row { case, metric, value, unit, peer: Some("processor's step engine".to_owned()) }
+        };
+        for (row, most) in [
+            (row("rewards_apart", f64::from(found.rewards), "reward"), tolerance.numbers),
+            (row("terminated_apart", f64::from(found.terminated), "probability"), tolerance.numbers),
+            (row("objects_apart", f64::from(found.objects), "deviations"), tolerance.numbers),
+            (row("uncertainty_apart", f64::from(found.uncertainty), "nats"), tolerance.numbers),
+            (row("other_codes", found.other_codes, "share"), tolerance.codes),
+            (row("pixels_apart", f64::from(found.pixels), "levels"), tolerance.pixels),
+        ] {
+            show(&row);
+            if row.value > most && apart.is_none() {
+                let (metric, value) = (row.metric, row.value);
+                apart = Some(format!("{metric} of {} is {value}, expected at most {most}", preset.name()));
+            }
+            rows.push(row);
+        }
+    }
+    apart.map_or(Ok(rows), |message| Err(engine_error(message)))
+}
+
+fn measure(device: ComputeDevice, preset: Preset) -> Result<Agreement, EnvError> {
+    let model = random_model(preset);
+    let there = model.on(&device.burn());
+    let mut processor = CpuEngine::new(&model, LANES).map_err(engine_error)?;
+    let mut other: Box<dyn StepEngine> = match device {
+        ComputeDevice::Cpu => Box::new(BurnEngine::new(&there, LANES)),
+        ComputeDevice::Cuda(_) => engine(&there, LANES).map_err(engine_error)?,
+    };
+    Ok(agreement(&model, (&mut processor, other.as_mut()), STEPS))
+}
+
+/// A model of `preset` that has learned nothing.
+fn random_model(preset: Preset) -> Model {
+    let device = ComputeDevice::Cpu.burn();
+    device.seed(7);
+    let task = TaskCard {
+        id: "Random-v0".to_owned(),
+        actions: ActionCoding::new(&Space::Discrete { n: ACTIONS as i64, start: 0 }),
+        objects: (0..OBJECTS).map(|i| format!("object {i}")).collect(),
+        object_mean: vec![0.0; ModelConfig::new(preset, ACTIONS, OBJECTS).object_values()],
+        object_scale: vec![1.0; ModelConfig::new(preset, ACTIONS, OBJECTS).object_values()],
+    };
+    Model::random(ModelCard::new(preset, vec![task]), &device)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn burns_engine_on_the_processor_agrees_and_every_difference_is_told() {
+        let mut shown = 0;
+        let rows = numerics(ComputeDevice::Cpu, &[Preset::Nano], &mut |_| shown += 1).unwrap();
+        assert_eq!((rows.len(), shown), (6, 6));
+        assert!(rows.iter().all(|row| row.value.is_finite() && row.case["preset"] == "nano"));
+        assert!(rows[0].value > 0.0, "two engines that round alike are one");
+    }
+}

@@ -1,0 +1,225 @@
+//! A device's memory and launches, as far as the step engine needs them.
+
+use std::cell::Cell;
+use std::marker::PhantomData;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use cubecl::bytes::Bytes;
+use cubecl::prelude::*;
+use cubecl::server::Handle;
+use cubecl_environment::stream::StreamId;
+
+use super::memory::COLUMNS;
+
+/// Launches that the processor's queue takes before it stalls.
+const QUEUE_MAX: usize = 24;
+/// Numbers of the engines' streams, far from those that threads are given.
+static STREAMS: AtomicU64 = AtomicU64::new(1 << 32);
+
+/// What operands of products are stored as.
+pub trait Stored: Float + CubeElement {
+    /// The nearest number.
+    fn nearest(value: f32) -> Self;
+
+    /// The same number, 32 bits wide.
+    fn wide(self) -> f32;
+}
+
+impl Stored for f32 {
+    fn nearest(value: f32) -> Self {
+        value
+    }
+
+    fn wide(self) -> f32 {
+        self
+    }
+}
+
+impl Stored for half::bf16 {
+    fn nearest(value: f32) -> Self {
+        Self::from_f32(value)
+    }
+
+    fn wide(self) -> f32 {
+        self.to_f32()
+    }
+}
+
+/// A device, and a stream of it on which launches follow one another, whichever thread makes them.
+pub struct Context {
+    client: Client,
+    stream: StreamId,
+    is_processor: bool,
+    cores: u32,
+    plane: u32,
+    nothing: [Handle; 2],
+    queued: Cell<usize>,
+    bytes: Cell<u64>,
+}
+
+impl Context {
+    /// A new stream on `device`.
+    ///
+    /// # Errors
+    /// A line that says why the device cannot be used.
+    pub fn new(device: &cubecl::Device) -> Result<Self, String> {
+        let client = device.client();
+        let hardware = &client.properties().hardware;
+        let (plane, cores) = (hardware.plane_size_max, hardware.max_units_per_cube);
+        let stream = StreamId { value: STREAMS.fetch_add(1, Ordering::Relaxed) };
+        let nothing = stream.executes(|| [client.empty(64), client.empty(64)]);
+        let is_processor = client.name() == "cpu";
+        Ok(Self {
+            client,
+            stream,
+            is_processor,
+            cores,
+            plane,
+            nothing,
+            queued: Cell::new(0),
+            bytes: Cell::new(0),
+        })
+    }
+
+    /// Does `work` on this context's stream.
+    pub fn on_stream<T>(&self, work: impl FnOnce() -> T) -> T {
+        self.stream.executes(work)
+    }
+
+    /// Its stream, for work that changes who holds the context.
+    pub fn stream(&self) -> StreamId {
+        self.stream
+    }
+
+    /// Bytes that its buffers have asked for.
+    pub fn bytes(&self) -> u64 {
+        self.bytes.get()
+    }
+
+    fn count(&self, bytes: usize) {
+        self.bytes.set(self.bytes.get() + bytes as u64);
+    }
+
+    /// What launches go through.
+    pub fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// Two buffers of a few bytes, for arguments that a kernel does not read.
+    pub fn nothing<T: CubeElement>(&self) -> [Buffer<T>; 2] {
+        self.nothing.clone().map(|handle| Buffer { handle, len: COLUMNS, kind: PhantomData })
+    }
+
+    /// Cubes and units for work on each of `count` things by itself.
+    pub fn each(&self, count: usize) -> (CubeCount, CubeDim) {
+        let dim = CubeDim::new(&self.client, count);
+        (cubecl::calculate_cube_count_elemwise(&self.client, count, dim), dim)
+    }
+
+    /// Cubes and units for `count` things that a plane each works on: a warp of the GPU, one unit of the processor.
+    pub fn planes(&self, count: usize) -> (CubeCount, CubeDim) {
+        let dim = CubeDim::new(&self.client, count * self.plane as usize);
+        (CubeCount::Static((count as u32).div_ceil(dim.y), 1, 1), dim)
+    }
+
+    /// Units of a cube that shares `count` things, and whether these are worth fetching into shared memory: on the
+    /// processor that is the same memory, and waiting for one another costs more than anything else.
+    pub fn units(&self, count: usize) -> (u32, bool) {
+        if self.is_processor {
+            return (self.cores.min(count as u32), false);
+        }
+        ((count as u32).next_multiple_of(self.plane).min(self.cores), true)
+    }
+
+    /// To be called after each launch.
+    pub fn launched(&self) {
+        let queued = self.queued.get() + 1;
+        self.queued.set(queued);
+        if self.is_processor && queued.is_multiple_of(QUEUE_MAX) {
+            self.wait();
+        }
+    }
+
+    /// Waits until everything launched so far is done.
+    ///
+    /// # Panics
+    /// If the device has failed: nothing that was on it is known then.
+    pub fn wait(&self) {
+        let done = cubecl::future::block_on(self.client.sync());
+        done.unwrap_or_else(|error| panic!("the device has failed: {error}"));
+    }
+}
+
+/// Numbers in a device's memory.
+pub struct Buffer<T> {
+    handle: Handle,
+    len: usize,
+    kind: PhantomData<T>,
+}
+
+impl<T: CubeElement> Buffer<T> {
+    /// Room for `len` numbers, with whatever was there.
+    pub fn empty(context: &Context, len: usize) -> Self {
+        context.count(len * size_of::<T>());
+        let handle = context.client.empty((len * size_of::<T>()).max(1));
+        Self { handle, len, kind: PhantomData }
+    }
+
+    /// A copy of `values`.
+    pub fn of(context: &Context, values: &[T]) -> Self {
+        context.count(size_of_val(values));
+        let handle = context.client.create_from_slice(T::as_bytes(values));
+        Self { handle, len: values.len(), kind: PhantomData }
+    }
+
+    /// Copies `values` to its beginning.
+    pub fn write(&self, context: &Context, values: &[T]) {
+        debug_assert!(values.len() <= self.len);
+        let unused = ((self.len - values.len()) * size_of::<T>()) as u64;
+        let part = self.handle.clone().offset_end(unused);
+        context.client.write(&part, Bytes::from_elems(values.to_vec()));
+    }
+
+    /// Copies `values` to where `at` numbers come before them.
+    pub fn write_at(&self, context: &Context, at: usize, values: &[T]) {
+        let size = size_of::<T>();
+        let part = self.handle.clone().offset_start((at * size) as u64);
+        let part = part.offset_end(((self.len - at - values.len()) * size) as u64);
+        context.client.write(&part, Bytes::from_elems(values.to_vec()));
+    }
+
+    /// Copies its first numbers to `out`, when everything launched so far is done.
+    ///
+    /// # Panics
+    /// If the device has failed: nothing that was on it is known then.
+    pub fn read(&self, context: &Context, out: &mut [T]) {
+        self.read_at(context, 0, out);
+    }
+
+    /// As [`read`](Self::read), those that come after `at` numbers.
+    ///
+    /// # Panics
+    /// As [`read`](Self::read).
+    pub fn read_at(&self, context: &Context, at: usize, out: &mut [T]) {
+        let size = size_of::<T>();
+        let part = self.handle.clone().offset_start((at * size) as u64);
+        let part = part.offset_end(((self.len - at - out.len()) * size) as u64);
+        let bytes = context.client.read_one(part);
+        let bytes = bytes.unwrap_or_else(|error| panic!("the device has failed: {error}"));
+        out.copy_from_slice(T::from_bytes(&bytes));
+    }
+
+    /// As an argument of a kernel.
+    #[allow(unsafe_code, reason = "the one way to an argument; its length is the buffer's own")]
+    pub fn arg(&self) -> BufferArg {
+        // SAFETY: the handle was made for so many numbers.
+        unsafe { BufferArg::from_raw_parts(self.handle.clone(), self.len) }
+    }
+
+    /// As an argument of a kernel that takes vectors of [`COLUMNS`] numbers.
+    #[allow(unsafe_code, reason = "the one way to an argument; its length is the buffer's own")]
+    pub fn vectors(&self) -> BufferArg {
+        // SAFETY: the handle was made for so many numbers, and is as aligned as the device's allocator makes it.
+        unsafe { BufferArg::from_raw_parts(self.handle.clone(), self.len / COLUMNS) }
+    }
+}

@@ -1,0 +1,221 @@
+use cubecl::prelude::*;
+
+use crate::cuda::context::{Buffer, Context, Stored};
+use crate::cuda::layout::Heads;
+
+/// One temporal layer's ring, and where in it each lane of a pass stands.
+pub struct Ring<'a, S: Stored> {
+    /// `[lanes, tokens * kv heads, frames, head_dim]`.
+    pub keys: &'a Buffer<S>,
+    /// As `keys`.
+    pub values: &'a Buffer<S>,
+    /// For each lane of the pass, which of the ring's lanes it is.
+    pub lanes: &'a Buffer<u32>,
+    /// The place of its newest frame.
+    pub newest: &'a Buffer<u32>,
+    /// Frames that it can see, the newest included.
+    pub ages: &'a Buffer<u32>,
+    /// Places in a ring.
+    pub frames: usize,
+}
+
+/// What attention reads and writes.
+pub struct Span<'a, S: Stored> {
+    /// `[rows, heads.row()]`, normalised.
+    pub qkv: &'a Buffer<f32>,
+    /// `[rows, query heads * head_dim]`.
+    pub mixed: &'a Buffer<S>,
+    /// Tokens of all frames.
+    pub rows: usize,
+    /// Tokens of one frame.
+    pub tokens: usize,
+    /// How a row is divided.
+    pub heads: Heads,
+}
+
+/// Takes one more score and value into a running softmax (Milakov and Gimelshein 2018,
+/// <https://arxiv.org/abs/1805.02867>): what the sums so far are to be multiplied by, and the weight of the new value.
+#[cube]
+fn join(top: f32, score: f32) -> (f32, f32, f32) {
+    let highest = max(top, score);
+    (highest, (top - highest).exp(), (score - highest).exp())
+}
+
+/// One cube a head of a frame, one unit a query at a time.
+#[cube(launch)]
+fn within_frame_kernel<S: Float>(
+    qkv: &[f32],
+    mixed: &mut [S],
+    #[comptime] tokens: usize,
+    #[comptime] heads: Heads,
+    #[comptime] staged: bool,
+) {
+    let frame = CUBE_POS_X as usize;
+    let head = CUBE_POS_Y as usize;
+    let dim = comptime!(heads.dim);
+    let row = comptime!(heads.parts() * heads.dim);
+    let key_head = head / comptime!(heads.query / heads.kv);
+    let key_at = comptime!(heads.query) + key_head;
+    let value_at = comptime!(heads.query + heads.kv) + key_head;
+    let first = frame * tokens * row;
+    // On a GPU every query of the cube reads all keys: they are fetched once.
+    let mut near_keys = Shared::<[f32]>::new_slice(comptime!(if staged { tokens * heads.dim } else { 1 }));
+    let mut near_values = Shared::<[f32]>::new_slice(comptime!(if staged { tokens * heads.dim } else { 1 }));
+    if comptime!(staged) {
+        for i in range_stepped(UNIT_POS as usize, tokens * dim, CUBE_DIM as usize) {
+            let at = first + i / dim * row + i % dim;
+            near_keys[i] = qkv[at + key_at * dim];
+            near_values[i] = qkv[at + value_at * dim];
+        }
+        sync_cube();
+    }
+    for token in range_stepped(UNIT_POS as usize, tokens, CUBE_DIM as usize) {
+        let query_at = first + token * row + head * dim;
+        let mut query = Array::<f32>::new(dim);
+        let mut sums = Array::<f32>::new(dim);
+        #[unroll]
+        for i in 0..dim {
+            query[i] = qkv[query_at + i];
+            sums[i] = 0.0f32;
+        }
+        let mut top = f32::new(-1e30f32);
+        let mut total = 0.0f32;
+        for other in 0..tokens {
+            let at = first + other * row;
+            let mut score = 0.0f32;
+            #[unroll]
+            for i in 0..dim {
+                if comptime!(staged) {
+                    score += query[i] * near_keys[other * dim + i];
+                } else {
+                    score += query[i] * qkv[at + key_at * dim + i];
+                }
+            }
+            let (highest, keep, weight) = join(top, score);
+            top = highest;
+            total = total * keep + weight;
+            #[unroll]
+            for i in 0..dim {
+                if comptime!(staged) {
+                    sums[i] = sums[i] * keep + weight * near_values[other * dim + i];
+                } else {
+                    sums[i] = sums[i] * keep + weight * qkv[at + value_at * dim + i];
+                }
+            }
+        }
+        let to = ((frame * tokens + token) * comptime!(heads.query) + head) * dim;
+        #[unroll]
+        for i in 0..dim {
+            mixed[to + i] = S::cast_from(sums[i] / total);
+        }
+    }
+}
+
+/// Each token attends to every token of its own frame.
+pub fn within_frame<S: Stored>(context: &Context, span: &Span<'_, S>) {
+    let frames = (span.rows / span.tokens) as u32;
+    let count = CubeCount::Static(frames, span.heads.query as u32, 1);
+    let (units, staged) = context.units(span.tokens);
+    let (qkv, mixed) = (span.qkv.arg(), span.mixed.arg());
+    let dim = CubeDim::new_1d(units);
+    within_frame_kernel::launch::<S>(
+        context.client(),
+        count,
+        dim,
+        qkv,
+        mixed,
+        span.tokens,
+        span.heads,
+        staged,
+    );
+    context.launched();
+}
+
+/// One unit a head of a token, along its lane's ring from the newest frame to the oldest.
+#[cube(launch)]
+#[allow(clippy::too_many_arguments)]
+fn over_time_kernel<S: Float>(
+    qkv: &[f32],
+    keys: &[S],
+    values: &[S],
+    distance_bias: &[f32],
+    lanes: &[u32],
+    newest: &[u32],
+    ages: &[u32],
+    mixed: &mut [S],
+    rows: u32,
+    #[comptime] heads: Heads,
+    #[comptime] tokens: usize,
+    #[comptime] frames: usize,
+) {
+    let dim = comptime!(heads.dim);
+    let row_width = comptime!(heads.parts() * heads.dim);
+    let item = ABSOLUTE_POS;
+    if item < rows as usize * comptime!(heads.query) {
+        let row = item / comptime!(heads.query);
+        let head = item % comptime!(heads.query);
+        let lane = lanes[row / tokens] as usize;
+        let slot = row % tokens * comptime!(heads.kv) + head / comptime!(heads.query / heads.kv);
+        let ring = (lane * comptime!(tokens * heads.kv) + slot) * frames * dim;
+        let newest_place = newest[row / tokens] as usize;
+        let mut query = Array::<f32>::new(dim);
+        let mut sums = Array::<f32>::new(dim);
+        #[unroll]
+        for i in 0..dim {
+            query[i] = qkv[row * row_width + head * dim + i];
+            sums[i] = 0.0f32;
+        }
+        let mut top = f32::new(-1e30f32);
+        let mut total = 0.0f32;
+        for distance in 0..ages[row / tokens] as usize {
+            let at = ring + (newest_place + frames - distance) % frames * dim;
+            let mut score = distance_bias[head * frames + distance];
+            #[unroll]
+            for i in 0..dim {
+                score += query[i] * f32::cast_from(keys[at + i]);
+            }
+            let (highest, keep, weight) = join(top, score);
+            top = highest;
+            total = total * keep + weight;
+            #[unroll]
+            for i in 0..dim {
+                sums[i] = sums[i] * keep + weight * f32::cast_from(values[at + i]);
+            }
+        }
+        #[unroll]
+        for i in 0..dim {
+            mixed[item * dim + i] = S::cast_from(sums[i] / total);
+        }
+    }
+}
+
+/// Each token of a lane's newest frame attends to the token of its own place in the frames of its ring, the newest included.
+///
+/// # Shapes
+/// - distance_bias: `[query heads, frames]`, by how many frames ago
+pub fn over_time<S: Stored>(
+    context: &Context,
+    span: &Span<'_, S>,
+    ring: &Ring<'_, S>,
+    distance_bias: &Buffer<f32>,
+) {
+    let (count, dim) = context.each(span.rows * span.heads.query);
+    over_time_kernel::launch::<S>(
+        context.client(),
+        count,
+        dim,
+        span.qkv.arg(),
+        ring.keys.arg(),
+        ring.values.arg(),
+        distance_bias.arg(),
+        ring.lanes.arg(),
+        ring.newest.arg(),
+        ring.ages.arg(),
+        span.mixed.arg(),
+        span.rows as u32,
+        span.heads,
+        span.tokens,
+        ring.frames,
+    );
+    context.launched();
+}

@@ -1,0 +1,201 @@
+use cubecl::prelude::*;
+
+use super::embed::{first_logit, grid_place};
+use crate::config::{CODE_LOGITS, CODES_PER_TOKEN, FRAME_CODES, SPATIAL_TOKENS};
+use crate::cuda::context::{Buffer, Context};
+use crate::fsq::CODE_VALUES;
+use crate::reward::{REWARD_BINS, SYMLOG_MAX};
+
+/// Levels of the dimension that has most.
+const LEVELS_MAX: usize = 8;
+
+/// What codes are drawn from.
+pub struct Logits<'a> {
+    /// `[lanes * SPATIAL_TOKENS, TOKEN_LOGITS]`, before what the present codes speak for themselves.
+    pub logits: &'a Buffer<f32>,
+    /// `[TOKEN_LOGITS]`: how much a code's present value speaks for itself.
+    pub persistence: &'a Buffer<f32>,
+    /// `[lanes, FRAME_CODE_BYTES]`: the present frames' level indices.
+    pub present: &'a Buffer<u8>,
+    /// `[lanes]`: names of the lanes' randomness.
+    pub draws: &'a Buffer<u64>,
+    /// One number; 0 takes the likeliest.
+    pub temperature: &'a Buffer<f32>,
+}
+
+/// What was drawn.
+pub struct Drawn<'a> {
+    /// `[lanes, FRAME_CODE_BYTES]`.
+    pub codes: &'a Buffer<u8>,
+    /// `[lanes, FRAME_CODES]`: sums of the entropies of a code's softmaxes, nats.
+    pub entropies: &'a Buffer<f32>,
+}
+
+/// [`uniform`](crate::engine::uniform) on the device.
+#[cube]
+fn uniform(draw: u64, place: usize) -> f32 {
+    let z = draw + (place as u64 + 1u64) * 0x9E37_79B9_7F4A_7C15u64;
+    let z = (z ^ (z >> 30u64)) * 0xBF58_476D_1CE4_E5B9u64;
+    let z = (z ^ (z >> 27u64)) * 0x94D0_49BB_1331_11EBu64;
+    f32::cast_from(((z ^ (z >> 31u64)) >> 40u64) as u32) * 5.960_464_5e-8f32
+}
+
+/// One unit a code of a lane.
+#[cube(launch)]
+#[allow(clippy::too_many_arguments)]
+fn draw_codes_kernel(
+    logits: &[f32],
+    persistence: &[f32],
+    present: &[u8],
+    draws: &[u64],
+    temperature: &[f32],
+    codes: &mut [u8],
+    entropies: &mut [f32],
+    lanes: u32,
+) {
+    let at = ABSOLUTE_POS;
+    if at < lanes as usize * FRAME_CODES {
+        let lane = at / FRAME_CODES;
+        // Tokens and parts in the order of the logits; the frame's own order is that of the grid.
+        let index = at % FRAME_CODES;
+        let token = index / CODES_PER_TOKEN;
+        let part = index % CODES_PER_TOKEN;
+        let code = (lane * FRAME_CODES + grid_place(token, part)) * CODE_VALUES;
+        let warmth = temperature[0];
+        let mut entropy = 0.0f32;
+        for dim in 0..CODE_VALUES {
+            let offset = part * CODE_LOGITS + first_logit(dim);
+            let first = (lane * SPATIAL_TOKENS + token) * comptime!(CODES_PER_TOKEN * CODE_LOGITS) + offset;
+            let levels = 8 - 3 * min(dim, 1);
+            let now = present[code + dim] as usize;
+            let mut values = Array::<f32>::new(LEVELS_MAX);
+            let mut best = 0usize;
+            let mut top = f32::new(-1e30f32);
+            for level in 0..levels {
+                let mut value = logits[first + level];
+                if level == now {
+                    value += persistence[offset + level];
+                }
+                values[level] = value;
+                if value > top {
+                    top = value;
+                    best = level;
+                }
+            }
+            let mut total = 0.0f32;
+            let mut weighted = 0.0f32;
+            let mut warm_total = 0.0f32;
+            for level in 0..levels {
+                let below = values[level] - top;
+                let weight = below.exp();
+                total += weight;
+                weighted += weight * below;
+                if warmth > 0.0f32 {
+                    warm_total += (below / warmth).exp();
+                }
+            }
+            entropy += total.ln() - weighted / total;
+            let mut chosen = best;
+            if warmth > 0.0f32 {
+                let mut left = uniform(draws[lane], index * CODE_VALUES + dim) * warm_total;
+                for level in 0..levels {
+                    left -= ((values[level] - top) / warmth).exp();
+                    if left < 0.0f32 {
+                        chosen = level;
+                        break;
+                    }
+                }
+            }
+            codes[code + dim] = chosen as u8;
+        }
+        entropies[at] = entropy;
+    }
+}
+
+/// Draws the codes of the frames that follow, as [`sample_codes`](crate::engine::sample_codes) does.
+pub fn draw_codes(context: &Context, logits: &Logits<'_>, drawn: &Drawn<'_>, lanes: usize) {
+    let (count, dim) = context.each(lanes * FRAME_CODES);
+    draw_codes_kernel::launch(
+        context.client(),
+        count,
+        dim,
+        logits.logits.arg(),
+        logits.persistence.arg(),
+        logits.present.arg(),
+        logits.draws.arg(),
+        logits.temperature.arg(),
+        drawn.codes.arg(),
+        drawn.entropies.arg(),
+        lanes as u32,
+    );
+    context.launched();
+}
+
+/// What is read out of each lane beside its codes.
+pub struct Readout<'a> {
+    /// `[lanes, columns]`: logits of reward bins and of termination, and objects.
+    pub rows: &'a Buffer<f32>,
+    /// As [`Drawn::entropies`].
+    pub entropies: &'a Buffer<f32>,
+    /// `[lanes, 3 + objects]`: expected reward, probability of termination, uncertainty, objects.
+    pub numbers: &'a Buffer<f32>,
+    /// Numbers from one row to the next.
+    pub columns: usize,
+    /// Numbers of the objects.
+    pub objects: usize,
+}
+
+/// One unit a lane.
+#[cube(launch)]
+fn read_out_kernel(
+    rows: &[f32],
+    entropies: &[f32],
+    numbers: &mut [f32],
+    lanes: u32,
+    #[comptime] columns: usize,
+    #[comptime] objects: usize,
+) {
+    let lane = ABSOLUTE_POS;
+    if lane < lanes as usize {
+        let first = lane * columns;
+        let to = lane * comptime!(3 + objects);
+        let mut top = f32::new(-1e30f32);
+        for bin in 0..REWARD_BINS {
+            top = max(top, rows[first + bin]);
+        }
+        let mut total = 0.0f32;
+        let mut mean = 0.0f32;
+        for bin in 0..REWARD_BINS {
+            let weight = (rows[first + bin] - top).exp();
+            total += weight;
+            let place = f32::cast_from(bin) / comptime!((REWARD_BINS - 1) as f32);
+            mean += weight * (place * 2.0f32 - 1.0f32) * SYMLOG_MAX;
+        }
+        let log = mean / total;
+        let size = log.abs().exp() - 1.0f32;
+        let mut reward = size;
+        if log < 0.0f32 {
+            reward = -size;
+        }
+        numbers[to] = reward;
+        numbers[to + 1] = 1.0f32 / (1.0f32 + (-rows[first + REWARD_BINS]).exp());
+        let mut unsure = 0.0f32;
+        for code in 0..FRAME_CODES {
+            unsure += entropies[lane * FRAME_CODES + code];
+        }
+        numbers[to + 2] = unsure / comptime!((FRAME_CODES * CODE_VALUES) as f32);
+        for i in 0..objects {
+            numbers[to + 3 + i] = rows[first + comptime!(REWARD_BINS + 1) + i];
+        }
+    }
+}
+
+/// Reward, termination, uncertainty and objects of each lane.
+pub fn read_out(context: &Context, readout: &Readout<'_>, lanes: usize) {
+    let (count, dim) = context.each(lanes);
+    let (rows, entropies, numbers) = (readout.rows.arg(), readout.entropies.arg(), readout.numbers.arg());
+    let client = context.client();
+    let (columns, objects) = (readout.columns, readout.objects);
+    read_out_kernel::launch(client, count, dim, rows, entropies, numbers, lanes as u32, columns, objects);
+    context.launched();
+}

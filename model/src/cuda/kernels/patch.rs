@@ -1,0 +1,69 @@
+use cubecl::prelude::*;
+
+use crate::config::{FRAME_BYTES, FRAME_CODES, FRAME_SIDE, GRID_SIDE, PATCH_SIDE, PATCH_VALUES};
+use crate::cuda::context::{Buffer, Context, Stored};
+use crate::fsq::CODE_VALUES;
+
+/// Where number `at` of patches lies in the frames (HWC).
+#[cube]
+fn pixel(at: usize) -> usize {
+    let value = at % PATCH_VALUES;
+    let patch = at / PATCH_VALUES % FRAME_CODES;
+    let run = comptime!(PATCH_SIDE * 3);
+    let y = patch / GRID_SIDE * PATCH_SIDE + value / run;
+    let x = patch % GRID_SIDE * PATCH_SIDE;
+    at / FRAME_BYTES * FRAME_BYTES + (y * FRAME_SIDE + x) * 3 + value % run
+}
+
+#[cube(launch)]
+fn patches_kernel<S: Float>(frames: &[u8], patches: &mut [S], count: u32) {
+    let at = ABSOLUTE_POS;
+    if at < count as usize * FRAME_BYTES {
+        patches[at] = S::cast_from(f32::cast_from(frames[pixel(at)]) / 127.5f32 - 1.0f32);
+    }
+}
+
+/// Frames (HWC `uint8`) as rows of patches in ±1, `[count * FRAME_CODES, PATCH_VALUES]`.
+pub fn patches_of_frames<S: Stored>(
+    context: &Context,
+    frames: &Buffer<u8>,
+    patches: &Buffer<S>,
+    count: usize,
+) {
+    let (cubes, dim) = context.each(count * FRAME_BYTES);
+    patches_kernel::launch::<S>(context.client(), cubes, dim, frames.arg(), patches.arg(), count as u32);
+    context.launched();
+}
+
+#[cube(launch)]
+fn frames_kernel(patches: &[f32], frames: &mut [u8], count: u32) {
+    let at = ABSOLUTE_POS;
+    if at < count as usize * FRAME_BYTES {
+        let value = (patches[at] + 1.0f32) * 127.5f32;
+        frames[pixel(at)] = max(min(value.round(), 255.0f32), 0.0f32) as u8;
+    }
+}
+
+/// The inverse of [`patches_of_frames`], rounded and clamped.
+pub fn frames_of_patches(context: &Context, patches: &Buffer<f32>, frames: &Buffer<u8>, count: usize) {
+    let (cubes, dim) = context.each(count * FRAME_BYTES);
+    frames_kernel::launch(context.client(), cubes, dim, patches.arg(), frames.arg(), count as u32);
+    context.launched();
+}
+
+#[cube(launch)]
+fn quantise_kernel(z: &[f32], codes: &mut [u8], count: u32) {
+    let at = ABSOLUTE_POS;
+    if at < count as usize {
+        let steps = f32::cast_from(7 - 3 * min(at % CODE_VALUES, 1));
+        let bounded = (z[at].tanh() * 1.1f32 + 1.0f32) * 0.5f32 * steps;
+        codes[at] = max(min(bounded.round(), steps), 0.0f32) as u8;
+    }
+}
+
+/// Level indices of `count` values of any range, as [`levels`](crate::fsq::levels) has them.
+pub fn quantise(context: &Context, z: &Buffer<f32>, codes: &Buffer<u8>, count: usize) {
+    let (cubes, dim) = context.each(count);
+    quantise_kernel::launch(context.client(), cubes, dim, z.arg(), codes.arg(), count as u32);
+    context.launched();
+}

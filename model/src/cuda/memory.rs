@@ -1,0 +1,180 @@
+//! What the step engine takes of a GPU's memory, known before anything is allocated and without a GPU.
+
+use crate::config::{
+    FRAME_BYTES, FRAME_CODES, FRAME_TOKENS, ModelConfig, NOISE_LEVELS, PATCH_VALUES, SPATIAL_TOKENS,
+    StackConfig,
+};
+use crate::dynamics::TOKEN_LOGITS;
+use crate::fsq::CODE_VALUES;
+use crate::packing::FRAME_CODE_BYTES;
+use crate::precision::Precision;
+use crate::reward::REWARD_BINS;
+
+/// Frames that are encoded or decoded in one pass.
+pub const FRAMES_MAX: usize = 256;
+/// Columns that a product makes at once: what widths are multiples of.
+pub const COLUMNS: usize = 4;
+/// One number for all environments.
+const TEMPERATURE_BYTES: u64 = size_of::<f32>() as u64;
+/// Bytes of 32 bits.
+const WIDE: usize = size_of::<f32>();
+
+/// What environments of one model take on a device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DeviceMemory {
+    /// Bytes of one environment's ring of keys and values.
+    pub ring: u64,
+    /// Bytes of what a step makes of one environment: stream, queries, gates, logits.
+    pub step: u64,
+    /// Bytes of one environment's codes, actions and numbers.
+    pub exchange: u64,
+    /// Bytes of the weights.
+    pub weights: u64,
+    /// Bytes of what encoding and decoding a frame makes, of each of the frames of one pass.
+    pub codec: u64,
+}
+
+impl DeviceMemory {
+    /// Of `config`, with operands of products stored in `precision`.
+    pub fn new(config: &ModelConfig, precision: Precision) -> Self {
+        let narrow = match precision {
+            Precision::F32 => WIDE,
+            Precision::Bf16 => WIDE / 2,
+        };
+        let stack = &config.dynamics;
+        let layers = stack.layers.div_ceil(config.temporal_every);
+        let ring = 2 * layers * FRAME_TOKENS * stack.kv_heads * config.context_frames * stack.head_dim();
+        let step = FRAME_TOKENS * row_bytes(stack, narrow)
+            + WIDE
+                * (SPATIAL_TOKENS * padded(TOKEN_LOGITS)
+                    + padded(readout(config))
+                    + FRAME_CODES
+                    + stack.width);
+        let numbers = WIDE * (config.action_values + 4 + 3 + config.object_values()) + size_of::<u64>();
+        let codec = [&config.encoder, &config.decoder].map(|stack| FRAME_CODES * row_bytes(stack, narrow));
+        let pixels = FRAME_BYTES * (1 + narrow + WIDE) + FRAME_CODE_BYTES * (1 + WIDE);
+        Self {
+            ring: (ring * narrow) as u64,
+            step: step as u64,
+            exchange: (2 * FRAME_CODE_BYTES + numbers) as u64,
+            weights: weight_bytes(config, narrow),
+            codec: (codec[0] + codec[1] + pixels) as u64,
+        }
+    }
+
+    /// Bytes of one environment.
+    pub fn lane(&self) -> u64 {
+        self.ring + self.step + self.exchange
+    }
+
+    /// Bytes of what `lanes` environments share.
+    pub fn shared(&self, lanes: usize) -> u64 {
+        self.weights + TEMPERATURE_BYTES + self.codec * lanes.clamp(1, FRAMES_MAX) as u64
+    }
+
+    /// Bytes of `lanes` environments in all.
+    pub fn total(&self, lanes: usize) -> u64 {
+        self.lane().saturating_mul(lanes as u64).saturating_add(self.shared(lanes))
+    }
+
+    /// How many environments fit into `bytes`.
+    pub fn fit(&self, bytes: u64) -> usize {
+        let fits = |lanes: usize| self.total(lanes) <= bytes;
+        let (mut fit, mut over) = (0, (bytes / self.lane()) as usize + 1);
+        while over - fit > 1 {
+            let middle = fit + (over - fit) / 2;
+            if fits(middle) { fit = middle } else { over = middle }
+        }
+        fit
+    }
+}
+
+/// Whether there are kernels for a model of these sizes.
+///
+/// # Errors
+/// What there are none for, and what would be right.
+pub fn check(config: &ModelConfig) -> Result<(), String> {
+    if config.refiner.is_some() {
+        return Err("it has a refiner, expected none".to_owned());
+    }
+    let stacks = [("dynamics", &config.dynamics), ("encoder", &config.encoder), ("decoder", &config.decoder)];
+    for (name, stack) in stacks {
+        for (what, size) in [("width", stack.width), ("hidden", stack.hidden), ("head", stack.head_dim())] {
+            if !size.is_multiple_of(COLUMNS) {
+                return Err(format!("{what} of its {name} is {size}, expected a multiple of {COLUMNS}"));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Columns as they are stored.
+pub fn padded(columns: usize) -> usize {
+    columns.next_multiple_of(COLUMNS)
+}
+
+fn readout(config: &ModelConfig) -> usize {
+    REWARD_BINS + 1 + config.object_values()
+}
+
+/// Bytes that blocks work in for one token.
+fn row_bytes(stack: &StackConfig, narrow: usize) -> usize {
+    let row = (stack.heads + 2 * stack.kv_heads) * stack.head_dim();
+    WIDE * (stack.width + row + 2 * stack.hidden) + narrow * (2 * stack.width + stack.hidden)
+}
+
+fn weight_bytes(config: &ModelConfig, narrow: usize) -> u64 {
+    let attention = |stack: &StackConfig| {
+        let row = (stack.heads + 2 * stack.kv_heads) * stack.head_dim();
+        narrow * stack.width * (row + stack.width) + WIDE * stack.head_dim()
+    };
+    let block = |stack: &StackConfig, attends: bool| {
+        3 * narrow * stack.width * stack.hidden + if attends { attention(stack) } else { 0 }
+    };
+    let (stack, width) = (&config.dynamics, config.dynamics.width);
+    let layers = stack.layers.div_ceil(config.temporal_every);
+    let over_time = layers * (attention(stack) + WIDE * stack.heads * config.context_frames);
+    let inputs = TOKEN_LOGITS + config.action_values + NOISE_LEVELS;
+    let outputs = padded(TOKEN_LOGITS) + padded(readout(config));
+    let heads =
+        narrow * width * (inputs + outputs) + WIDE * (width * (2 + FRAME_TOKENS) + outputs + TOKEN_LOGITS);
+    let codec = |stack: &StackConfig, attends: bool| {
+        let ends = CODE_VALUES + PATCH_VALUES;
+        stack.layers * block(stack, attends)
+            + narrow * stack.width * ends
+            + WIDE * (FRAME_CODES * stack.width + if attends { PATCH_VALUES } else { CODE_VALUES })
+    };
+    let dynamics = stack.layers * block(stack, true) + over_time + heads;
+    (dynamics + codec(&config.encoder, false) + codec(&config.decoder, true)) as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Preset;
+
+    fn memory(preset: Preset, precision: Precision) -> DeviceMemory {
+        DeviceMemory::new(&ModelConfig::new(preset, 3, 2), precision)
+    }
+
+    #[test]
+    fn as_many_fit_as_are_said_to() {
+        for preset in [Preset::Nano, Preset::S, Preset::M, Preset::L] {
+            let memory = memory(preset, Precision::Bf16);
+            for bytes in [0, memory.total(1) - 1, memory.total(1), memory.total(300), 80_000_000_000] {
+                let fit = memory.fit(bytes);
+                assert!(fit == 0 || memory.total(fit) <= bytes, "{preset:?} {bytes}");
+                assert!(memory.total(fit + 1) > bytes, "{preset:?} {bytes}");
+            }
+        }
+    }
+
+    #[test]
+    fn half_as_wide_operands_take_half_the_ring() {
+        let (wide, narrow) = (memory(Preset::S, Precision::F32), memory(Preset::S, Precision::Bf16));
+        assert_eq!(wide.ring, 2 * narrow.ring);
+        // 2 layers of 20 tokens with 4 keys and 4 values of 32 numbers, 32 frames, 2 bytes.
+        assert_eq!(narrow.ring, 2 * 2 * 20 * 4 * 32 * 32 * 2);
+        assert!(narrow.weights < wide.weights && narrow.step < wide.step);
+    }
+}

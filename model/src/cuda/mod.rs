@@ -1,0 +1,43 @@
+//! The dream on a GPU: one step as a row of kernels on the device's own memory, **append a frame → predict → draw the next →
+//! decode it**, with nothing but codes, actions and numbers going to and fro.
+//!
+//! The kernels are CubeCL's, so that the very code that runs on a GPU is tested on the processor; `worldstep-model`'s
+//! feature `cuda` links the GPU's runtime.
+
+mod memory;
+
+#[cfg(feature = "kernels")]
+mod context;
+#[cfg(feature = "kernels")]
+mod engine;
+#[cfg(feature = "kernels")]
+mod kernels;
+#[cfg(feature = "kernels")]
+mod layout;
+#[cfg(feature = "kernels")]
+mod recording;
+#[cfg(feature = "kernels")]
+mod rings;
+#[cfg(feature = "kernels")]
+mod stack;
+#[cfg(feature = "kernels")]
+mod weights;
+
+#[cfg(feature = "kernels")]
+pub use context::Stored;
+#[cfg(feature = "kernels")]
+pub use engine::{CudaEngine, EngineError};
+pub use memory::DeviceMemory;
+pub(crate) use memory::check;
+
+/// The GPU that `model` computes on, as CubeCL knows it; none on a processor.
+#[cfg(feature = "cuda")]
+pub fn device_of(model: &crate::model::Model) -> Option<cubecl::Device> {
+    let device = model.device.clone().inner();
+    let index = (0..DEVICES_MAX).find(|index| burn::tensor::Device::cuda(*index) == device)?;
+    cubecl::Device::cuda(index).ok()
+}
+
+/// GPUs of one machine that are looked for.
+#[cfg(feature = "cuda")]
+const DEVICES_MAX: usize = 16;

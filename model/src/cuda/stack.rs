@@ -1,0 +1,103 @@
+//! Blocks of a stack, on the rows of some frames at once.
+
+use super::context::{Buffer, Context, Stored};
+use super::kernels::{
+    HeadRows, Product, Ring, RowsOf, Span, gated, norm_heads, norm_rows, over_time, product, within_frame,
+};
+use super::layout::Heads;
+use super::weights::{Attention, Block};
+use crate::config::StackConfig;
+
+/// What blocks work in, for so many rows at most.
+pub struct Work<S> {
+    /// `[rows, width]`: the residual stream.
+    pub stream: Buffer<f32>,
+    /// `[rows, width]`.
+    pub normed: Buffer<S>,
+    /// `[rows, heads.row()]`.
+    qkv: Buffer<f32>,
+    /// `[rows, width]`.
+    mixed: Buffer<S>,
+    /// `[rows, 2 * hidden]`.
+    gates: Buffer<f32>,
+    /// `[rows, hidden]`.
+    hidden: Buffer<S>,
+}
+
+impl<S: Stored> Work<S> {
+    /// Room for `rows` rows of `stack`.
+    pub fn new(context: &Context, stack: &StackConfig, rows: usize) -> Self {
+        let [width, row, hidden] = [stack.width, Heads::new(stack).row(), stack.hidden];
+        Self {
+            stream: Buffer::empty(context, rows * width),
+            normed: Buffer::empty(context, rows * width),
+            qkv: Buffer::empty(context, rows * row),
+            mixed: Buffer::empty(context, rows * width),
+            gates: Buffer::empty(context, rows * 2 * hidden),
+            hidden: Buffer::empty(context, rows * hidden),
+        }
+    }
+}
+
+/// A stack's blocks on the rows of one pass.
+pub struct Pass<'a, S> {
+    pub context: &'a Context,
+    pub work: &'a Work<S>,
+    pub stack: &'a StackConfig,
+    /// Tokens of one frame.
+    pub tokens: usize,
+    /// Tokens of all frames.
+    pub rows: usize,
+}
+
+impl<S: Stored> Pass<'_, S> {
+    /// One block; `ring` is its layer's, if it attends over time.
+    pub fn block(&self, block: &Block<S>, ring: Option<&Ring<'_, S>>) {
+        if let Some(spatial) = &block.spatial {
+            self.project(spatial, None);
+            within_frame(self.context, &self.span());
+            self.merge(spatial);
+        }
+        if let (Some(temporal), Some(ring)) = (&block.temporal, ring) {
+            self.project(&temporal.attention, Some(ring));
+            over_time(self.context, &self.span(), ring, &temporal.distance_bias);
+            self.merge(&temporal.attention);
+        }
+        self.norm();
+        let (work, hidden) = (self.work, self.stack.hidden);
+        self.multiply(&work.normed, &block.gate_value, &work.gates, [self.stack.width, 2 * hidden], false);
+        gated(self.context, &work.gates, &work.hidden, (self.rows, hidden));
+        self.multiply(&work.hidden, &block.out, &work.stream, [hidden, self.stack.width], true);
+    }
+
+    /// The stream, normalised.
+    pub fn norm(&self) {
+        norm_rows(self.context, &self.work.stream, &self.work.normed, (self.rows, self.stack.width));
+    }
+
+    /// Normalised queries and keys, and values, of the whole stream.
+    fn project(&self, weights: &Attention<S>, ring: Option<&Ring<'_, S>>) {
+        self.norm();
+        let heads = Heads::new(self.stack);
+        let (work, size) = (self.work, [self.stack.width, heads.row()]);
+        self.multiply(&work.normed, &weights.qkv, &work.qkv, size, false);
+        let rows = HeadRows { qkv: &work.qkv, gain: &weights.gain, rows: self.rows, heads };
+        norm_heads(self.context, &rows, ring, self.tokens);
+    }
+
+    fn span(&self) -> Span<'_, S> {
+        let (qkv, mixed) = (&self.work.qkv, &self.work.mixed);
+        Span { qkv, mixed, rows: self.rows, tokens: self.tokens, heads: Heads::new(self.stack) }
+    }
+
+    /// Adds what attention found to the stream.
+    fn merge(&self, weights: &Attention<S>) {
+        let width = self.stack.width;
+        self.multiply(&self.work.mixed, &weights.out, &self.work.stream, [width, width], true);
+    }
+
+    fn multiply(&self, a: &Buffer<S>, b: &Buffer<S>, c: &Buffer<f32>, [k, n]: [usize; 2], adds: bool) {
+        let size = [self.rows, k, n];
+        product(self.context, &Product { a, rows_of: RowsOf::ALL, b, bias: None, c, size, adds });
+    }
+}

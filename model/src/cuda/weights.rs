@@ -1,0 +1,226 @@
+//! The network's weights in a device's memory.
+
+use burn::store::ModuleSnapshot;
+
+use super::context::{Buffer, Context, Stored};
+use super::layout::Heads;
+use super::memory::padded;
+use crate::config::{FRAME_CODES, FRAME_TOKENS, ModelConfig, NOISE_LEVELS, PATCH_VALUES, StackConfig};
+use crate::dynamics::TOKEN_LOGITS;
+use crate::engine::tensors::{MissingWeight, Tensors};
+use crate::fsq::CODE_VALUES;
+use crate::reward::REWARD_BINS;
+
+/// Reads weights and puts them onto the device.
+struct Loader<'a> {
+    context: &'a Context,
+    tensors: Tensors,
+}
+
+impl Loader<'_> {
+    /// An operand of products.
+    fn matrix<S: Stored>(&mut self, name: &str, len: usize) -> Result<Buffer<S>, MissingWeight> {
+        let values = self.tensors.take(name, len)?;
+        Ok(stored(self.context, &values))
+    }
+
+    /// Anything else.
+    fn vector(&mut self, name: &str, len: usize) -> Result<Buffer<f32>, MissingWeight> {
+        Ok(Buffer::of(self.context, &self.tensors.take(name, len)?))
+    }
+
+    fn attention<S: Stored>(
+        &mut self,
+        name: &str,
+        stack: &StackConfig,
+    ) -> Result<Attention<S>, MissingWeight> {
+        let row = Heads::new(stack).row();
+        Ok(Attention {
+            qkv: self.matrix(&format!("{name}.qkv.weight"), stack.width * row)?,
+            out: self.matrix(&format!("{name}.out.weight"), stack.width * stack.width)?,
+            gain: self.vector(&format!("{name}.q_gain"), stack.head_dim())?,
+        })
+    }
+
+    fn block<S: Stored>(
+        &mut self,
+        name: &str,
+        stack: &StackConfig,
+        (spatial, temporal_context): (bool, Option<usize>),
+    ) -> Result<Block<S>, MissingWeight> {
+        let spatial = spatial.then(|| self.attention(&format!("{name}.spatial"), stack)).transpose()?;
+        let temporal = match temporal_context {
+            Some(context) => Some(Temporal {
+                attention: self.attention(&format!("{name}.temporal.attention"), stack)?,
+                distance_bias: self
+                    .vector(&format!("{name}.temporal.distance_bias"), stack.heads * context)?,
+            }),
+            None => None,
+        };
+        let size = stack.width * stack.hidden;
+        let gate = self.tensors.take(&format!("{name}.feed_forward.gate.weight"), size)?;
+        let value = self.tensors.take(&format!("{name}.feed_forward.value.weight"), size)?;
+        let parts = [(gate.as_slice(), stack.hidden), (value.as_slice(), stack.hidden)];
+        let gate_value = stored(self.context, &side_by_side(&parts, stack.width));
+        let out = self.matrix(&format!("{name}.feed_forward.out.weight"), size)?;
+        Ok(Block { spatial, temporal, gate_value, out })
+    }
+
+    /// Linear layers that read the same rows, as one; zeros fill its columns up, see [`padded`].
+    fn heads<S: Stored>(
+        &mut self,
+        heads: &[(&str, usize)],
+        width: usize,
+    ) -> Result<(Buffer<S>, Buffer<f32>), MissingWeight> {
+        let (mut weights, mut bias) = (Vec::new(), Vec::new());
+        for (name, columns) in heads {
+            weights.push((self.tensors.take(&format!("{name}.weight"), width * columns)?, *columns));
+            bias.extend(self.tensors.take(&format!("{name}.bias"), *columns)?);
+        }
+        let missing = padded(bias.len()) - bias.len();
+        bias.resize(padded(bias.len()), 0.0);
+        let zeros = vec![0.0; width * missing];
+        let parts = weights.iter().map(|(values, columns)| (values.as_slice(), *columns));
+        let parts: Vec<_> = parts.chain([(zeros.as_slice(), missing)]).collect();
+        Ok((stored(self.context, &side_by_side(&parts, width)), Buffer::of(self.context, &bias)))
+    }
+}
+
+fn stored<S: Stored>(context: &Context, values: &[f32]) -> Buffer<S> {
+    let values: Vec<S> = values.iter().map(|value| S::nearest(*value)).collect();
+    Buffer::of(context, &values)
+}
+
+/// Matrices of `rows` rows beside one another.
+fn side_by_side(parts: &[(&[f32], usize)], rows: usize) -> Vec<f32> {
+    let row = |i: usize| parts.iter().flat_map(move |(values, n)| &values[i * n..(i + 1) * n]);
+    (0..rows).flat_map(row).copied().collect()
+}
+
+/// See [`Attention`](crate::attention::Attention).
+pub struct Attention<S> {
+    /// `[width, heads.row()]`.
+    pub qkv: Buffer<S>,
+    /// `[width, width]`.
+    pub out: Buffer<S>,
+    /// `[head_dim]`.
+    pub gain: Buffer<f32>,
+}
+
+/// See [`TemporalAttention`](crate::block::TemporalAttention).
+pub struct Temporal<S> {
+    pub attention: Attention<S>,
+    /// `[query heads, context frames]`.
+    pub distance_bias: Buffer<f32>,
+}
+
+/// See [`Block`](crate::block::Block).
+pub struct Block<S> {
+    pub spatial: Option<Attention<S>>,
+    pub temporal: Option<Temporal<S>>,
+    /// `[width, 2 * hidden]`: gate and value side by side.
+    pub gate_value: Buffer<S>,
+    /// `[hidden, width]`.
+    pub out: Buffer<S>,
+}
+
+/// See [`Dynamics`](crate::dynamics::Dynamics).
+pub struct Dynamics<S> {
+    pub code_rows: Buffer<S>,
+    pub code_bias: Buffer<f32>,
+    pub action_rows: Buffer<S>,
+    pub action_bias: Buffer<f32>,
+    pub position: Buffer<f32>,
+    pub blocks: Vec<Block<S>>,
+    pub to_codes: (Buffer<S>, Buffer<f32>),
+    pub persistence: Buffer<f32>,
+    /// Reward, termination and objects side by side.
+    pub to_readout: (Buffer<S>, Buffer<f32>),
+}
+
+impl<S: Stored> Dynamics<S> {
+    /// The weights of `module`, which has the sizes of `config`.
+    pub fn new(
+        context: &Context,
+        module: &impl ModuleSnapshot,
+        config: &ModelConfig,
+    ) -> Result<Self, MissingWeight> {
+        let mut loader = Loader { context, tensors: Tensors::of(module) };
+        let (stack, width) = (&config.dynamics, config.dynamics.width);
+        let blocks = (0..stack.layers).map(|i| {
+            let time = i.is_multiple_of(config.temporal_every).then_some(config.context_frames);
+            loader.block(&format!("blocks.{i}"), stack, (true, time))
+        });
+        let blocks = blocks.collect::<Result<_, _>>()?;
+        let readouts =
+            [("to_reward", REWARD_BINS), ("to_terminated", 1), ("to_objects", config.object_values())];
+        Ok(Self {
+            code_rows: loader.matrix("embed_codes.weight", TOKEN_LOGITS * width)?,
+            code_bias: loader.vector("embed_codes.bias", width)?,
+            action_rows: loader
+                .matrix("embed_action.weight", (config.action_values + NOISE_LEVELS) * width)?,
+            action_bias: loader.vector("embed_action.bias", width)?,
+            position: loader.vector("position", FRAME_TOKENS * width)?,
+            blocks,
+            to_codes: loader.heads(&[("to_codes", TOKEN_LOGITS)], width)?,
+            persistence: loader.vector("persistence", TOKEN_LOGITS)?,
+            to_readout: loader.heads(&readouts, width)?,
+        })
+    }
+}
+
+/// One side of [`Tokenizer`](crate::tokenizer::Tokenizer).
+pub struct Codec<S> {
+    /// `[PATCH_VALUES, width]` of the encoder, `[CODE_VALUES, width]` of the decoder.
+    pub embed: Buffer<S>,
+    /// `[FRAME_CODES, width]`: a code's place, and the bias of its embedding.
+    pub start: Buffer<f32>,
+    pub blocks: Vec<Block<S>>,
+    /// To code values, or to pixels.
+    pub to_rows: (Buffer<S>, Buffer<f32>),
+}
+
+impl<S: Stored> Codec<S> {
+    /// The encoder of `module`.
+    pub fn encoder(
+        context: &Context,
+        module: &impl ModuleSnapshot,
+        config: &ModelConfig,
+    ) -> Result<Self, MissingWeight> {
+        let names = ["embed_patch", "encoder_position", "encoder", "to_code"];
+        Self::new(context, module, (&config.encoder, names, false), [PATCH_VALUES, CODE_VALUES])
+    }
+
+    /// The decoder of `module`.
+    pub fn decoder(
+        context: &Context,
+        module: &impl ModuleSnapshot,
+        config: &ModelConfig,
+    ) -> Result<Self, MissingWeight> {
+        let names = ["embed_code", "decoder_position", "decoder", "to_patch"];
+        Self::new(context, module, (&config.decoder, names, true), [CODE_VALUES, PATCH_VALUES])
+    }
+
+    fn new(
+        context: &Context,
+        module: &impl ModuleSnapshot,
+        (stack, [embed, position, blocks, out], spatial): (&StackConfig, [&str; 4], bool),
+        [input, output]: [usize; 2],
+    ) -> Result<Self, MissingWeight> {
+        let mut loader = Loader { context, tensors: Tensors::of(module) };
+        let width = stack.width;
+        let bias = loader.tensors.take(&format!("{embed}.bias"), width)?;
+        let mut start = loader.tensors.take(position, FRAME_CODES * width)?;
+        for row in start.chunks_exact_mut(width) {
+            row.iter_mut().zip(&bias).for_each(|(value, bias)| *value += bias);
+        }
+        let made = (0..stack.layers).map(|i| loader.block(&format!("{blocks}.{i}"), stack, (spatial, None)));
+        let made = made.collect::<Result<_, _>>()?;
+        Ok(Self {
+            embed: loader.matrix(&format!("{embed}.weight"), input * width)?,
+            start: Buffer::of(context, &start),
+            blocks: made,
+            to_rows: loader.heads(&[(out, output)], width)?,
+        })
+    }
+}

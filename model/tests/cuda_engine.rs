@@ -1,0 +1,175 @@
+//! The GPU's step engine on CubeCL's processor runtime, kernel for kernel the code that a GPU runs, against the engine for the
+//! processor. `make test-kernels` runs it.
+#![cfg(feature = "kernels-on-cpu")]
+#![allow(clippy::unwrap_used, missing_docs)]
+
+mod moments;
+
+use moments::{ACTIONS, Tolerance, model, moment, small};
+use rand::{RngExt as _, SeedableRng};
+use worldstep_env::Rng;
+use worldstep_model::config::{FRAME_BYTES, ModelConfig, Preset, RefinerConfig};
+use worldstep_model::cuda::{CudaEngine, DeviceMemory};
+use worldstep_model::engine::agreement::Moment;
+use worldstep_model::engine::{CpuEngine, FrameStep, Sampling, StepEngine, StepOutput};
+use worldstep_model::model::Model;
+use worldstep_model::packing::FRAME_CODE_BYTES;
+use worldstep_model::precision::Precision;
+
+/// Sums of a few hundred products in another order, through eight layers: single precision keeps five digits of them.
+const EXACT: Tolerance = Tolerance { numbers: 2e-4, codes: 1e-4, pixels: (1, 1e-3) };
+
+fn engine(model: &Model, lanes: usize) -> CudaEngine<f32> {
+    CudaEngine::new(model, lanes, &cubecl::Device::default()).unwrap()
+}
+
+#[test]
+fn the_engine_says_what_the_processors_says_through_64_frames_with_resets() {
+    let model = small();
+    let mut engines = (CpuEngine::new(&model, 5).unwrap(), engine(&model, 5));
+    moments::compare(&model, (&mut engines.0, &mut engines.1), 64, &EXACT);
+}
+
+#[test]
+fn so_it_does_at_other_sizes() {
+    let model = model(ModelConfig { context_frames: 20, ..ModelConfig::new(Preset::S, ACTIONS, 0) });
+    let mut engines = (CpuEngine::new(&model, 2).unwrap(), engine(&model, 2));
+    moments::compare(&model, (&mut engines.0, &mut engines.1), 24, &EXACT);
+}
+
+#[test]
+fn codes_are_drawn_as_the_processor_draws_them() {
+    let (model, lanes) = (small(), 5);
+    let (mut cpu, mut cuda) = (CpuEngine::new(&model, lanes).unwrap(), engine(&model, lanes));
+    let (mut expected, mut said) = (StepOutput::new(&model, lanes), StepOutput::new(&model, lanes));
+    let (mut rng, mut other, mut all) = (Rng::seed_from_u64(4), 0, 0);
+    for _ in 0..12 {
+        let moment = moment(lanes, &mut rng);
+        moment.step(&mut cpu, 0.9, &mut expected);
+        moment.step(&mut cuda, 0.9, &mut said);
+        other += said.codes.iter().zip(&expected.codes).filter(|(a, b)| a != b).count();
+        all += said.codes.len();
+    }
+    // A number can fall on the edge between two levels to the last digit; then rounding decides.
+    assert!(other * 2_000 < all, "{other} of {all} codes differ");
+}
+
+#[test]
+fn a_batch_is_so_many_batches_of_one() {
+    let (model, lanes) = (small(), 7);
+    let mut rng = Rng::seed_from_u64(2);
+    let mut all = engine(&model, lanes);
+    let mut alone: Vec<_> = (0..lanes).map(|_| engine(&model, 1)).collect();
+    let (mut said, mut one) = (StepOutput::new(&model, lanes), StepOutput::new(&model, 1));
+    for _ in 0..6 {
+        let moment = moment(lanes, &mut rng);
+        moment.step(&mut all, 0.8, &mut said);
+        for (lane, engine) in alone.iter_mut().enumerate().filter(|(lane, _)| moment.mask[*lane]) {
+            moment.lane(lane).step(engine, 0.8, &mut one);
+            assert_eq!(said.codes[lane * FRAME_CODE_BYTES..(lane + 1) * FRAME_CODE_BYTES], one.codes);
+            assert_eq!([said.rewards[lane], said.terminated[lane]], [one.rewards[0], one.terminated[0]]);
+            assert_eq!(said.uncertainty[lane], one.uncertainty[0]);
+        }
+    }
+}
+
+#[test]
+fn reading_out_appends_nothing_and_says_what_the_processors_engine_says() {
+    let (model, lanes) = (small(), 5);
+    let width = model.card.config.dynamics.width;
+    let (mut cpu, mut cuda, mut left) =
+        (CpuEngine::new(&model, lanes).unwrap(), engine(&model, lanes), engine(&model, lanes));
+    let mut rng = Rng::seed_from_u64(8);
+    let (mut said, mut expected) = (StepOutput::new(&model, lanes), StepOutput::new(&model, lanes));
+    let (mut ours, mut theirs) = (vec![0.0; lanes * width], vec![0.0; lanes * width]);
+    for t in 0..11 {
+        let moment = moment(lanes, &mut rng);
+        let sampling = Sampling { draws: &moment.draws, temperature: 0.0 };
+        let (codes, actions) = (&moment.codes, &moment.actions);
+        let (levels, mask) = (&moment.levels, &moment.mask);
+        let frame = FrameStep { codes, actions, levels, mask, sampling };
+        cpu.read_latents(&frame, &mut theirs);
+        cuda.read_latents(&frame, &mut ours);
+        let worst = ours.iter().zip(&theirs).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+        assert!(worst < 1e-3, "step {t}: off by {worst}");
+        let mut objects = said.objects.clone();
+        cuda.read_objects(&frame, &mut objects);
+        moment.step(&mut cuda, 0.5, &mut said);
+        moment.step(&mut left, 0.5, &mut expected);
+        moment.step(&mut cpu, 0.5, &mut StepOutput::new(&model, lanes));
+        assert_eq!(said, expected, "step {t}");
+        assert_eq!(objects, said.objects, "step {t}");
+    }
+    assert!(ours.iter().any(|value| value.abs() > 0.1), "normalised features are not all small");
+}
+
+#[test]
+fn frames_are_encoded_and_decoded_as_on_the_processor() {
+    let model = small();
+    let (mut cpu, mut cuda) = (CpuEngine::new(&model, 3).unwrap(), engine(&model, 3));
+    let mut rng = Rng::seed_from_u64(8);
+    // Flat patches with some noise: pixels of a random frame are all alike to an encoder. More frames than one pass takes.
+    let frames: Vec<u8> =
+        (0..11 * FRAME_BYTES).map(|i| (i / 24 * 37 % 200) as u8 + rng.random_range(0..50u8)).collect();
+    let (mut codes, mut expected) = (vec![0; 11 * FRAME_CODE_BYTES], vec![0; 11 * FRAME_CODE_BYTES]);
+    cuda.encode(&frames, &mut codes);
+    cpu.encode(&frames, &mut expected);
+    let other = codes.iter().zip(&expected).filter(|(a, b)| a != b).count();
+    assert!(other * 1_000 < codes.len(), "{other} of {} levels differ", codes.len());
+    let codes = moment(11, &mut rng).codes;
+    let (mut ours, mut theirs) = (vec![0; 11 * FRAME_BYTES], vec![0; 11 * FRAME_BYTES]);
+    cuda.decode(&codes, &mut ours);
+    cpu.decode(&codes, &mut theirs);
+    let worst = ours.iter().zip(&theirs).map(|(a, b)| a.abs_diff(*b)).max().unwrap();
+    let other = ours.iter().zip(&theirs).filter(|(a, b)| a != b).count();
+    assert!(worst <= 1 && other * 1_000 < ours.len(), "{other} bytes differ, by up to {worst}");
+}
+
+#[test]
+fn an_engine_goes_on_in_another_thread() {
+    let model = small();
+    let mut engines = [engine(&model, 2), engine(&model, 2)];
+    let mut rng = Rng::seed_from_u64(3);
+    let mut said = [StepOutput::new(&model, 2), StepOutput::new(&model, 2)];
+    for _ in 0..6 {
+        let moment = Moment { mask: vec![true; 2], ..moment(2, &mut rng) };
+        moment.step(&mut engines[0], 0.5, &mut said[0]);
+        std::thread::scope(|scope| {
+            scope.spawn(|| moment.step(&mut engines[1], 0.5, &mut said[1]));
+        });
+        assert_eq!(said[0], said[1]);
+    }
+}
+
+/// The model of memory is what the engine asks for, to the byte.
+#[test]
+fn it_takes_the_memory_that_it_was_said_to_take() {
+    for (model, lanes) in [(small(), 1), (small(), 5), (model(ModelConfig::new(Preset::S, 7, 3)), 2)] {
+        let memory = DeviceMemory::new(&model.card.config, Precision::F32);
+        assert_eq!(engine(&model, lanes).device_bytes(), memory.total(lanes));
+        let narrow = DeviceMemory::new(&model.card.config, Precision::Bf16);
+        let device = cubecl::Device::default();
+        let engine = CudaEngine::<half::bf16>::new(&model, lanes, &device).unwrap();
+        assert_eq!(engine.device_bytes(), narrow.total(lanes));
+    }
+}
+
+/// Operands of products keep 8 bits: numbers agree to a few hundredths of what a random network says, codes in all but a few
+/// places.
+#[test]
+fn operands_half_as_wide_say_nearly_the_same() {
+    let model = small();
+    let device = cubecl::Device::default();
+    let narrow = CudaEngine::<half::bf16>::new(&model, 5, &device).unwrap();
+    let mut engines = (CpuEngine::new(&model, 5).unwrap(), narrow);
+    let tolerance = Tolerance { numbers: 0.05, codes: 0.02, pixels: (6, 0.5) };
+    moments::compare(&model, (&mut engines.0, &mut engines.1), 24, &tolerance);
+}
+
+#[test]
+fn models_without_kernels_are_refused() {
+    let refiner = Some(RefinerConfig::default());
+    let model = model(ModelConfig { refiner, ..small().card.config });
+    let refused = CudaEngine::<f32>::new(&model, 1, &cubecl::Device::default()).err().unwrap();
+    assert!(refused.to_string().contains("has a refiner, expected none"), "{refused}");
+}
