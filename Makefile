@@ -152,6 +152,7 @@ gpu-report: cuda reference
 ## make test-kernels the GPU's step engine, kernel for kernel, on CubeCL's processor runtime (links LLVM)
 test-kernels: setup
 	@setup/llvm-for-cuda "$(VENV)"
+	$(CARGO) test -p worldstep-model --features kernels-on-cpu --lib cuda::
 	$(CARGO) test -p worldstep-model --features kernels-on-cpu --test cuda_engine
 
 cuda-check: setup

@@ -1,23 +1,20 @@
 use thiserror::Error;
 
 use super::context::{Buffer, Context, Stored};
+use super::frame_codec::FrameCodec;
 use super::kernels::{
-    Drawn, FrameTokens, Logits, Product, Readout, Ring, RowsOf, begin_codes, draw_codes, embed_codes,
-    embed_frame, frames_of_patches, patches_of_frames, product, quantise, read_out, take_rows,
+    Drawn, FrameTokens, Logits, Product, Readout, Ring, RowsOf, draw_codes, embed_frame, product, read_out,
+    take_rows,
 };
-use super::memory::{FRAMES_MAX, check, padded};
+use super::memory::{check, padded};
 use super::recording::Recording;
 use super::rings::{Mark, RingSizes, Rings};
 use super::stack::{Pass, Work};
-use super::weights::{Codec, Dynamics};
+use super::weights::Dynamics;
 use crate::cache::LaneCache;
-use crate::config::{
-    FRAME_BYTES, FRAME_CODES, FRAME_TOKENS, ModelConfig, NOISE_LEVELS, PATCH_VALUES, READOUT_TOKEN,
-    SPATIAL_TOKENS,
-};
+use crate::config::{FRAME_CODES, FRAME_TOKENS, ModelConfig, NOISE_LEVELS, READOUT_TOKEN, SPATIAL_TOKENS};
 use crate::dynamics::TOKEN_LOGITS;
 use crate::engine::{FrameStep, MissingWeight, StepEngine, StepOutput};
-use crate::fsq::CODE_VALUES;
 use crate::model::Model;
 use crate::packing::FRAME_CODE_BYTES;
 use crate::reward::REWARD_BINS;
@@ -54,12 +51,10 @@ pub struct CudaEngine<S: Stored> {
     context: Context,
     config: ModelConfig,
     dynamics: Dynamics<S>,
-    encoder: Codec<S>,
-    decoder: Codec<S>,
+    codec: FrameCodec<S>,
     rings: Rings<S>,
     work: Work<S>,
     step: StepBuffers,
-    codec: CodecBuffers<S>,
     /// The launches of a step of all lanes.
     all_lanes: Recording,
 }
@@ -80,35 +75,6 @@ struct StepBuffers {
     latents: Buffer<f32>,
     next_codes: Buffer<u8>,
     numbers: Buffer<f32>,
-}
-
-/// What encoding and decoding work in.
-struct CodecBuffers<S> {
-    encoder: Work<S>,
-    decoder: Work<S>,
-    frames: Buffer<u8>,
-    codes: Buffer<u8>,
-    patches: Buffer<S>,
-    pixels: Buffer<f32>,
-    values: Buffer<f32>,
-    frames_max: usize,
-}
-
-impl<S: Stored> CodecBuffers<S> {
-    fn new(context: &Context, config: &ModelConfig, lanes: usize) -> Self {
-        let frames_max = lanes.clamp(1, FRAMES_MAX);
-        let rows = frames_max * FRAME_CODES;
-        Self {
-            encoder: Work::new(context, &config.encoder, rows),
-            decoder: Work::new(context, &config.decoder, rows),
-            frames: Buffer::empty(context, frames_max * FRAME_BYTES),
-            codes: Buffer::empty(context, frames_max * FRAME_CODE_BYTES),
-            patches: Buffer::empty(context, rows * PATCH_VALUES),
-            pixels: Buffer::empty(context, rows * PATCH_VALUES),
-            values: Buffer::empty(context, rows * CODE_VALUES),
-            frames_max,
-        }
-    }
 }
 
 impl StepBuffers {
@@ -146,17 +112,15 @@ impl<S: Stored> CudaEngine<S> {
         let made = context.on_stream(|| {
             Ok::<_, EngineError>((
                 Dynamics::new(&context, &model.dynamics, &config)?,
-                Codec::encoder(&context, &model.tokenizer, &config)?,
-                Codec::decoder(&context, &model.tokenizer, &config)?,
+                FrameCodec::new(&context, &model.tokenizer, &config, lanes)?,
                 Rings::new(&context, RingSizes::new(&config), lanes),
                 Work::new(&context, &config.dynamics, lanes * FRAME_TOKENS),
                 StepBuffers::new(&context, &config, lanes),
-                CodecBuffers::new(&context, &config, lanes),
             ))
         });
-        let (dynamics, encoder, decoder, rings, work, step, codec) = made?;
+        let (dynamics, codec, rings, work, step) = made?;
         let all_lanes = Recording::default();
-        Ok(Self { context, config, dynamics, encoder, decoder, rings, work, step, codec, all_lanes })
+        Ok(Self { context, config, dynamics, codec, rings, work, step, all_lanes })
     }
 
     /// Bytes of the device's memory that it has asked for.
@@ -301,45 +265,6 @@ impl<S: Stored> CudaEngine<S> {
         self.step.numbers.read(&self.context, &mut numbers);
         numbers
     }
-
-    fn encode_some(&self, frames: &[u8], codes: &mut [u8]) {
-        let (context, codec, weights) = (&self.context, &self.codec, &self.encoder);
-        let (stack, count) = (&self.config.encoder, frames.len() / FRAME_BYTES);
-        let (rows, work) = (count * FRAME_CODES, &codec.encoder);
-        codec.frames.write(context, frames);
-        patches_of_frames(context, &codec.frames, &codec.patches, count);
-        begin_codes(context, &weights.start, &work.stream, [count, stack.width]);
-        let (a, b, c, size) =
-            (&codec.patches, &weights.embed, &work.stream, [rows, PATCH_VALUES, stack.width]);
-        product(context, &Product { a, rows_of: RowsOf::ALL, b, bias: None, c, size, adds: true });
-        let pass = Pass { context, work, stack, tokens: FRAME_CODES, rows };
-        self.finish(&pass, weights, (&codec.values, CODE_VALUES));
-        quantise(context, &codec.values, &codec.codes, rows * CODE_VALUES);
-        codec.codes.read(context, codes);
-    }
-
-    fn decode_some(&self, codes: &[u8], frames: &mut [u8]) {
-        let (context, codec, weights) = (&self.context, &self.codec, &self.decoder);
-        let (stack, count) = (&self.config.decoder, codes.len() / FRAME_CODE_BYTES);
-        let (rows, work) = (count * FRAME_CODES, &codec.decoder);
-        codec.codes.write(context, codes);
-        let embedding = (&weights.embed, &weights.start);
-        embed_codes(context, &codec.codes, embedding, &work.stream, [count, stack.width]);
-        let pass = Pass { context, work, stack, tokens: FRAME_CODES, rows };
-        self.finish(&pass, weights, (&codec.pixels, PATCH_VALUES));
-        frames_of_patches(context, &codec.pixels, &codec.frames, count);
-        codec.frames.read(context, frames);
-    }
-
-    /// The blocks of a codec, and what its last layer makes of them.
-    fn finish(&self, pass: &Pass<'_, S>, weights: &Codec<S>, (out, columns): (&Buffer<f32>, usize)) {
-        weights.blocks.iter().for_each(|block| pass.block(block, None));
-        pass.norm();
-        let (b, bias) = &weights.to_rows;
-        let size = [pass.rows, pass.stack.width, columns];
-        let (a, bias) = (&pass.work.normed, Some(bias));
-        product(&self.context, &Product { a, rows_of: RowsOf::ALL, b, bias, c: out, size, adds: false });
-    }
 }
 
 impl<S: Stored> StepEngine for CudaEngine<S> {
@@ -400,15 +325,11 @@ impl<S: Stored> StepEngine for CudaEngine<S> {
     }
 
     fn encode(&mut self, frames: &[u8], codes: &mut [u8]) {
-        let most = self.codec.frames_max;
-        let some = frames.chunks(most * FRAME_BYTES).zip(codes.chunks_mut(most * FRAME_CODE_BYTES));
-        self.context.on_stream(|| some.for_each(|(frames, codes)| self.encode_some(frames, codes)));
+        self.context.on_stream(|| self.codec.encode(&self.context, frames, codes));
     }
 
     fn decode(&mut self, codes: &[u8], frames: &mut [u8]) {
-        let most = self.codec.frames_max;
-        let some = codes.chunks(most * FRAME_CODE_BYTES).zip(frames.chunks_mut(most * FRAME_BYTES));
-        self.context.on_stream(|| some.for_each(|(codes, frames)| self.decode_some(codes, frames)));
+        self.context.on_stream(|| self.codec.decode(&self.context, codes, frames));
     }
 
     fn warm_up(&mut self, lanes: &[usize], codes: &[u8], action: &[f32]) {

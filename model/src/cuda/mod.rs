@@ -11,6 +11,8 @@ mod context;
 #[cfg(feature = "kernels")]
 mod engine;
 #[cfg(feature = "kernels")]
+mod frame_codec;
+#[cfg(feature = "kernels")]
 mod kernels;
 #[cfg(feature = "kernels")]
 mod layout;

@@ -219,3 +219,92 @@ pub fn over_time<S: Stored>(
     );
     context.launched();
 }
+
+#[cfg(all(test, feature = "kernels-on-cpu"))]
+mod tests {
+    use super::*;
+    use crate::cuda::kernels::testing::{close, numbers, on_processor};
+
+    /// Softmax of scores, and values summed by it.
+    fn mix(scores: &[f32], values: &[&[f32]]) -> Vec<f32> {
+        let top = scores.iter().copied().fold(f32::MIN, f32::max);
+        let weights: Vec<f32> = scores.iter().map(|score| (score - top).exp()).collect();
+        let total: f32 = weights.iter().sum();
+        let sum = |i: usize| weights.iter().zip(values).map(|(w, v)| w * v[i]).sum::<f32>() / total;
+        (0..values[0].len()).map(sum).collect()
+    }
+
+    fn dot(a: &[f32], b: &[f32]) -> f32 {
+        a.iter().zip(b).map(|(a, b)| a * b).sum()
+    }
+
+    #[test]
+    fn tokens_attend_to_their_own_frame() {
+        on_processor(|context| {
+            // More tokens than a cube has units, and heads that share keys.
+            for (frames, tokens, heads) in
+                [(3, 20, Heads { query: 4, kv: 2, dim: 6 }), (2, 65, Heads { query: 3, kv: 3, dim: 4 })]
+            {
+                let rows = frames * tokens;
+                let qkv = numbers(rows * heads.row(), 5);
+                let device = Buffer::of(context, &qkv);
+                let mixed = Buffer::<f32>::empty(context, rows * heads.query * heads.dim);
+                within_frame(context, &Span { qkv: &device, mixed: &mixed, rows, tokens, heads });
+                let mut found = vec![0.0; rows * heads.query * heads.dim];
+                mixed.read(context, &mut found);
+                let head =
+                    |row: usize, head: usize| &qkv[row * heads.row() + head * heads.dim..][..heads.dim];
+                for (i, found) in found.chunks(heads.dim).enumerate() {
+                    let (row, query) = (i / heads.query, i % heads.query);
+                    let kv = query / (heads.query / heads.kv);
+                    let own = row / tokens * tokens..(row / tokens + 1) * tokens;
+                    let key = |other: usize| head(other, heads.query + kv);
+                    let scores: Vec<f32> =
+                        own.clone().map(|other| dot(head(row, query), key(other))).collect();
+                    let values: Vec<&[f32]> =
+                        own.map(|other| head(other, heads.query + heads.kv + kv)).collect();
+                    close(found, &mix(&scores, &values), 1e-5);
+                }
+            }
+        });
+    }
+
+    #[test]
+    fn tokens_attend_to_their_place_in_as_many_frames_as_their_lane_has_seen() {
+        const TOKENS: usize = 3;
+        let heads = Heads { query: 4, kv: 2, dim: 5 };
+        on_processor(|context| {
+            let frames = 7;
+            let (lanes, newest, ages) = ([2_u32, 0, 1], [6_u32, 2, 0], [1_u32, 7, 4]);
+            let rows = lanes.len() * TOKENS;
+            let qkv = numbers(rows * heads.row(), 1);
+            let ring_len = 3 * TOKENS * heads.kv * frames * heads.dim;
+            let (keys, values) = (numbers(ring_len, 2), numbers(ring_len, 3));
+            let bias = numbers(heads.query * frames, 4);
+            let [dq, dk, dv, db] = [&qkv, &keys, &values, &bias].map(|values| Buffer::of(context, values));
+            let [dlanes, dnewest, dages] = [&lanes, &newest, &ages].map(|values| Buffer::of(context, values));
+            let mixed = Buffer::<f32>::empty(context, rows * heads.query * heads.dim);
+            let span = Span { qkv: &dq, mixed: &mixed, rows, tokens: TOKENS, heads };
+            let (lanes_at, newest_at, ages_at) = (&dlanes, &dnewest, &dages);
+            let ring =
+                Ring { keys: &dk, values: &dv, lanes: lanes_at, newest: newest_at, ages: ages_at, frames };
+            over_time(context, &span, &ring, &db);
+            let mut found = vec![0.0; rows * heads.query * heads.dim];
+            mixed.read(context, &mut found);
+            for (i, found) in found.chunks(heads.dim).enumerate() {
+                let (row, query) = (i / heads.query, i % heads.query);
+                let (lane, token, kv) = (row / TOKENS, row % TOKENS, query / 2);
+                let slot = (lanes[lane] as usize * TOKENS + token) * heads.kv + kv;
+                let at = |ago: usize| {
+                    (slot * frames + (newest[lane] as usize + frames - ago) % frames) * heads.dim
+                };
+                let own = &qkv[row * heads.row() + query * heads.dim..][..heads.dim];
+                let ago = || 0..ages[lane] as usize;
+                let score = |ago: usize| dot(own, &keys[at(ago)..][..heads.dim]) + bias[query * frames + ago];
+                let scores: Vec<f32> = ago().map(score).collect();
+                let seen: Vec<&[f32]> = ago().map(|ago| &values[at(ago)..][..heads.dim]).collect();
+                close(found, &mix(&scores, &seen), 1e-5);
+            }
+        });
+    }
+}

@@ -197,3 +197,89 @@ pub fn begin_codes(
     begin_codes_kernel::launch(context.client(), count, dim, start.arg(), stream.arg(), frames as u32, width);
     context.launched();
 }
+
+#[cfg(all(test, feature = "kernels-on-cpu"))]
+mod tests {
+    use super::*;
+    use crate::cuda::kernels::testing::{close, numbers, on_processor};
+    use crate::dynamics::TOKEN_LOGITS;
+    use crate::fsq::values;
+    use crate::packing::{FRAME_CODE_BYTES, one_hot_tokens};
+
+    fn codes(frames: usize) -> Vec<u8> {
+        (0..frames * FRAME_CODE_BYTES).map(|i| (i * 7 % if i % 4 == 0 { 8 } else { 5 }) as u8).collect()
+    }
+
+    #[test]
+    fn frames_are_embedded_as_one_hot_products() {
+        on_processor(|context| {
+            let (lanes, width, actions) = (3, 9, 2);
+            let codes = codes(lanes);
+            let (given, levels) = (numbers(lanes * actions, 1), [0_u32, 3, 1]);
+            let (rows, bias) = (numbers(TOKEN_LOGITS * width, 2), numbers(width, 3));
+            let (action_rows, action_bias) = (numbers((actions + 4) * width, 4), numbers(width, 5));
+            let position = numbers(FRAME_TOKENS * width, 6);
+            let [dg, dr, db, dar, dab, dp] = [&given, &rows, &bias, &action_rows, &action_bias, &position]
+                .map(|values| Buffer::of(context, values));
+            let tokens = FrameTokens {
+                codes: &Buffer::of(context, &codes),
+                actions: &dg,
+                levels: &Buffer::of(context, &levels),
+                code_rows: &dr,
+                code_bias: &db,
+                action_rows: &dar,
+                action_bias: &dab,
+                position: &dp,
+            };
+            let stream = Buffer::empty(context, lanes * FRAME_TOKENS * width);
+            embed_frame(context, &tokens, &stream, [lanes, width, actions]);
+            let mut found = vec![0.0; lanes * FRAME_TOKENS * width];
+            stream.read(context, &mut found);
+            let times = |input: &[f32], rows: &[f32], c: usize| -> f32 {
+                input.iter().enumerate().map(|(i, x)| x * rows[i * width + c]).sum()
+            };
+            for (i, found) in found.iter().enumerate() {
+                let (c, token, lane) = (i % width, i / width % FRAME_TOKENS, i / width / FRAME_TOKENS);
+                let mut one_hot = vec![0.0; SPATIAL_TOKENS * TOKEN_LOGITS];
+                one_hot_tokens(&codes[lane * FRAME_CODE_BYTES..(lane + 1) * FRAME_CODE_BYTES], &mut one_hot);
+                let mut action = given[lane * actions..(lane + 1) * actions].to_vec();
+                action.extend((0..4).map(|level| f32::from(u8::from(level == levels[lane]))));
+                let expected = position[token * width + c]
+                    + if token < SPATIAL_TOKENS {
+                        bias[c] + times(&one_hot[token * TOKEN_LOGITS..(token + 1) * TOKEN_LOGITS], &rows, c)
+                    } else if token == ACTION_TOKEN {
+                        action_bias[c] + times(&action, &action_rows, c)
+                    } else {
+                        0.0
+                    };
+                close(&[*found], &[expected], 1e-5);
+            }
+        });
+    }
+
+    #[test]
+    fn codes_are_embedded_by_their_values() {
+        on_processor(|context| {
+            let (frames, width) = (2, 7);
+            let (codes, rows, start) =
+                (codes(frames), numbers(CODE_VALUES * width, 1), numbers(FRAME_CODES * width, 2));
+            let [drows, dstart] = [&rows, &start].map(|values| Buffer::of(context, values));
+            let stream = Buffer::empty(context, frames * FRAME_CODES * width);
+            let dcodes = Buffer::of(context, &codes);
+            embed_codes(context, &dcodes, (&drows, &dstart), &stream, [frames, width]);
+            let mut found = vec![0.0; frames * FRAME_CODES * width];
+            stream.read(context, &mut found);
+            let values = values(&codes);
+            let expected = (0..found.len()).map(|i| {
+                let (c, code) = (i % width, i / width);
+                let sum =
+                    (0..CODE_VALUES).map(|dim| values[code * CODE_VALUES + dim] * rows[dim * width + c]);
+                start[code % FRAME_CODES * width + c] + sum.sum::<f32>()
+            });
+            close(&found, &expected.collect::<Vec<_>>(), 1e-5);
+            begin_codes(context, &dstart, &stream, [frames, width]);
+            stream.read(context, &mut found);
+            assert_eq!(found, start.repeat(frames));
+        });
+    }
+}

@@ -27,3 +27,26 @@ pub fn gated<S: Stored>(
     gated_kernel::launch::<S>(context.client(), cubes, dim, rows.arg(), out.arg(), count as u32, hidden);
     context.launched();
 }
+
+#[cfg(all(test, feature = "kernels-on-cpu"))]
+mod tests {
+    use super::*;
+    use crate::cuda::kernels::testing::{close, numbers, on_processor};
+
+    #[test]
+    fn gates_open_and_close() {
+        on_processor(|context| {
+            let (count, hidden) = (7, 13);
+            let rows: Vec<f32> = numbers(count * 2 * hidden, 1).iter().map(|x| x * 8.0).collect();
+            let (device, out) = (Buffer::of(context, &rows), Buffer::<f32>::empty(context, count * hidden));
+            gated(context, &device, &out, (count, hidden));
+            let mut found = vec![0.0; count * hidden];
+            out.read(context, &mut found);
+            let expected = rows.chunks(2 * hidden).flat_map(|row| {
+                let (gates, values) = row.split_at(hidden);
+                gates.iter().zip(values).map(|(g, v)| g / (1.0 + (-g).exp()) * v).collect::<Vec<_>>()
+            });
+            close(&found, &expected.collect::<Vec<_>>(), 1e-5);
+        });
+    }
+}

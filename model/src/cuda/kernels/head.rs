@@ -199,3 +199,91 @@ pub fn read_out(context: &Context, readout: &Readout<'_>, lanes: usize) {
     read_out_kernel::launch(client, count, dim, rows, entropies, numbers, lanes as u32, columns, objects);
     context.launched();
 }
+
+#[cfg(all(test, feature = "kernels-on-cpu"))]
+mod tests {
+    use super::*;
+    use crate::cuda::kernels::testing::{close, numbers, on_processor};
+    use crate::dynamics::TOKEN_LOGITS;
+    use crate::engine::{entropy, sample_codes};
+    use crate::packing::{FRAME_CODE_BYTES, one_hot_tokens};
+    use crate::reward::expected;
+
+    #[test]
+    fn codes_and_entropies_are_those_of_the_processor() {
+        on_processor(|context| {
+            let lanes = 3;
+            let present: Vec<u8> = (0..lanes * FRAME_CODE_BYTES)
+                .map(|i| (i * 3 % if i % 4 == 0 { 8 } else { 5 }) as u8)
+                .collect();
+            let logits: Vec<f32> =
+                numbers(lanes * SPATIAL_TOKENS * TOKEN_LOGITS, 1).iter().map(|x| x * 6.0).collect();
+            let (persistence, draws) = (numbers(TOKEN_LOGITS, 2), [5_u64, u64::MAX, 1 << 40]);
+            let mut summed = logits.clone();
+            for (lane, summed) in summed.chunks_mut(SPATIAL_TOKENS * TOKEN_LOGITS).enumerate() {
+                let mut one_hot = vec![0.0; SPATIAL_TOKENS * TOKEN_LOGITS];
+                one_hot_tokens(
+                    &present[lane * FRAME_CODE_BYTES..(lane + 1) * FRAME_CODE_BYTES],
+                    &mut one_hot,
+                );
+                let own = one_hot.iter().zip(persistence.iter().cycle()).map(|(x, p)| x * p);
+                summed.iter_mut().zip(own).for_each(|(logit, own)| *logit += own);
+            }
+            let (codes, entropies) = (
+                Buffer::empty(context, lanes * FRAME_CODE_BYTES),
+                Buffer::empty(context, lanes * FRAME_CODES),
+            );
+            for temperature in [0.0_f32, 0.7] {
+                let given = Logits {
+                    logits: &Buffer::of(context, &logits),
+                    persistence: &Buffer::of(context, &persistence),
+                    present: &Buffer::of(context, &present),
+                    draws: &Buffer::of(context, &draws),
+                    temperature: &Buffer::of(context, &[temperature]),
+                };
+                draw_codes(context, &given, &Drawn { codes: &codes, entropies: &entropies }, lanes);
+                let mut found = vec![0; lanes * FRAME_CODE_BYTES];
+                codes.read(context, &mut found);
+                let mut unsure = vec![0.0; lanes * FRAME_CODES];
+                entropies.read(context, &mut unsure);
+                for (lane, draw) in draws.iter().enumerate() {
+                    let logits =
+                        &summed[lane * SPATIAL_TOKENS * TOKEN_LOGITS..][..SPATIAL_TOKENS * TOKEN_LOGITS];
+                    let mut drawn = vec![0; FRAME_CODE_BYTES];
+                    sample_codes(logits, temperature, *draw, &mut drawn);
+                    assert_eq!(found[lane * FRAME_CODE_BYTES..(lane + 1) * FRAME_CODE_BYTES], drawn);
+                    let sum: f32 = unsure[lane * FRAME_CODES..(lane + 1) * FRAME_CODES].iter().sum();
+                    close(&[sum / (FRAME_CODES * CODE_VALUES) as f32], &[entropy(logits)], 1e-4);
+                }
+            }
+        });
+    }
+
+    #[test]
+    fn numbers_are_read_out() {
+        on_processor(|context| {
+            let (lanes, objects, columns) = (5, 6, REWARD_BINS + 1 + 6);
+            let rows: Vec<f32> = numbers(lanes * columns, 1).iter().map(|x| x * 4.0).collect();
+            let unsure = numbers(lanes * FRAME_CODES, 2);
+            let out = Buffer::empty(context, lanes * (3 + objects));
+            let readout = Readout {
+                rows: &Buffer::of(context, &rows),
+                entropies: &Buffer::of(context, &unsure),
+                numbers: &out,
+                columns,
+                objects,
+            };
+            read_out(context, &readout, lanes);
+            let mut found = vec![0.0; lanes * (3 + objects)];
+            out.read(context, &mut found);
+            for (lane, found) in found.chunks(3 + objects).enumerate() {
+                let row = &rows[lane * columns..(lane + 1) * columns];
+                let mean = unsure[lane * FRAME_CODES..(lane + 1) * FRAME_CODES].iter().sum::<f32>();
+                let ends = 1.0 / (1.0 + (-row[REWARD_BINS]).exp());
+                let mean = mean / (FRAME_CODES * CODE_VALUES) as f32;
+                close(&found[..3], &[expected(&row[..REWARD_BINS]), ends, mean], 1e-4);
+                assert_eq!(found[3..], row[REWARD_BINS + 1..]);
+            }
+        });
+    }
+}

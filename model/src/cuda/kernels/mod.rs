@@ -10,6 +10,8 @@ mod head;
 mod norm;
 mod patch;
 mod product;
+#[cfg(all(test, feature = "kernels-on-cpu"))]
+mod testing;
 
 pub use attention::{Ring, Span, over_time, within_frame};
 pub use embed::{FrameTokens, begin_codes, embed_codes, embed_frame};

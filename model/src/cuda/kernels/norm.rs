@@ -201,3 +201,87 @@ pub fn take_rows<S: Stored>(
     );
     context.launched();
 }
+
+#[cfg(all(test, feature = "kernels-on-cpu"))]
+mod tests {
+    use super::*;
+    use crate::cuda::kernels::testing::{close, numbers, on_processor};
+
+    fn normed(values: &[f32]) -> Vec<f32> {
+        let mean = values.iter().map(|x| x * x).sum::<f32>() / values.len() as f32;
+        values.iter().map(|x| x / (mean + 1e-5).sqrt()).collect()
+    }
+
+    #[test]
+    fn rows_of_any_width_are_normalised_and_taken() {
+        on_processor(|context| {
+            for (rows, width) in [(1, 3), (7, 96), (33, 20)] {
+                let x = numbers(rows * width, 1);
+                let (dx, dy) = (Buffer::of(context, &x), Buffer::<f32>::empty(context, rows * width));
+                norm_rows(context, &dx, &dy, (rows, width));
+                let mut y = vec![0.0; rows * width];
+                dy.read(context, &mut y);
+                close(&y, &x.chunks(width).flat_map(normed).collect::<Vec<_>>(), 1e-5);
+            }
+            let x = numbers(3 * 5 * 4, 2);
+            let (dx, out) = (Buffer::of(context, &x), Buffer::empty(context, 3 * 4));
+            take_rows(context, &dx, &out, (3, 4), (2, 5));
+            let mut taken = vec![0.0; 12];
+            out.read(context, &mut taken);
+            assert_eq!(taken, [&x[8..12], &x[28..32], &x[48..52]].concat());
+        });
+    }
+
+    #[test]
+    fn heads_are_normalised_in_place_or_into_a_ring() {
+        const TOKENS: usize = 3;
+        let heads = Heads { query: 4, kv: 2, dim: 5 };
+        on_processor(|context| {
+            let (lanes, frames) = (2, 4);
+            let rows = lanes * TOKENS;
+            let (qkv, gain) = (numbers(rows * heads.row(), 1), numbers(heads.dim, 2));
+            let expected: Vec<Vec<f32>> = qkv
+                .chunks(heads.dim)
+                .enumerate()
+                .map(|(i, head)| match i % heads.parts() {
+                    0..4 => normed(head).iter().zip(&gain).map(|(x, g)| x * g).collect(),
+                    4..6 => normed(head),
+                    _ => head.to_vec(),
+                })
+                .collect();
+            let dgain = Buffer::of(context, &gain);
+            let device = Buffer::of(context, &qkv);
+            let head_rows = HeadRows { qkv: &device, gain: &dgain, rows, heads };
+            norm_heads::<f32>(context, &head_rows, None, TOKENS);
+            let mut found = vec![0.0; qkv.len()];
+            device.read(context, &mut found);
+            close(&found, &expected.concat(), 1e-5);
+            // Lane 0 of the pass is the ring's lane 2, at place 3; lane 1 its lane 0, at place 1.
+            let ring_len = 3 * TOKENS * heads.kv * frames * heads.dim;
+            let [keys, values] = [7.0_f32, 8.0].map(|fill| Buffer::of(context, &vec![fill; ring_len]));
+            let [ring_lanes, newest, ages] =
+                [[2, 0], [3, 1], [1, 1]].map(|v: [u32; 2]| Buffer::of(context, &v));
+            let (lanes, newest, ages) = (&ring_lanes, &newest, &ages);
+            let ring = Ring { keys: &keys, values: &values, lanes, newest, ages, frames };
+            let device = Buffer::of(context, &qkv);
+            norm_heads(context, &HeadRows { qkv: &device, ..head_rows }, Some(&ring), TOKENS);
+            for (buffer, first, fill) in [(&keys, 4, 7.0), (&values, 6, 8.0)] {
+                let mut ring = vec![0.0; ring_len];
+                buffer.read(context, &mut ring);
+                for (at, entry) in ring.chunks(heads.dim).enumerate() {
+                    let (place, slot) = (at % frames, at / frames % (TOKENS * heads.kv));
+                    let lane = at / frames / (TOKENS * heads.kv);
+                    let row = match (lane, place) {
+                        (2, 3) => slot / heads.kv,
+                        (0, 1) => TOKENS + slot / heads.kv,
+                        _ => {
+                            assert_eq!(entry, [fill; 5], "lane {lane} place {place} was written");
+                            continue;
+                        }
+                    };
+                    close(entry, &expected[row * heads.parts() + first + slot % heads.kv], 1e-5);
+                }
+            }
+        });
+    }
+}

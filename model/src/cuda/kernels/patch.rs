@@ -67,3 +67,49 @@ pub fn quantise(context: &Context, z: &Buffer<f32>, codes: &Buffer<u8>, count: u
     quantise_kernel::launch(context.client(), cubes, dim, z.arg(), codes.arg(), count as u32);
     context.launched();
 }
+
+#[cfg(all(test, feature = "kernels-on-cpu"))]
+mod tests {
+    use burn::tensor::Device;
+
+    use super::*;
+    use crate::codec::plain;
+    use crate::cuda::kernels::testing::{close, numbers, on_processor};
+    use crate::fsq::levels;
+    use crate::tokenizer::patches;
+
+    #[test]
+    fn frames_and_patches_are_those_of_the_tokenizer() {
+        on_processor(|context| {
+            let frames: Vec<u8> = (0..2 * FRAME_BYTES).map(|i| (i * 7 % 251) as u8).collect();
+            let (device, there) = (Buffer::of(context, &frames), Buffer::<f32>::empty(context, frames.len()));
+            patches_of_frames(context, &device, &there, 2);
+            let mut found = vec![0.0; frames.len()];
+            there.read(context, &mut found);
+            close(&found, &plain(patches(&frames, &Device::flex())), 1e-6);
+            let back = Buffer::empty(context, frames.len());
+            frames_of_patches(context, &there, &back, 2);
+            let mut again = vec![0; frames.len()];
+            back.read(context, &mut again);
+            assert_eq!(again, frames);
+            // What lies beyond ±1 is clamped.
+            let wild = Buffer::of(context, &[-9.0_f32, 9.0].repeat(FRAME_BYTES));
+            frames_of_patches(context, &wild, &back, 2);
+            back.read(context, &mut again);
+            assert_eq!(again[..4], [0, 255, 0, 255]);
+        });
+    }
+
+    #[test]
+    fn values_fall_on_the_processors_levels() {
+        on_processor(|context| {
+            let z: Vec<f32> = numbers(4 * 333, 1).iter().map(|x| x * 3.0).collect();
+            let codes = Buffer::empty(context, z.len());
+            quantise(context, &Buffer::of(context, &z), &codes, z.len());
+            let (mut found, mut expected) = (vec![0; z.len()], vec![0; z.len()]);
+            codes.read(context, &mut found);
+            levels(&z, &mut expected);
+            assert_eq!(found, expected);
+        });
+    }
+}

@@ -121,3 +121,67 @@ pub fn product<S: Stored>(context: &Context, p: &Product<'_, S>) {
     );
     context.launched();
 }
+
+#[cfg(all(test, feature = "kernels-on-cpu"))]
+mod tests {
+    use super::*;
+    use crate::cuda::kernels::testing::{close, numbers, on_processor};
+
+    /// Row by row, as it is written.
+    fn by_hand(
+        p: ([usize; 3], RowsOf),
+        a: &[f32],
+        b: &[f32],
+        start: impl Fn(usize, usize) -> f32,
+    ) -> Vec<f32> {
+        let ([m, k, n], rows_of) = p;
+        let row = |r: usize| r / rows_of.count * rows_of.of + rows_of.first + r % rows_of.count;
+        let sum = |r: usize, c: usize| (0..k).map(|i| a[row(r) * k + i] * b[i * n + c]).sum::<f32>();
+        (0..m * n).map(|i| start(i / n, i % n) + sum(i / n, i % n)).collect()
+    }
+
+    #[test]
+    fn products_of_any_number_of_rows_with_and_without_bias() {
+        on_processor(|context| {
+            // 7 and 1 rows are no multiple of what a unit makes, 5 no length of a vector.
+            for [m, k, n] in [[7, 5, 12], [1, 96, 4], [64, 33, 8]] {
+                let (a, b, bias) = (numbers(m * k, 1), numbers(k * n, 2), numbers(n, 3));
+                let [da, db, dbias] = [&a, &b, &bias].map(|values| Buffer::of(context, values));
+                let c = Buffer::of(context, &numbers(m * n, 4));
+                let mut p = Product {
+                    a: &da,
+                    rows_of: RowsOf::ALL,
+                    b: &db,
+                    bias: Some(&dbias),
+                    c: &c,
+                    size: [m, k, n],
+                    adds: false,
+                };
+                product(context, &p);
+                let mut first = vec![0.0; m * n];
+                c.read(context, &mut first);
+                close(&first, &by_hand(([m, k, n], RowsOf::ALL), &a, &b, |_, c| bias[c]), 1e-5);
+                (p.bias, p.adds) = (None, true);
+                product(context, &p);
+                let mut twice = vec![0.0; m * n];
+                c.read(context, &mut twice);
+                close(&twice, &by_hand(([m, k, n], RowsOf::ALL), &a, &b, |r, c| first[r * n + c]), 1e-5);
+            }
+        });
+    }
+
+    #[test]
+    fn some_rows_of_each_group() {
+        on_processor(|context| {
+            let ([m, k, n], rows_of) = ([6, 9, 4], RowsOf { first: 1, count: 2, of: 5 });
+            let (a, b) = (numbers(15 * k, 1), numbers(k * n, 2));
+            let [da, db] = [&a, &b].map(|values| Buffer::of(context, values));
+            let c = Buffer::empty(context, m * n);
+            let size = [m, k, n];
+            product(context, &Product { a: &da, rows_of, b: &db, bias: None, c: &c, size, adds: false });
+            let mut found = vec![0.0; m * n];
+            c.read(context, &mut found);
+            close(&found, &by_hand((size, rows_of), &a, &b, |_, _| 0.0), 1e-5);
+        });
+    }
+}

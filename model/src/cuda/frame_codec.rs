@@ -1,0 +1,110 @@
+//! Frames to codes and back on the device.
+
+use burn::store::ModuleSnapshot;
+
+use super::context::{Buffer, Context, Stored};
+use super::kernels::{
+    Product, RowsOf, begin_codes, embed_codes, frames_of_patches, patches_of_frames, product, quantise,
+};
+use super::memory::FRAMES_MAX;
+use super::stack::{Pass, Work};
+use super::weights::Codec;
+use crate::config::{FRAME_BYTES, FRAME_CODES, ModelConfig, PATCH_VALUES};
+use crate::engine::MissingWeight;
+use crate::fsq::CODE_VALUES;
+use crate::packing::FRAME_CODE_BYTES;
+
+/// Both sides of the tokenizer, and what they work in.
+pub struct FrameCodec<S> {
+    config: ModelConfig,
+    encoder: Codec<S>,
+    decoder: Codec<S>,
+    encoder_work: Work<S>,
+    decoder_work: Work<S>,
+    frames: Buffer<u8>,
+    codes: Buffer<u8>,
+    patches: Buffer<S>,
+    pixels: Buffer<f32>,
+    values: Buffer<f32>,
+    /// Frames of one pass at most.
+    frames_max: usize,
+}
+
+impl<S: Stored> FrameCodec<S> {
+    /// The weights of `module`, which has the sizes of `config`, and room for the frames of as many lanes.
+    pub fn new(
+        context: &Context,
+        module: &impl ModuleSnapshot,
+        config: &ModelConfig,
+        lanes: usize,
+    ) -> Result<Self, MissingWeight> {
+        let frames_max = lanes.clamp(1, FRAMES_MAX);
+        let rows = frames_max * FRAME_CODES;
+        Ok(Self {
+            encoder: Codec::encoder(context, module, config)?,
+            decoder: Codec::decoder(context, module, config)?,
+            encoder_work: Work::new(context, &config.encoder, rows),
+            decoder_work: Work::new(context, &config.decoder, rows),
+            frames: Buffer::empty(context, frames_max * FRAME_BYTES),
+            codes: Buffer::empty(context, frames_max * FRAME_CODE_BYTES),
+            patches: Buffer::empty(context, rows * PATCH_VALUES),
+            pixels: Buffer::empty(context, rows * PATCH_VALUES),
+            values: Buffer::empty(context, rows * CODE_VALUES),
+            frames_max,
+            config: config.clone(),
+        })
+    }
+
+    /// Codes of frames (HWC `uint8`), any number of them.
+    pub fn encode(&self, context: &Context, frames: &[u8], codes: &mut [u8]) {
+        let most = self.frames_max;
+        let some = frames.chunks(most * FRAME_BYTES).zip(codes.chunks_mut(most * FRAME_CODE_BYTES));
+        some.for_each(|(frames, codes)| self.encode_some(context, frames, codes));
+    }
+
+    /// Frames (HWC `uint8`) of codes, any number of them.
+    pub fn decode(&self, context: &Context, codes: &[u8], frames: &mut [u8]) {
+        let most = self.frames_max;
+        let some = codes.chunks(most * FRAME_CODE_BYTES).zip(frames.chunks_mut(most * FRAME_BYTES));
+        some.for_each(|(codes, frames)| self.decode_some(context, codes, frames));
+    }
+
+    fn encode_some(&self, context: &Context, frames: &[u8], codes: &mut [u8]) {
+        let weights = &self.encoder;
+        let (stack, count) = (&self.config.encoder, frames.len() / FRAME_BYTES);
+        let (rows, work) = (count * FRAME_CODES, &self.encoder_work);
+        self.frames.write(context, frames);
+        patches_of_frames(context, &self.frames, &self.patches, count);
+        begin_codes(context, &weights.start, &work.stream, [count, stack.width]);
+        let (a, b, c, size) =
+            (&self.patches, &weights.embed, &work.stream, [rows, PATCH_VALUES, stack.width]);
+        product(context, &Product { a, rows_of: RowsOf::ALL, b, bias: None, c, size, adds: true });
+        let pass = Pass { context, work, stack, tokens: FRAME_CODES, rows };
+        self.finish(&pass, weights, (&self.values, CODE_VALUES));
+        quantise(context, &self.values, &self.codes, rows * CODE_VALUES);
+        self.codes.read(context, codes);
+    }
+
+    fn decode_some(&self, context: &Context, codes: &[u8], frames: &mut [u8]) {
+        let weights = &self.decoder;
+        let (stack, count) = (&self.config.decoder, codes.len() / FRAME_CODE_BYTES);
+        let (rows, work) = (count * FRAME_CODES, &self.decoder_work);
+        self.codes.write(context, codes);
+        let embedding = (&weights.embed, &weights.start);
+        embed_codes(context, &self.codes, embedding, &work.stream, [count, stack.width]);
+        let pass = Pass { context, work, stack, tokens: FRAME_CODES, rows };
+        self.finish(&pass, weights, (&self.pixels, PATCH_VALUES));
+        frames_of_patches(context, &self.pixels, &self.frames, count);
+        self.frames.read(context, frames);
+    }
+
+    /// The blocks of a codec, and what its last layer makes of them.
+    fn finish(&self, pass: &Pass<'_, S>, weights: &Codec<S>, (out, columns): (&Buffer<f32>, usize)) {
+        weights.blocks.iter().for_each(|block| pass.block(block, None));
+        pass.norm();
+        let (b, bias) = &weights.to_rows;
+        let size = [pass.rows, pass.stack.width, columns];
+        let (a, bias) = (&pass.work.normed, Some(bias));
+        product(pass.context, &Product { a, rows_of: RowsOf::ALL, b, bias, c: out, size, adds: false });
+    }
+}
