@@ -123,6 +123,7 @@ test-reference: build reference
 ## make lint     clippy, rustdoc and mypy with warnings as errors
 lint: setup
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
+	$(CARGO) clippy -p worldstep-model --features kernels --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps
 	cd bridge/python && "$(CURDIR)/$(VENV)/bin/mypy"
 

@@ -87,7 +87,7 @@ impl SendRecvEnv {
         &self.spec
     }
 
-    /// Draws the physics of later episodes from these ranges; see [`TruthVectorEnv`](crate::TruthVectorEnv::randomise).
+    /// Draws the physics of later episodes from these ranges; see [`VectorEnv::randomise`](crate::VectorEnv::randomise).
     ///
     /// # Errors
     /// [`EnvError::Argument`] if a range cannot be drawn from, or some environments are under way; nothing has changed then.

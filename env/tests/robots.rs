@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use worldstep_env::physics::World;
-use worldstep_env::robot::{Control, Drive, Robot, RobotModel, RobotSensor, RobotTask, SensorKind};
+use worldstep_env::robot::{Control, Drive, Robot, RobotModel, RobotTask, SensorKind};
 use worldstep_env::{AutoresetMode, Buffer, Camera, TruthSource as _, VectorEnv as _, make_truth, registry};
 
 fn camera() -> Camera {

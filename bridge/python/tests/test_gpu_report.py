@@ -38,7 +38,7 @@ def test_stages_go_on_where_they_were_and_leave_their_results(tmp_path: Path) ->
     assert whole.returncode == 0, whole.stderr[-2000:]
     assert "doctor: " in whole.stdout
     assert "from the processor's" in whole.stdout
-    assert "env-steps/s at 2" in whole.stdout
+    assert " env-steps/s at " in whole.stdout
     results = {path.stem: json.loads(path.read_text())["result"] for path in tmp_path.glob("*.json")}
     made = {f"{stage}-{TASK}" for stage in ("clips", "train", "unseen", "eval")}
     assert results.keys() == made | {"doctor", "numerics-nano", "bench-dream", "bench-render"}

@@ -117,7 +117,7 @@ fn norm_heads_kernel<S: Float>(
             }
         } else if is_key {
             for i in range_stepped(UNIT_POS_X as usize, width, plane) {
-                qkv[first + i] = qkv[first + i] * factor;
+                qkv[first + i] *= factor;
             }
         }
     }
