@@ -1,11 +1,12 @@
 """Measures this network for `worldstep bench dream --peers` and `worldstep bench train --peers`.
 
 Reads one JSON object a line and answers with one. First `model` (a folder), `threads` and `device` (cpu or
-cuda:N, where products are computed in bf16), answered by `version` and `modes`. Then what to measure: `work` (step, dynamics, tokenizer), `mode` (eager, compile),
-`seconds`, and for `step` `envs` and `obs` (rgb, codes), for the others `batch` (windows of a whole ring, or
-frames). The answer is `per_s`, environment-steps or frames, and `median_per_s`, at the pace of the median
-call. What was warmed up stays so: the same question may be asked again in turns with another engine. `said`
-(codes, actions, level, mode) asks what one lane says of the given frames.
+cuda:N, where products are computed in bf16), answered by `version` and `modes`. Then what to measure: `work`
+(step, dynamics, tokenizer), `mode` (eager, compile), `seconds`, and for `step` `envs` and `obs` (rgb, codes),
+for the others `batch` (windows of a whole ring, or frames). The answer is `per_s`, environment-steps or
+frames, and `median_per_s`, at the pace of the median call. What was warmed up stays so: the same question
+may be asked again in turns with another engine. `said` (codes, actions, level, mode) asks what one lane says
+of the given frames.
 """
 
 from __future__ import annotations

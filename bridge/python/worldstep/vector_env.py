@@ -414,8 +414,9 @@ def make_vec(
     says how it is driven and started: `control` ("file", "force", "position" or "velocity"), `stiffness` and
     `damping` of servos, `fps` (50), `substeps` (1), `solver_iterations` (4) in each of these,
     `max_episode_steps` (1000), `noise` of the start, `ground`, `self_contacts`, and `sensors`, some of "imu",
-    "contacts" and "range", which are observed behind the joints. A sensor may be a table with that as its `kind`: `{"kind": "range", "link": "head", "origin":
-    (0, 0, 0.1), "rays": 16, "view": 3.1, "range_max": 10.0, "noise": 0.02, "latency": 1}`.
+    "contacts" and "range", which are observed behind the joints. A sensor may be a table with that as its
+    `kind`: `{"kind": "range", "link": "head", "origin": (0, 0, 0.1), "rays": 16, "view": 3.1, "range_max":
+    10.0, "noise": 0.02, "latency": 1}`.
 
     With `copy=False`, observations are read-only views of what the server wrote: no byte is copied, and those
     in shared memory are overwritten by the third reset or step after their own. `share_memory=False` takes
