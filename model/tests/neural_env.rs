@@ -25,6 +25,31 @@ fn actions(values: &[i64]) -> Buffer {
     Buffer::I64(values.to_vec())
 }
 
+/// Two engines stand in for two GPUs; the toy's dreams restart on the way.
+#[test]
+fn lanes_over_several_devices_are_those_of_one() {
+    let model = model();
+    let (mut one, mut two) = (env(&model, 5, |_| ()), env(&model, 5, |options| options.devices = 2));
+    for env in [&mut one, &mut two] {
+        env.reset_all(Some(7)).unwrap();
+    }
+    for t in 0..2 * STEPS_LEFT as i64 {
+        for env in [&mut one, &mut two] {
+            env.step_all(&actions(&[0, t % 3, 2, 1, 1])).unwrap();
+        }
+        assert_eq!(one.batch(), two.batch(), "step {t}");
+    }
+    let state = two.save_lane(4).unwrap();
+    one.load_lane(0, &state).unwrap();
+    assert_eq!(frame(&one, 0), frame(&two, 4));
+    let refused = NeuralVectorEnv::new(
+        model,
+        Box::new(Stripes(spec())),
+        NeuralOptions { devices: 6, ..NeuralOptions::new(5) },
+    );
+    assert!(refused.err().unwrap().to_string().contains("devices is 6, expected 1 to 5 for 5 lanes"));
+}
+
 #[test]
 fn a_lane_is_what_a_single_environment_would_be() {
     let model = model();

@@ -33,6 +33,7 @@ pub fn run(args: ServeArgs) -> Result<()> {
     let device = ComputeDevice::from_name(&config.device.unwrap_or_default())?;
     let engines = Engines::new(config.model.or_else(shipped_models), device)?
         .with_memory_max(memory_bytes_max)
+        .with_devices(config.devices.map_or(1, |devices| usize::from(devices.get())))
         .with_audit(config.audit.unwrap_or_default());
     let keys = config.curve_key.as_deref().zip(config.allow_clients.as_deref());
     let curve = keys.map(|(secret, clients)| CurveServer::load(secret, clients)).transpose()?;

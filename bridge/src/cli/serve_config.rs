@@ -1,6 +1,6 @@
 use std::fs;
 use std::net::SocketAddr;
-use std::num::{NonZeroU32, NonZeroU64, NonZeroUsize};
+use std::num::{NonZeroU8, NonZeroU32, NonZeroU64, NonZeroUsize};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -37,6 +37,9 @@ pub struct ServeConfig {
     /// Where the dream runs: `cpu` (the default) or `cuda:0`.
     #[arg(long)]
     pub device: Option<String>,
+    /// GPUs that the environments of each dream are divided over, from that of --device on; 1 by default.
+    #[arg(long, value_name = "GPUS")]
+    pub devices: Option<NonZeroU8>,
     /// `tcp://HOST:PORT` (port 0 picks one) or `ipc://PATH`; tcp://127.0.0.1:7447 by default.
     #[arg(long)]
     pub bind: Option<String>,
@@ -153,6 +156,7 @@ impl ServeConfig {
             allow_clients: self.allow_clients.or(other.allow_clients),
             robots: if self.robots.is_empty() { other.robots } else { self.robots },
             audit: self.audit.or(other.audit),
+            devices: self.devices.or(other.devices),
             max_batch: self.max_batch.or(other.max_batch),
             max_wait_us: self.max_wait_us.or(other.max_wait_us),
             max_sessions: self.max_sessions.or(other.max_sessions),
@@ -180,6 +184,7 @@ impl ServeConfig {
             device: Some("cpu".to_owned()),
             bind: Some("tcp://127.0.0.1:7447".to_owned()),
             audit: Some(0),
+            devices: NonZeroU8::new(1),
             max_batch: NonZeroUsize::new(limits.batch_max),
             max_wait_us: Some(limits.wait_max.as_micros() as u64),
             max_sessions: NonZeroUsize::new(limits.sessions_max),

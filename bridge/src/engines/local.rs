@@ -38,6 +38,7 @@ const DRIVER_BYTES: u64 = 160 << 20;
 pub struct Engines {
     models: Option<PathBuf>,
     device: ComputeDevice,
+    devices: usize,
     memory_bytes_max: Option<u64>,
     audited_lanes: usize,
 }
@@ -51,12 +52,17 @@ impl Engines {
         if let Some(folder) = &models {
             model_folder(folder, None)?;
         }
-        Ok(Self { models, device, memory_bytes_max: None, audited_lanes: 0 })
+        Ok(Self { models, device, devices: 1, memory_bytes_max: None, audited_lanes: 0 })
     }
 
     /// Lets one dream take so many bytes at most, instead of a share of what is free when it is made.
     pub fn with_memory_max(self, bytes: Option<u64>) -> Self {
         Self { memory_bytes_max: bytes, ..self }
+    }
+
+    /// Divides the environments of each dream over so many GPUs from its own on, one at least to each.
+    pub fn with_devices(self, devices: usize) -> Self {
+        Self { devices, ..self }
     }
 
     /// Steps truth beside so many environments of each dream, as far as it has them; their infos tell how far they are
@@ -88,6 +94,7 @@ impl Engines {
             },
             temperature: request.temperature.unwrap_or(0.0),
             memory_bytes_max: self.memory_bytes_max,
+            devices: self.devices.min(num_envs).max(1),
             ..NeuralOptions::new(num_envs)
         };
         let dream = dream_with(models, &request.id, self.device, options)?;

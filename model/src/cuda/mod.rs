@@ -35,9 +35,14 @@ pub(crate) use memory::check;
 /// The GPU that `model` computes on, as CubeCL knows it; none on a processor.
 #[cfg(feature = "cuda")]
 pub fn device_of(model: &crate::model::Model) -> Option<cubecl::Device> {
+    cubecl::Device::cuda(index_of(model)?).ok()
+}
+
+/// The number of the GPU that `model` computes on; none on a processor.
+#[cfg(feature = "cuda")]
+pub fn index_of(model: &crate::model::Model) -> Option<usize> {
     let device = model.device.clone().inner();
-    let index = (0..DEVICES_MAX).find(|index| burn::tensor::Device::cuda(*index) == device)?;
-    cubecl::Device::cuda(index).ok()
+    (0..DEVICES_MAX).find(|index| burn::tensor::Device::cuda(*index) == device)
 }
 
 /// GPUs of one machine that are looked for.

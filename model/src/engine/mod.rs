@@ -175,6 +175,29 @@ pub fn engine(model: &Model, lanes: usize) -> Result<Box<dyn StepEngine>, ModelE
     Ok(Box::new(BurnEngine::new(model, lanes)))
 }
 
+/// The fastest engine, with its lanes divided over `devices` GPUs from the one that `model` computes on; on the processor so
+/// many engines stand in for them.
+///
+/// # Errors
+/// As [`engine`].
+pub fn engine_over(model: &Model, lanes: usize, devices: usize) -> Result<Box<dyn StepEngine>, ModelError> {
+    if devices <= 1 {
+        return engine(model, lanes);
+    }
+    let engines = shares(lanes, devices).enumerate().map(|(i, lanes)| engine(&on_device(model, i), lanes));
+    Ok(Box::new(ShardedEngine::new(model, engines.collect::<Result<_, _>>()?)))
+}
+
+/// `model` on the `i`th GPU from its own on, or on the processor.
+fn on_device(model: &Model, i: usize) -> Model {
+    #[cfg(feature = "cuda")]
+    if let Some(first) = crate::cuda::index_of(model) {
+        return model.on(&Device::cuda(first + i));
+    }
+    let _ = i;
+    model.clone()
+}
+
 /// The weights are not those of the configuration.
 fn damaged(model: &Model, error: &MissingWeight) -> ModelError {
     ModelError::Damaged { path: PathBuf::from(model.card.task_names()), message: error.to_string() }

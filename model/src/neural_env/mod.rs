@@ -31,7 +31,7 @@ use observation::{put_row_bytes, row_bytes};
 use step::StepBuffers;
 use worldstep_env::{AutoresetMode, Batch, Buffer, EnvError, EnvSpec, InfoColumn, VectorEnv};
 
-use crate::engine::{StepEngine, StepOutput, engine};
+use crate::engine::{StepEngine, StepOutput, engine_over};
 use crate::model::{Model, TaskCard};
 use crate::packing::FRAME_CODE_BYTES;
 
@@ -91,7 +91,8 @@ impl NeuralVectorEnv {
         let action = starts.neutral_action();
         model.card.encode_action(task, action, &mut neutral).map_err(action_error)?;
         Ok(Self {
-            engine: engine(&model, n).map_err(|error| EnvError::Engine { message: error.to_string() })?,
+            engine: engine_over(&model, n, options.devices)
+                .map_err(|error| EnvError::Engine { message: error.to_string() })?,
             said: StepOutput::new(&model, n),
             batch: Batch::new(&spec, n, &[UNCERTAINTY]),
             lanes: (0..n).map(Lane::new).collect(),

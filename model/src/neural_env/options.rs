@@ -18,7 +18,12 @@ pub struct NeuralOptions {
     /// Bytes that the dream may take in all; more environments than fit are refused. `None` allows a share
     /// ([`MEMORY_SHARE`](super::MEMORY_SHARE)) of what is free on this machine.
     pub memory_bytes_max: Option<u64>,
+    /// Devices that the lanes are divided over: GPUs from the model's on; on the processor so many engines stand in for them.
+    pub devices: usize,
 }
+
+/// More GPUs than machines have.
+const DEVICES_MAX: usize = 16;
 
 impl NeuralOptions {
     /// Defaults: NEXT_STEP, frames, likeliest codes, threshold 0.5, half of the free memory.
@@ -30,6 +35,7 @@ impl NeuralOptions {
             temperature: 0.0,
             termination_threshold: 0.5,
             memory_bytes_max: None,
+            devices: 1,
         }
     }
 
@@ -40,6 +46,13 @@ impl NeuralOptions {
     pub(super) fn check(&self) -> Result<(), String> {
         if self.num_envs == 0 {
             return Err("num_envs is 0, expected at least 1".to_owned());
+        }
+        if !(1..=DEVICES_MAX.min(self.num_envs)).contains(&self.devices) {
+            let most = DEVICES_MAX.min(self.num_envs);
+            return Err(format!(
+                "devices is {}, expected 1 to {most} for {} lanes",
+                self.devices, self.num_envs
+            ));
         }
         if !(self.temperature.is_finite() && self.temperature >= 0.0) {
             return Err(format!("temperature is {}, expected a number from 0 on", self.temperature));
