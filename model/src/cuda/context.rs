@@ -8,6 +8,9 @@ use cubecl::bytes::Bytes;
 use cubecl::prelude::*;
 use cubecl::server::Handle;
 use cubecl_environment::stream::StreamId;
+use cubek_matmul::routine::BlueprintStrategy;
+use cubek_matmul::strategy::Strategy;
+use cubek_matmul::tiled;
 
 use super::memory::COLUMNS;
 
@@ -52,6 +55,8 @@ pub struct Context {
     is_processor: bool,
     cores: u32,
     plane: u32,
+    /// How products are divided into tiles.
+    tiles: Strategy,
     nothing: [Handle; 2],
     queued: Cell<usize>,
     bytes: Cell<u64>,
@@ -69,9 +74,14 @@ impl Context {
         let stream = StreamId { value: STREAMS.fetch_add(1, Ordering::Relaxed) };
         let nothing = stream.executes(|| [client.empty(64), client.empty(64)]);
         let is_processor = client.name() == "cpu";
+        let tiles = match is_processor {
+            true => tiled::Strategy::CpuGemm(BlueprintStrategy::default()),
+            false => tiled::Strategy::Cmma(BlueprintStrategy::default()),
+        };
         Ok(Self {
             client,
             stream,
+            tiles: Strategy::Tiled(tiles),
             is_processor,
             cores,
             plane,
@@ -103,6 +113,11 @@ impl Context {
     /// What launches go through.
     pub fn client(&self) -> &Client {
         &self.client
+    }
+
+    /// How products are divided into tiles: for the matrix units of a GPU, or the caches of the processor.
+    pub fn tiles(&self) -> &Strategy {
+        &self.tiles
     }
 
     /// Two buffers of a few bytes, for arguments that a kernel does not read.
@@ -221,5 +236,15 @@ impl<T: CubeElement> Buffer<T> {
     pub fn vectors(&self) -> BufferArg {
         // SAFETY: the handle was made for so many numbers, and is as aligned as the device's allocator makes it.
         unsafe { BufferArg::from_raw_parts(self.handle.clone(), self.len / COLUMNS) }
+    }
+
+    /// Its first numbers as a matrix, row after row.
+    #[allow(unsafe_code, reason = "the one way to a matrix; its size is within the buffer's own")]
+    pub fn matrix(&self, rows: usize, columns: usize) -> TensorBinding {
+        debug_assert!(rows * columns <= self.len);
+        // SAFETY: the handle was made for at least so many numbers.
+        unsafe {
+            TensorBinding::from_raw_parts(self.handle.clone(), [columns, 1].into(), [rows, columns].into())
+        }
     }
 }

@@ -231,12 +231,12 @@ impl<S: Stored> CudaEngine<S> {
         let spatial = RowsOf { first: 0, count: SPATIAL_TOKENS, of: FRAME_TOKENS };
         let size = [lanes * SPATIAL_TOKENS, width, TOKEN_LOGITS];
         let (c, bias) = (&step.logits, Some(bias));
-        product(context, &Product { a, rows_of: spatial, b, bias, c, size, adds: false });
+        product(context, &Product { a, rows_of: spatial, b, bias, c, size, adds: false, room: None });
         let (b, bias) = &weights.to_readout;
         let readout = RowsOf { first: READOUT_TOKEN, count: 1, of: FRAME_TOKENS };
         let (c, bias) = (&step.readouts, Some(bias));
         let size = [lanes, width, columns];
-        product(context, &Product { a, rows_of: readout, b, bias, c, size, adds: false });
+        product(context, &Product { a, rows_of: readout, b, bias, c, size, adds: false, room: None });
         let logits = Logits {
             logits: &step.logits,
             persistence: &weights.persistence,

@@ -78,7 +78,8 @@ impl<S: Stored> FrameCodec<S> {
         begin_codes(context, &weights.start, &work.stream, [count, stack.width]);
         let (a, b, c, size) =
             (&self.patches, &weights.embed, &work.stream, [rows, PATCH_VALUES, stack.width]);
-        product(context, &Product { a, rows_of: RowsOf::ALL, b, bias: None, c, size, adds: true });
+        let room = Some(&work.branch);
+        product(context, &Product { a, rows_of: RowsOf::ALL, b, bias: None, c, size, adds: true, room });
         let pass = Pass { context, work, stack, tokens: FRAME_CODES, rows };
         self.finish(&pass, weights, (&self.values, CODE_VALUES));
         quantise(context, &self.values, &self.codes, rows * CODE_VALUES);
@@ -105,6 +106,9 @@ impl<S: Stored> FrameCodec<S> {
         let (b, bias) = &weights.to_rows;
         let size = [pass.rows, pass.stack.width, columns];
         let (a, bias) = (&pass.work.normed, Some(bias));
-        product(pass.context, &Product { a, rows_of: RowsOf::ALL, b, bias, c: out, size, adds: false });
+        product(
+            pass.context,
+            &Product { a, rows_of: RowsOf::ALL, b, bias, c: out, size, adds: false, room: None },
+        );
     }
 }

@@ -120,7 +120,7 @@ fn readout(config: &ModelConfig) -> usize {
 /// Bytes that blocks work in for one token.
 fn row_bytes(stack: &StackConfig, narrow: usize) -> usize {
     let row = (stack.heads + 2 * stack.kv_heads) * stack.head_dim();
-    WIDE * (stack.width + row + 2 * stack.hidden) + narrow * (2 * stack.width + stack.hidden)
+    WIDE * (2 * stack.width + row + 2 * stack.hidden) + narrow * (2 * stack.width + stack.hidden)
 }
 
 fn weight_bytes(config: &ModelConfig, narrow: usize) -> u64 {

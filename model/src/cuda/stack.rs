@@ -22,6 +22,8 @@ pub struct Work<S> {
     gates: Buffer<f32>,
     /// `[rows, hidden]`.
     hidden: Buffer<S>,
+    /// `[rows, width]`: what is to be added to the stream.
+    pub branch: Buffer<f32>,
 }
 
 impl<S: Stored> Work<S> {
@@ -35,6 +37,7 @@ impl<S: Stored> Work<S> {
             mixed: Buffer::empty(context, rows * width),
             gates: Buffer::empty(context, rows * 2 * hidden),
             hidden: Buffer::empty(context, rows * hidden),
+            branch: Buffer::empty(context, rows * width),
         }
     }
 }
@@ -98,6 +101,7 @@ impl<S: Stored> Pass<'_, S> {
 
     fn multiply(&self, a: &Buffer<S>, b: &Buffer<S>, c: &Buffer<f32>, [k, n]: [usize; 2], adds: bool) {
         let size = [self.rows, k, n];
-        product(self.context, &Product { a, rows_of: RowsOf::ALL, b, bias: None, c, size, adds });
+        let room = adds.then_some(&self.work.branch);
+        product(self.context, &Product { a, rows_of: RowsOf::ALL, b, bias: None, c, size, adds, room });
     }
 }

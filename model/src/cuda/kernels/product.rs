@@ -1,4 +1,7 @@
 use cubecl::prelude::*;
+use cubek_matmul::definition::{MatmulElems, MatmulGlobalElems, MatmulSetupError};
+use cubek_matmul::launch::launch_ref;
+use cubek_std::InputBinding;
 
 use crate::cuda::context::{Buffer, Context, Stored};
 use crate::cuda::memory::COLUMNS;
@@ -38,6 +41,8 @@ pub struct Product<'a, S: Stored> {
     pub size: [usize; 3],
     /// Whether it is added to what `c` holds.
     pub adds: bool,
+    /// Room for `m * n` numbers, which a product that is added may be made in first; without it, units make it.
+    pub room: Option<&'a Buffer<f32>>,
 }
 
 /// One unit a few rows of a few columns, kept in registers.
@@ -96,8 +101,65 @@ fn product_kernel<S: Float, N: Size>(
     }
 }
 
-/// Multiplies; sums are 32 bits wide.
+/// One unit a number.
+#[cube(launch)]
+fn finish_kernel(
+    c: &mut [f32],
+    room: &[f32],
+    bias: &[f32],
+    m: u32,
+    #[comptime] n: usize,
+    #[comptime] has_bias: bool,
+    #[comptime] adds: bool,
+) {
+    let at = ABSOLUTE_POS;
+    if at < m as usize * n {
+        let mut value = c[at];
+        if comptime!(adds) {
+            value += room[at];
+        }
+        if comptime!(has_bias) {
+            value += bias[at % n];
+        }
+        c[at] = value;
+    }
+}
+
+/// Multiplies; sums are 32 bits wide. By the matrix units of the device or the tiles of the processor's cache (cubek's
+/// kernels) where all rows are taken, else by units that each keep a few numbers in registers.
 pub fn product<S: Stored>(context: &Context, p: &Product<'_, S>) {
+    let in_tiles = p.rows_of == RowsOf::ALL && (!p.adds || p.room.is_some());
+    if !in_tiles || by_tiles(context, p).is_err() {
+        by_units(context, p);
+    }
+}
+
+/// # Errors
+/// What cubek has against it: a shape, or a device without what its kernel needs.
+fn by_tiles<S: Stored>(context: &Context, p: &Product<'_, S>) -> Result<(), MatmulSetupError> {
+    let ([m, k, n], room) = (p.size, p.room.filter(|_| p.adds));
+    let mut elements = MatmulElems::from_globals(&MatmulGlobalElems {
+        lhs: S::elem_type_native(),
+        rhs: S::elem_type_native(),
+        out: f32::elem_type_native(),
+    });
+    let a = InputBinding::new(p.a.matrix(m, k), S::elem_type_native());
+    let b = InputBinding::new(p.b.matrix(k, n), S::elem_type_native());
+    let out = room.unwrap_or(p.c).matrix(m, n);
+    launch_ref(context.tiles(), context.client(), a, b, out, &mut elements)?;
+    context.launched();
+    if room.is_some() || p.bias.is_some() {
+        let [nothing, _] = context.nothing::<f32>();
+        let (room, bias) = (room.unwrap_or(&nothing).arg(), p.bias.unwrap_or(&nothing).arg());
+        let (count, dim) = context.each(m * n);
+        let (c, has_bias) = (p.c.arg(), p.bias.is_some());
+        finish_kernel::launch(context.client(), count, dim, c, room, bias, m as u32, n, has_bias, p.adds);
+        context.launched();
+    }
+    Ok(())
+}
+
+fn by_units<S: Stored>(context: &Context, p: &Product<'_, S>) {
     let [m, k, n] = p.size;
     let columns = n / COLUMNS;
     let [none, _] = context.nothing::<f32>();
@@ -148,7 +210,9 @@ mod tests {
                 let (a, b, bias) = (numbers(m * k, 1), numbers(k * n, 2), numbers(n, 3));
                 let [da, db, dbias] = [&a, &b, &bias].map(|values| Buffer::of(context, values));
                 let c = Buffer::of(context, &numbers(m * n, 4));
+                let room = Buffer::empty(context, m * n);
                 let mut p = Product {
+                    room: None,
                     a: &da,
                     rows_of: RowsOf::ALL,
                     b: &db,
@@ -166,6 +230,17 @@ mod tests {
                 let mut twice = vec![0.0; m * n];
                 c.read(context, &mut twice);
                 close(&twice, &by_hand(([m, k, n], RowsOf::ALL), &a, &b, |r, c| first[r * n + c]), 1e-5);
+                p.room = Some(&room);
+                by_tiles(context, &p).unwrap();
+                let mut thrice = vec![0.0; m * n];
+                c.read(context, &mut thrice);
+                close(&thrice, &by_hand(([m, k, n], RowsOf::ALL), &a, &b, |r, c| twice[r * n + c]), 1e-5);
+                (p.bias, p.adds, p.room) = (Some(&dbias), false, None);
+                by_units(context, &p);
+                c.read(context, &mut twice);
+                by_tiles(context, &p).unwrap();
+                c.read(context, &mut thrice);
+                close(&thrice, &twice, 1e-5);
             }
         });
     }
@@ -178,7 +253,10 @@ mod tests {
             let [da, db] = [&a, &b].map(|values| Buffer::of(context, values));
             let c = Buffer::empty(context, m * n);
             let size = [m, k, n];
-            product(context, &Product { a: &da, rows_of, b: &db, bias: None, c: &c, size, adds: false });
+            product(
+                context,
+                &Product { a: &da, rows_of, b: &db, bias: None, c: &c, size, adds: false, room: None },
+            );
             let mut found = vec![0.0; m * n];
             c.read(context, &mut found);
             close(&found, &by_hand((size, rows_of), &a, &b, |_, _| 0.0), 1e-5);
