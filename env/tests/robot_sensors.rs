@@ -98,6 +98,17 @@ fn a_saved_state_has_the_readings_that_are_under_way() {
     let expected = told(&mut env, 10);
     env.load_lane(0, &state).unwrap();
     assert_eq!(told(&mut env, 10), expected);
+    // Of the same numbers, but from another sensor: this one keeps what it is.
+    for other in [
+        RobotSensor { latency: 3, noise: 0.02, ..range() },
+        RobotSensor { latency: 3, noise: 0.01, view: 1.0, ..range() },
+        RobotSensor { latency: 3, noise: 0.01, link: Some("mast".to_owned()), ..range() },
+    ] {
+        let entry = with(vec![other]).unwrap();
+        let mut stranger = make_truth(entry.id, 1, AutoresetMode::NextStep).unwrap();
+        stranger.reset_all(Some(1)).unwrap();
+        assert!(matches!(stranger.load_lane(0, &state), Err(EnvError::State { .. })));
+    }
 }
 
 #[test]

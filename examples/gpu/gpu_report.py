@@ -37,7 +37,11 @@ class Stopped(Exception):
 
 
 class Failed(Exception):
-    """A stage has gone wrong."""
+    """A stage has gone wrong; what it had found by then, if anything."""
+
+    def __init__(self, message: str, found: str = "") -> None:
+        super().__init__(message)
+        self.found = found
 
 
 def parse_arguments(given: list[str] | None = None) -> argparse.Namespace:
@@ -92,7 +96,7 @@ def ask(arguments: argparse.Namespace, *words: object) -> dict[str, Any]:
             limit = f"{arguments.stage_minutes:g} minutes"
             raise Stopped(f"`worldstep {words[0]}` was stopped after {limit}") from None
     if process.returncode != 0:
-        raise Failed(f"`worldstep {words[0]}` failed with status {process.returncode}")
+        raise Failed(f"`worldstep {words[0]}` failed with status {process.returncode}", output)
     return json.loads(output)
 
 
@@ -180,7 +184,7 @@ def summary(name: str, result: dict[str, Any]) -> str:
         return f"foreground {gain:+.1f} dB over copy-last at 16 steps, F1 of ends {found['termination_f1']}"
     if name.startswith("numerics-"):
         apart = {row["metric"]: row["value"] for row in found["rows"]}
-        numbers = ("rewards_apart", "terminated_apart", "objects_apart", "uncertainty_apart")
+        numbers = ("rewards_apart", "terminated_apart", "objects_apart", "uncertainty_apart", "latents_apart")
         worst, others = max(apart[metric] for metric in numbers), apart["other_codes"]
         return f"numbers at most {worst:.1e} from the processor's, {others:.2%} of codes are others"
     if name == "bench-dream":
@@ -234,6 +238,7 @@ def main() -> None:
         except Failed as failed:
             # A machine that is lent for minutes should still answer the rest.
             complaints.append(f"gpu_report: {name}: {failed}")
+            (arguments.out / f"{name}.failed").write_text(failed.found)
             print(complaints[-1], file=sys.stderr, flush=True)
             if not name.startswith(("numerics-", "bench-")):
                 sys.exit(1)

@@ -28,7 +28,7 @@ pub use dream::{DreamBench, dream};
 pub use dream_peer::dream_peers;
 pub use env::env;
 pub use env_peer::env_peers;
-pub use numerics::numerics;
+pub use numerics::{Numerics, numerics};
 pub use render::{RenderBench, render};
 pub use train::{TrainBench, train};
 

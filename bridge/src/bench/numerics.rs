@@ -10,7 +10,7 @@ use worldstep_model::model::{Model, ModelCard, TaskCard};
 use super::{Row, engine_error};
 
 /// Dreams side by side, and steps of each, with resets on the way.
-const LANES: usize = 5;
+const LANES: usize = 12;
 const STEPS: usize = 64;
 /// Choices of the models' actions.
 const ACTIONS: usize = 3;
@@ -22,6 +22,8 @@ const OBJECTS: usize = 2;
 struct Tolerance {
     /// Of each number.
     numbers: f64,
+    /// Of each normalised feature, which nothing has averaged.
+    features: f64,
     /// Share of codes that may be others.
     codes: f64,
     /// Of a byte of decoded frames.
@@ -33,29 +35,44 @@ impl Tolerance {
     /// 8 bits, which leaves two digits. Where two levels are as likely, rounding decides.
     fn of(device: ComputeDevice) -> Self {
         match device {
-            ComputeDevice::Cpu => Self { numbers: 2e-4, codes: 1e-3, pixels: 1.0 },
-            ComputeDevice::Cuda(_) => Self { numbers: 0.05, codes: 0.02, pixels: 8.0 },
+            ComputeDevice::Cpu => Self { numbers: 2e-4, features: 1e-3, codes: 1e-3, pixels: 1.0 },
+            ComputeDevice::Cuda(_) => Self { numbers: 0.05, features: 0.2, codes: 0.03, pixels: 8.0 },
         }
     }
+}
+
+/// What was found, and whether that is too far apart.
+#[derive(Debug)]
+pub struct Numerics {
+    /// The differences.
+    pub rows: Vec<Row>,
+    /// A line on the first that rounding does not explain.
+    pub apart: Option<String>,
 }
 
 /// The step engine of `device` (burn's, if that is the processor) beside the one for the processor, with the same random
 /// weights, through 64 steps with resets: how far they are apart.
 ///
 /// # Errors
-/// [`EnvError::Engine`] if the device cannot be used, or they are further apart than rounding explains: the rows are shown
-/// before.
+/// [`EnvError::Engine`] if the device cannot be used.
 pub fn numerics(
     device: ComputeDevice,
     presets: &[Preset],
     show: &mut dyn FnMut(&Row),
-) -> Result<Vec<Row>, EnvError> {
+) -> Result<Numerics, EnvError> {
     let (tolerance, mut rows, mut apart) = (Tolerance::of(device), Vec::new(), None);
     for preset in presets {
-        let found = measure(device, *preset)?;
+        let (found, stepped_by) = measure(device, *preset)?;
+        if matches!(device, ComputeDevice::Cuda(_)) && stepped_by != "kernels" {
+            return Err(engine_error(format!(
+                "{} is stepped by {stepped_by}, expected kernels",
+                device.name()
+            )));
+        }
         let row = |metric, value, unit| {
             let case = json!({
                 "engine": "dream", "preset": preset, "device": device.name(), "envs": LANES, "steps": STEPS,
+                "step_engine": stepped_by,
             });
             Row { case, metric, value, unit, peer: Some("processor's step engine".to_owned()) }
         };
@@ -64,7 +81,9 @@ pub fn numerics(
             (row("terminated_apart", f64::from(found.terminated), "probability"), tolerance.numbers),
             (row("objects_apart", f64::from(found.objects), "deviations"), tolerance.numbers),
             (row("uncertainty_apart", f64::from(found.uncertainty), "nats"), tolerance.numbers),
+            (row("latents_apart", f64::from(found.latents), "deviations"), tolerance.features),
             (row("other_codes", found.other_codes, "share"), tolerance.codes),
+            (row("other_encoded", found.other_encoded, "share"), tolerance.codes),
             (row("pixels_apart", f64::from(found.pixels), "levels"), tolerance.pixels),
         ] {
             show(&row);
@@ -75,10 +94,10 @@ pub fn numerics(
             rows.push(row);
         }
     }
-    apart.map_or(Ok(rows), |message| Err(engine_error(message)))
+    Ok(Numerics { rows, apart })
 }
 
-fn measure(device: ComputeDevice, preset: Preset) -> Result<Agreement, EnvError> {
+fn measure(device: ComputeDevice, preset: Preset) -> Result<(Agreement, &'static str), EnvError> {
     let model = random_model(preset);
     let there = model.on(&device.burn());
     let mut processor = CpuEngine::new(&model, LANES).map_err(engine_error)?;
@@ -86,7 +105,8 @@ fn measure(device: ComputeDevice, preset: Preset) -> Result<Agreement, EnvError>
         ComputeDevice::Cpu => Box::new(BurnEngine::new(&there, LANES)),
         ComputeDevice::Cuda(_) => engine(&there, LANES).map_err(engine_error)?,
     };
-    Ok(agreement(&model, (&mut processor, other.as_mut()), STEPS))
+    let found = agreement(&model, (&mut processor, other.as_mut()), STEPS);
+    Ok((found, other.name()))
 }
 
 /// A model of `preset` that has learned nothing.
@@ -111,9 +131,12 @@ mod tests {
     #[test]
     fn burns_engine_on_the_processor_agrees_and_every_difference_is_told() {
         let mut shown = 0;
-        let rows = numerics(ComputeDevice::Cpu, &[Preset::Nano], &mut |_| shown += 1).unwrap();
-        assert_eq!((rows.len(), shown), (6, 6));
+        let found = numerics(ComputeDevice::Cpu, &[Preset::Nano], &mut |_| shown += 1).unwrap();
+        assert_eq!(found.apart, None);
+        let rows = found.rows;
+        assert_eq!((rows.len(), shown), (8, 8));
         assert!(rows.iter().all(|row| row.value.is_finite() && row.case["preset"] == "nano"));
+        assert_eq!(rows[0].case["step_engine"], "burn");
         assert!(rows[0].value > 0.0, "two engines that round alike are one");
     }
 }

@@ -1,7 +1,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use worldstep_bridge::bench::{self, BridgeBench, DreamBench, RenderBench, Report, TrainBench};
 use worldstep_model::config::Preset;
 use worldstep_model::device::ComputeDevice;
@@ -72,7 +72,14 @@ fn numerics(args: &BenchArgs) -> Result<()> {
         None => vec![Preset::Nano, Preset::S],
     };
     let device = args.device()?;
-    shown(args, |show| Ok(bench::numerics(device, &presets, show)?))
+    let mut apart = None;
+    shown(args, |show| {
+        let found = bench::numerics(device, &presets, show)?;
+        apart = found.apart;
+        Ok(found.rows)
+    })?;
+    // What was found is told whether or not it is too far apart.
+    apart.map_or(Ok(()), |message| bail!("{message}"))
 }
 
 fn train(args: &BenchArgs, time: Duration) -> Result<()> {

@@ -362,8 +362,9 @@ impl Task for RobotWorld {
 
     fn load(&mut self, bytes: &[u8]) -> Result<(), EnvError> {
         let (world, robot, base, sensing, rng): (_, _, _, Sensing, _) = decode(bytes)?;
-        if !sensing.is_like(&self.sensing) {
-            return Err(EnvError::State { message: "the state of a robot with other sensors".to_owned() });
+        if base != self.base || !sensing.is_like(&self.sensing) {
+            let message = "the state of another robot, or of one with other sensors".to_owned();
+            return Err(EnvError::State { message });
         }
         (self.world, self.robot, self.base, self.sensing, self.rng) = (world, robot, base, sensing, rng);
         Ok(())

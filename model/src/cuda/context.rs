@@ -3,6 +3,7 @@
 use std::cell::Cell;
 use std::marker::PhantomData;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{PoisonError, RwLock};
 
 use cubecl::bytes::Bytes;
 use cubecl::prelude::*;
@@ -91,14 +92,14 @@ impl Context {
         })
     }
 
-    /// Does `work` on this context's stream.
-    pub fn on_stream<T>(&self, work: impl FnOnce() -> T) -> T {
-        self.stream.executes(work)
+    /// A turn on this context's stream, beside those of other contexts.
+    pub fn shared(&self) -> Turn {
+        Turn { stream: self.stream, alone: false }
     }
 
-    /// Its stream, for work that changes who holds the context.
-    pub fn stream(&self) -> StreamId {
-        self.stream
+    /// A turn in which no other context of this program works.
+    pub fn alone(&self) -> Turn {
+        Turn { stream: self.stream, alone: true }
     }
 
     /// Bytes that its buffers have asked for.
@@ -137,13 +138,15 @@ impl Context {
         (CubeCount::Static((count as u32).div_ceil(dim.y), 1, 1), dim)
     }
 
-    /// Units of a cube that shares `count` things, and whether these are worth fetching into shared memory: on the
-    /// processor that is the same memory, and waiting for one another costs more than anything else.
-    pub fn units(&self, count: usize) -> (u32, bool) {
+    /// Units of a cube that shares `count` things of `bytes` in all, and whether these are to be fetched into shared memory: if
+    /// they fit there, but on the processor that is the same memory, and waiting for one another costs more than anything
+    /// else.
+    pub fn units(&self, count: usize, bytes: usize) -> (u32, bool) {
         if self.is_processor {
             return (self.cores.min(count as u32), false);
         }
-        ((count as u32).next_multiple_of(self.plane).min(self.cores), true)
+        let fits = bytes <= self.client.properties().hardware.max_shared_memory_size;
+        ((count as u32).next_multiple_of(self.plane).min(self.cores), fits)
     }
 
     /// To be called after each launch.
@@ -162,6 +165,30 @@ impl Context {
     pub fn wait(&self) {
         let done = cubecl::future::block_on(self.client.sync());
         done.unwrap_or_else(|error| panic!("the device has failed: {error}"));
+    }
+}
+
+/// While a device records launches, CUDA refuses some of what other threads may ask of it or of other devices.
+static RECORDING: RwLock<()> = RwLock::new(());
+
+/// A time for work on a context's stream.
+#[derive(Clone, Copy, Debug)]
+pub struct Turn {
+    stream: StreamId,
+    alone: bool,
+}
+
+impl Turn {
+    /// Does `work`, whose launches follow one another on the stream whichever thread this is. Turns do not nest.
+    pub fn do_on_stream<T>(self, work: impl FnOnce() -> T) -> T {
+        // Nothing is behind this lock that a panic could have left in pieces.
+        let (_shared, _alone);
+        if self.alone {
+            _alone = RECORDING.write().unwrap_or_else(PoisonError::into_inner);
+        } else {
+            _shared = RECORDING.read().unwrap_or_else(PoisonError::into_inner);
+        }
+        self.stream.executes(work)
     }
 }
 
@@ -185,6 +212,11 @@ impl<T: CubeElement> Buffer<T> {
         context.count(size_of_val(values));
         let handle = context.client.create_from_slice(T::as_bytes(values));
         Self { handle, len: values.len(), kind: PhantomData }
+    }
+
+    /// Numbers that it has room for.
+    pub fn len(&self) -> usize {
+        self.len
     }
 
     /// Copies `values` to its beginning.

@@ -6,13 +6,13 @@ use super::kernels::{
     Drawn, FrameTokens, Logits, Product, Readout, Ring, RowsOf, draw_codes, embed_frame, product, read_out,
     take_rows,
 };
-use super::memory::{check, padded};
+use super::memory::{check, padded, tile_rows};
 use super::recording::Recording;
 use super::rings::{Mark, RingSizes, Rings};
 use super::stack::{Pass, Work};
 use super::weights::Dynamics;
 use crate::cache::LaneCache;
-use crate::config::{FRAME_CODES, FRAME_TOKENS, ModelConfig, NOISE_LEVELS, READOUT_TOKEN, SPATIAL_TOKENS};
+use crate::config::{FRAME_CODES, FRAME_TOKENS, ModelConfig, NOISE_LEVELS, READOUT_TOKEN};
 use crate::dynamics::TOKEN_LOGITS;
 use crate::engine::{FrameStep, MissingWeight, StepEngine, StepOutput};
 use crate::model::Model;
@@ -89,7 +89,7 @@ impl StepBuffers {
             ages: Buffer::empty(context, lanes),
             draws: Buffer::empty(context, lanes),
             temperature: Buffer::empty(context, 1),
-            logits: Buffer::empty(context, lanes * SPATIAL_TOKENS * padded(TOKEN_LOGITS)),
+            logits: Buffer::empty(context, tile_rows(lanes * FRAME_TOKENS) * padded(TOKEN_LOGITS)),
             readouts: Buffer::empty(context, lanes * padded(REWARD_BINS + 1 + objects)),
             entropies: Buffer::empty(context, lanes * FRAME_CODES),
             latents: Buffer::empty(context, lanes * config.dynamics.width),
@@ -109,7 +109,7 @@ impl<S: Stored> CudaEngine<S> {
         let config = model.card.config.clone();
         check(&config).map_err(|message| EngineError::Model { message })?;
         let context = Context::new(device).map_err(|message| EngineError::Device { message })?;
-        let made = context.on_stream(|| {
+        let made = context.shared().do_on_stream(|| {
             Ok::<_, EngineError>((
                 Dynamics::new(&context, &model.dynamics, &config)?,
                 FrameCodec::new(&context, &model.tokenizer, &config, lanes)?,
@@ -228,10 +228,10 @@ impl<S: Stored> CudaEngine<S> {
         let (width, objects) = (self.config.dynamics.width, self.config.object_values());
         let (a, columns) = (&self.work.normed, padded(REWARD_BINS + 1 + objects));
         let (b, bias) = &weights.to_codes;
-        let spatial = RowsOf { first: 0, count: SPATIAL_TOKENS, of: FRAME_TOKENS };
-        let size = [lanes * SPATIAL_TOKENS, width, TOKEN_LOGITS];
+        // All tokens, though four in twenty carry no codes: so the product takes whole tiles.
+        let size = [lanes * FRAME_TOKENS, width, padded(TOKEN_LOGITS)];
         let (c, bias) = (&step.logits, Some(bias));
-        product(context, &Product { a, rows_of: spatial, b, bias, c, size, adds: false, room: None });
+        product(context, &Product { a, rows_of: RowsOf::ALL, b, bias, c, size, adds: false, room: None });
         let (b, bias) = &weights.to_readout;
         let readout = RowsOf { first: READOUT_TOKEN, count: 1, of: FRAME_TOKENS };
         let (c, bias) = (&step.readouts, Some(bias));
@@ -239,6 +239,8 @@ impl<S: Stored> CudaEngine<S> {
         product(context, &Product { a, rows_of: readout, b, bias, c, size, adds: false, room: None });
         let logits = Logits {
             logits: &step.logits,
+            tokens: FRAME_TOKENS,
+            columns: padded(TOKEN_LOGITS),
             persistence: &weights.persistence,
             present: &step.codes,
             draws: &step.draws,
@@ -272,9 +274,14 @@ impl<S: Stored> StepEngine for CudaEngine<S> {
         self.rings.lanes()
     }
 
+    fn name(&self) -> &'static str {
+        "kernels"
+    }
+
     fn step(&mut self, frame: &FrameStep<'_>, output: &mut StepOutput) {
-        let stream = self.context.stream();
-        stream.executes(|| {
+        let all = frame.mask.iter().all(|stepped| *stepped);
+        let turn = if all && self.all_lanes.is_due() { self.context.alone() } else { self.context.shared() };
+        turn.do_on_stream(|| {
             let live = self.send_live(frame);
             if live.is_empty() {
                 return;
@@ -297,7 +304,7 @@ impl<S: Stored> StepEngine for CudaEngine<S> {
 
     fn read_objects(&mut self, frame: &FrameStep<'_>, objects: &mut [f32]) {
         let values = self.config.object_values();
-        self.context.stream().executes(|| {
+        self.context.shared().do_on_stream(|| {
             self.peek(frame, |engine, live| {
                 engine.draw(live.len());
                 let numbers = engine.numbers(live.len());
@@ -310,7 +317,7 @@ impl<S: Stored> StepEngine for CudaEngine<S> {
 
     fn read_latents(&mut self, frame: &FrameStep<'_>, latents: &mut [f32]) {
         let width = self.config.dynamics.width;
-        self.context.stream().executes(|| {
+        self.context.shared().do_on_stream(|| {
             self.peek(frame, |engine, live| {
                 let (context, to) = (&engine.context, &engine.step.latents);
                 let rows = (READOUT_TOKEN, FRAME_TOKENS);
@@ -325,11 +332,11 @@ impl<S: Stored> StepEngine for CudaEngine<S> {
     }
 
     fn encode(&mut self, frames: &[u8], codes: &mut [u8]) {
-        self.context.on_stream(|| self.codec.encode(&self.context, frames, codes));
+        self.context.shared().do_on_stream(|| self.codec.encode(&self.context, frames, codes));
     }
 
     fn decode(&mut self, codes: &[u8], frames: &mut [u8]) {
-        self.context.on_stream(|| self.codec.decode(&self.context, codes, frames));
+        self.context.shared().do_on_stream(|| self.codec.decode(&self.context, codes, frames));
     }
 
     fn warm_up(&mut self, lanes: &[usize], codes: &[u8], action: &[f32]) {
@@ -341,7 +348,7 @@ impl<S: Stored> StepEngine for CudaEngine<S> {
             self.rings.reset(*lane);
         }
         let (actions, levels, draws) = (action.repeat(all), vec![0; all], vec![0; all]);
-        self.context.stream().executes(|| {
+        self.context.shared().do_on_stream(|| {
             for t in 0..frames {
                 for (i, lane) in lanes.iter().enumerate() {
                     let film = &codes[(i * frames + t) * FRAME_CODE_BYTES..][..FRAME_CODE_BYTES];
@@ -355,11 +362,11 @@ impl<S: Stored> StepEngine for CudaEngine<S> {
     }
 
     fn lane(&self, lane: usize) -> LaneCache {
-        self.context.on_stream(|| self.rings.save(&self.context, lane))
+        self.context.shared().do_on_stream(|| self.rings.save(&self.context, lane))
     }
 
     fn set_lane(&mut self, lane: usize, saved: &LaneCache) -> bool {
-        self.context.stream().executes(|| self.rings.load(&self.context, lane, saved))
+        self.context.shared().do_on_stream(|| self.rings.load(&self.context, lane, saved))
     }
 
     fn lane_bytes(&self) -> usize {

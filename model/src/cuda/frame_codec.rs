@@ -6,7 +6,7 @@ use super::context::{Buffer, Context, Stored};
 use super::kernels::{
     Product, RowsOf, begin_codes, embed_codes, frames_of_patches, patches_of_frames, product, quantise,
 };
-use super::memory::FRAMES_MAX;
+use super::memory::{FRAMES_MAX, tile_rows};
 use super::stack::{Pass, Work};
 use super::weights::Codec;
 use crate::config::{FRAME_BYTES, FRAME_CODES, ModelConfig, PATCH_VALUES};
@@ -39,7 +39,7 @@ impl<S: Stored> FrameCodec<S> {
         lanes: usize,
     ) -> Result<Self, MissingWeight> {
         let frames_max = lanes.clamp(1, FRAMES_MAX);
-        let rows = frames_max * FRAME_CODES;
+        let rows = tile_rows(frames_max * FRAME_CODES);
         Ok(Self {
             encoder: Codec::encoder(context, module, config)?,
             decoder: Codec::decoder(context, module, config)?,

@@ -1,8 +1,7 @@
 //! What the step engine takes of a GPU's memory, known before anything is allocated and without a GPU.
 
 use crate::config::{
-    FRAME_BYTES, FRAME_CODES, FRAME_TOKENS, ModelConfig, NOISE_LEVELS, PATCH_VALUES, SPATIAL_TOKENS,
-    StackConfig,
+    FRAME_BYTES, FRAME_CODES, FRAME_TOKENS, ModelConfig, NOISE_LEVELS, PATCH_VALUES, StackConfig,
 };
 use crate::dynamics::TOKEN_LOGITS;
 use crate::fsq::CODE_VALUES;
@@ -14,6 +13,9 @@ use crate::reward::REWARD_BINS;
 pub const FRAMES_MAX: usize = 256;
 /// Columns that a product makes at once: what widths are multiples of.
 pub const COLUMNS: usize = 4;
+/// What rows and columns of products are rounded up to, so that a GPU's matrix units take them: cubek asks for whole tiles.
+pub const TILE_ROWS: usize = 128;
+const TILE_COLUMNS: usize = 16;
 /// One number for all environments.
 const TEMPERATURE_BYTES: u64 = size_of::<f32>() as u64;
 /// Bytes of 32 bits.
@@ -30,8 +32,12 @@ pub struct DeviceMemory {
     pub exchange: u64,
     /// Bytes of the weights.
     pub weights: u64,
-    /// Bytes of what encoding and decoding a frame makes, of each of the frames of one pass.
-    pub codec: u64,
+    /// Bytes of what a step makes of one token: of those that only fill up a tile, too.
+    token: u64,
+    /// Bytes of frames and codes of each of the frames that are encoded or decoded in one pass.
+    frame: u64,
+    /// Bytes of what that makes of one patch.
+    patch: u64,
 }
 
 impl DeviceMemory {
@@ -44,21 +50,21 @@ impl DeviceMemory {
         let stack = &config.dynamics;
         let layers = stack.layers.div_ceil(config.temporal_every);
         let ring = 2 * layers * FRAME_TOKENS * stack.kv_heads * config.context_frames * stack.head_dim();
-        let step = FRAME_TOKENS * row_bytes(stack, narrow)
-            + WIDE
-                * (SPATIAL_TOKENS * padded(TOKEN_LOGITS)
-                    + padded(readout(config))
-                    + FRAME_CODES
-                    + stack.width);
+        let token = row_bytes(stack, narrow) + WIDE * padded(TOKEN_LOGITS);
+        let step = FRAME_TOKENS * token + WIDE * (padded(readout(config)) + FRAME_CODES + stack.width);
         let numbers = WIDE * (config.action_values + 4 + 3 + config.object_values()) + size_of::<u64>();
-        let codec = [&config.encoder, &config.decoder].map(|stack| FRAME_CODES * row_bytes(stack, narrow));
-        let pixels = FRAME_BYTES * (1 + narrow + WIDE) + FRAME_CODE_BYTES * (1 + WIDE);
+        let patch = row_bytes(&config.encoder, narrow)
+            + row_bytes(&config.decoder, narrow)
+            + (narrow + WIDE) * PATCH_VALUES
+            + WIDE * CODE_VALUES;
         Self {
             ring: (ring * narrow) as u64,
             step: step as u64,
             exchange: (2 * FRAME_CODE_BYTES + numbers) as u64,
             weights: weight_bytes(config, narrow),
-            codec: (codec[0] + codec[1] + pixels) as u64,
+            token: token as u64,
+            frame: (FRAME_BYTES + FRAME_CODE_BYTES) as u64,
+            patch: patch as u64,
         }
     }
 
@@ -69,7 +75,10 @@ impl DeviceMemory {
 
     /// Bytes of what `lanes` environments share.
     pub fn shared(&self, lanes: usize) -> u64 {
-        self.weights + TEMPERATURE_BYTES + self.codec * lanes.clamp(1, FRAMES_MAX) as u64
+        let (tokens, frames) = (lanes * FRAME_TOKENS, lanes.clamp(1, FRAMES_MAX));
+        let codec = self.frame * frames as u64 + self.patch * tile_rows(frames * FRAME_CODES) as u64;
+        let filled_up = self.token * (tile_rows(tokens) - tokens) as u64;
+        self.weights + TEMPERATURE_BYTES + codec + filled_up
     }
 
     /// Bytes of `lanes` environments in all.
@@ -110,7 +119,12 @@ pub fn check(config: &ModelConfig) -> Result<(), String> {
 
 /// Columns as they are stored.
 pub fn padded(columns: usize) -> usize {
-    columns.next_multiple_of(COLUMNS)
+    columns.next_multiple_of(TILE_COLUMNS)
+}
+
+/// Rows as there is room for.
+pub fn tile_rows(rows: usize) -> usize {
+    rows.next_multiple_of(TILE_ROWS)
 }
 
 fn readout(config: &ModelConfig) -> usize {

@@ -27,6 +27,9 @@ impl Recording {
     /// and lead to the same if it is done twice.
     #[allow(unsafe_code, reason = "replaying a graph needs its buffers to be there still")]
     pub fn run(&mut self, context: &Context, work: impl Fn()) {
+        if self.is_due() {
+            self.state = record(context, &work).map_or(State::Impossible, State::Made);
+        }
         if let State::Made(graph) = &self.state {
             // SAFETY: whoever holds this recording holds the buffers of its launches.
             if unsafe { graph.replay() }.is_ok() {
@@ -34,13 +37,14 @@ impl Recording {
             }
             self.state = State::Impossible;
         }
-        if matches!(self.state, State::NotYet) && self.runs >= WARM_UP_RUNS {
-            // Whether or not it can be recorded, the work has been done once.
-            self.state = record(context, &work).map_or(State::Impossible, State::Made);
-            return;
-        }
+        // After a failed recording or replay, too: these leave buffers that refuse to be read until they are written.
         work();
         self.runs += 1;
+    }
+
+    /// Whether the next [`run`](Self::run) records, which wants a [turn alone](Context::alone).
+    pub fn is_due(&self) -> bool {
+        matches!(self.state, State::NotYet) && self.runs >= WARM_UP_RUNS
     }
 
     /// Whether launches are made again at one call.
@@ -51,9 +55,9 @@ impl Recording {
 
 fn record(context: &Context, work: &impl Fn()) -> Result<Graph, ServerError> {
     let client = context.client();
-    let prepared = client.graph_prepare();
+    client.graph_prepare()?;
+    // What the device allocates for these launches it allocates here: nothing may be while it records.
     work();
-    prepared?;
     context.wait();
     if let Err(refused) = client.start_capture() {
         // Ends what was prepared.

@@ -5,6 +5,7 @@ use super::kernels::{
     HeadRows, Product, Ring, RowsOf, Span, gated, norm_heads, norm_rows, over_time, product, within_frame,
 };
 use super::layout::Heads;
+use super::memory::tile_rows;
 use super::weights::{Attention, Block};
 use crate::config::StackConfig;
 
@@ -27,8 +28,9 @@ pub struct Work<S> {
 }
 
 impl<S: Stored> Work<S> {
-    /// Room for `rows` rows of `stack`.
+    /// Room for `rows` rows of `stack`, and for those that fill up the last tile.
     pub fn new(context: &Context, stack: &StackConfig, rows: usize) -> Self {
+        let rows = tile_rows(rows);
         let [width, row, hidden] = [stack.width, Heads::new(stack).row(), stack.hidden];
         Self {
             stream: Buffer::empty(context, rows * width),

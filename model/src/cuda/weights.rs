@@ -66,19 +66,19 @@ impl Loader<'_> {
         Ok(Block { spatial, temporal, gate_value, out })
     }
 
-    /// Linear layers that read the same rows, as one; zeros fill its columns up, see [`padded`].
+    /// Linear layers that read the same rows, as one; zeros fill its columns up to `columns`.
     fn heads<S: Stored>(
         &mut self,
         heads: &[(&str, usize)],
-        width: usize,
+        [width, columns]: [usize; 2],
     ) -> Result<(Buffer<S>, Buffer<f32>), MissingWeight> {
         let (mut weights, mut bias) = (Vec::new(), Vec::new());
-        for (name, columns) in heads {
-            weights.push((self.tensors.take(&format!("{name}.weight"), width * columns)?, *columns));
-            bias.extend(self.tensors.take(&format!("{name}.bias"), *columns)?);
+        for (name, own) in heads {
+            weights.push((self.tensors.take(&format!("{name}.weight"), width * own)?, *own));
+            bias.extend(self.tensors.take(&format!("{name}.bias"), *own)?);
         }
-        let missing = padded(bias.len()) - bias.len();
-        bias.resize(padded(bias.len()), 0.0);
+        let missing = columns - bias.len();
+        bias.resize(columns, 0.0);
         let zeros = vec![0.0; width * missing];
         let parts = weights.iter().map(|(values, columns)| (values.as_slice(), *columns));
         let parts: Vec<_> = parts.chain([(zeros.as_slice(), missing)]).collect();
@@ -162,9 +162,9 @@ impl<S: Stored> Dynamics<S> {
             action_bias: loader.vector("embed_action.bias", width)?,
             position: loader.vector("position", FRAME_TOKENS * width)?,
             blocks,
-            to_codes: loader.heads(&[("to_codes", TOKEN_LOGITS)], width)?,
+            to_codes: loader.heads(&[("to_codes", TOKEN_LOGITS)], [width, padded(TOKEN_LOGITS)])?,
             persistence: loader.vector("persistence", TOKEN_LOGITS)?,
-            to_readout: loader.heads(&readouts, width)?,
+            to_readout: loader.heads(&readouts, [width, padded(REWARD_BINS + 1 + config.object_values())])?,
         })
     }
 }
@@ -220,7 +220,7 @@ impl<S: Stored> Codec<S> {
             embed: loader.matrix(&format!("{embed}.weight"), input * width)?,
             start: Buffer::of(context, &start),
             blocks: made,
-            to_rows: loader.heads(&[(out, output)], width)?,
+            to_rows: loader.heads(&[(out, output)], [width, output])?,
         })
     }
 }

@@ -14,6 +14,11 @@ const RESET_EVERY: usize = 9;
 const MOVE_EVERY: usize = 13;
 /// Frames that a lane starts on.
 const FILM_FRAMES: usize = 3;
+/// Every so many steps all lanes are stepped, and every so many one reads what is not drawn.
+const ALL_EVERY: usize = 3;
+const READ_EVERY: usize = 5;
+/// Of every other step; the likeliest codes are taken in the others.
+const TEMPERATURE: f32 = 0.7;
 
 /// What happens to some lanes in one step: anything.
 #[derive(Clone, Debug)]
@@ -84,8 +89,12 @@ pub struct Agreement {
     pub objects: f32,
     /// Of mean entropies, nats.
     pub uncertainty: f32,
-    /// Share of level indices that differ, at temperature 0.
+    /// Of the readout token's normalised features.
+    pub latents: f32,
+    /// Share of drawn level indices that differ.
     pub other_codes: f64,
+    /// Share of level indices of encoded frames that differ.
+    pub other_encoded: f64,
     /// Largest difference of a byte of decoded frames.
     pub pixels: u8,
     /// Share of bytes of decoded frames that differ.
@@ -93,7 +102,7 @@ pub struct Agreement {
 }
 
 impl Agreement {
-    /// The largest difference of a number.
+    /// The largest difference of a number that is read out.
     pub fn numbers(&self) -> f32 {
         [self.rewards, self.terminated, self.objects, self.uncertainty].into_iter().fold(0.0, f32::max)
     }
@@ -116,9 +125,16 @@ pub fn agreement(
     let (mut expected, mut said) = (StepOutput::new(model, lanes), StepOutput::new(model, lanes));
     let mut found = Agreement::default();
     for t in 0..steps {
-        let moment = Moment::random(lanes, values, &mut rng);
-        moment.step(first, 0.0, &mut expected);
-        moment.step(other, 0.0, &mut said);
+        let mut moment = Moment::random(lanes, values, &mut rng);
+        if t % ALL_EVERY == 0 {
+            moment.mask.fill(true);
+        }
+        if t % READ_EVERY == READ_EVERY - 1 {
+            found.read(model, &moment, (&mut *first, &mut *other));
+        }
+        let temperature = if t % 2 == 0 { 0.0 } else { TEMPERATURE };
+        moment.step(first, temperature, &mut expected);
+        moment.step(other, temperature, &mut said);
         found.take_in(&said, &expected, steps);
         if t % RESET_EVERY == RESET_EVERY - 1 {
             let film = Moment::random(FILM_FRAMES, values, &mut rng);
@@ -139,10 +155,36 @@ pub fn agreement(
     other.decode(&codes, &mut ours);
     found.pixels = ours.iter().zip(&theirs).map(|(a, b)| a.abs_diff(*b)).max().unwrap_or(0);
     found.other_pixels = share_of_others(&ours, &theirs);
+    // Patches flat but for some noise: those of a frame that is nothing but noise are all alike to an encoder.
+    let mut byte = |i: usize| (i / 24 * 37 % 200) as u8 + rng.random_range(0..50u8);
+    let frames: Vec<u8> = (0..lanes * FRAME_BYTES).map(&mut byte).collect();
+    let (mut ours, mut theirs) = (vec![0; codes.len()], vec![0; codes.len()]);
+    first.encode(&frames, &mut theirs);
+    other.encode(&frames, &mut ours);
+    found.other_encoded = share_of_others(&ours, &theirs);
     found
 }
 
 impl Agreement {
+    /// Reads what both make of the present frames of `moment`, which neither appends.
+    fn read(
+        &mut self,
+        model: &Model,
+        moment: &Moment,
+        (first, other): (&mut dyn StepEngine, &mut dyn StepEngine),
+    ) {
+        let (frame, config) = (moment.frame(0.0), &model.card.config);
+        let numbers = |each: usize| vec![0.0; moment.mask.len() * each];
+        let mut pair = (numbers(config.dynamics.width), numbers(config.dynamics.width));
+        first.read_latents(&frame, &mut pair.0);
+        other.read_latents(&frame, &mut pair.1);
+        self.latents = self.latents.max(apart(&pair.1, &pair.0));
+        pair = (numbers(config.object_values()), numbers(config.object_values()));
+        first.read_objects(&frame, &mut pair.0);
+        other.read_objects(&frame, &mut pair.1);
+        self.objects = self.objects.max(apart(&pair.1, &pair.0));
+    }
+
     /// Takes in what was said in one of `steps` steps.
     fn take_in(&mut self, said: &StepOutput, expected: &StepOutput, steps: usize) {
         for (worst, ours, theirs) in [
@@ -151,12 +193,16 @@ impl Agreement {
             (&mut self.objects, &said.objects, &expected.objects),
             (&mut self.uncertainty, &said.uncertainty, &expected.uncertainty),
         ] {
-            // A number that is none is as far off as can be.
-            let apart = |(a, b): (&f32, &f32)| if (a - b).is_nan() { f32::INFINITY } else { (a - b).abs() };
-            *worst = ours.iter().zip(theirs).map(apart).fold(*worst, f32::max);
+            *worst = worst.max(apart(ours, theirs));
         }
         self.other_codes += share_of_others(&said.codes, &expected.codes) / steps as f64;
     }
+}
+
+/// The largest difference; a number that is none is as far off as can be.
+fn apart(ours: &[f32], theirs: &[f32]) -> f32 {
+    let apart = |(a, b): (&f32, &f32)| if (a - b).is_nan() { f32::INFINITY } else { (a - b).abs() };
+    ours.iter().zip(theirs).map(apart).fold(0.0, f32::max)
 }
 
 fn share_of_others(a: &[u8], b: &[u8]) -> f64 {

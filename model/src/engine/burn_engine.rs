@@ -101,6 +101,10 @@ impl StepEngine for BurnEngine {
         self.lanes
     }
 
+    fn name(&self) -> &'static str {
+        "burn"
+    }
+
     fn step(&mut self, frame: &FrameStep<'_>, output: &mut StepOutput) {
         let per_share = self.share_lanes;
         let said = self.pass(frame);

@@ -93,6 +93,9 @@ pub trait StepEngine: Send {
     /// Dreams stepped side by side.
     fn lanes(&self) -> usize;
 
+    /// What steps them: `processor`, `kernels` or `burn`.
+    fn name(&self) -> &'static str;
+
     /// Appends a frame to each lane of the mask and draws the frames that follow.
     fn step(&mut self, frame: &FrameStep<'_>, output: &mut StepOutput);
 

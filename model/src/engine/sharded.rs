@@ -89,6 +89,10 @@ impl StepEngine for ShardedEngine {
         self.lanes
     }
 
+    fn name(&self) -> &'static str {
+        self.shards.first().map_or("none", |shard| shard.engine.name())
+    }
+
     fn step(&mut self, frame: &FrameStep<'_>, output: &mut StepOutput) {
         self.each::<u8>(frame, &mut [], |shard, frame, _| shard.engine.step(frame, &mut shard.said));
         let objects = output.objects.len() / self.lanes.max(1);

@@ -115,7 +115,9 @@ fn within_frame_kernel<S: Float>(
 pub fn within_frame<S: Stored>(context: &Context, span: &Span<'_, S>) {
     let frames = (span.rows / span.tokens) as u32;
     let count = CubeCount::Static(frames, span.heads.query as u32, 1);
-    let (units, staged) = context.units(span.tokens);
+    // Keys and values of one head.
+    let bytes = 2 * span.tokens * span.heads.dim * size_of::<f32>();
+    let (units, staged) = context.units(span.tokens, bytes);
     let (qkv, mixed) = (span.qkv.arg(), span.mixed.arg());
     let dim = CubeDim::new_1d(units);
     within_frame_kernel::launch::<S>(

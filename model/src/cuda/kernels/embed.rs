@@ -12,6 +12,12 @@ pub fn first_logit(dim: usize) -> usize {
     dim * 5 + 3 * min(dim, 1)
 }
 
+/// A level that there is, whatever bytes say: 8 of the first dimension, 5 of the others.
+#[cube]
+fn level(code: usize, dim: usize) -> usize {
+    min(code, 7 - 3 * min(dim, 1))
+}
+
 /// [`grid_index`](crate::packing::grid_index) on the device.
 #[cube]
 pub fn grid_place(token: usize, part: usize) -> usize {
@@ -67,7 +73,8 @@ fn embed_frame_kernel<S: Float>(
             for part in 0..CODES_PER_TOKEN {
                 let code = (lane * FRAME_CODES + grid_place(token, part)) * CODE_VALUES;
                 for dim in 0..CODE_VALUES {
-                    let logit = part * CODE_LOGITS + first_logit(dim) + codes[code + dim] as usize;
+                    let logit =
+                        part * CODE_LOGITS + first_logit(dim) + level(codes[code + dim] as usize, dim);
                     sum += f32::cast_from(code_rows[logit * width + column]);
                 }
             }

@@ -1,7 +1,7 @@
 use cubecl::prelude::*;
 
 use super::embed::{first_logit, grid_place};
-use crate::config::{CODE_LOGITS, CODES_PER_TOKEN, FRAME_CODES, SPATIAL_TOKENS};
+use crate::config::{CODE_LOGITS, CODES_PER_TOKEN, FRAME_CODES};
 use crate::cuda::context::{Buffer, Context};
 use crate::fsq::CODE_VALUES;
 use crate::reward::{REWARD_BINS, SYMLOG_MAX};
@@ -11,8 +11,13 @@ const LEVELS_MAX: usize = 8;
 
 /// What codes are drawn from.
 pub struct Logits<'a> {
-    /// `[lanes * SPATIAL_TOKENS, TOKEN_LOGITS]`, before what the present codes speak for themselves.
+    /// `[lanes * tokens, columns]`, before what the present codes speak for themselves; the first [`SPATIAL_TOKENS`](crate::config::SPATIAL_TOKENS) tokens of
+    /// a lane, and the first [`TOKEN_LOGITS`](crate::dynamics::TOKEN_LOGITS) numbers of each, are read.
     pub logits: &'a Buffer<f32>,
+    /// See `logits`.
+    pub tokens: usize,
+    /// See `logits`.
+    pub columns: usize,
     /// `[TOKEN_LOGITS]`: how much a code's present value speaks for itself.
     pub persistence: &'a Buffer<f32>,
     /// `[lanes, FRAME_CODE_BYTES]`: the present frames' level indices.
@@ -52,6 +57,8 @@ fn draw_codes_kernel(
     codes: &mut [u8],
     entropies: &mut [f32],
     lanes: u32,
+    #[comptime] tokens: usize,
+    #[comptime] columns: usize,
 ) {
     let at = ABSOLUTE_POS;
     if at < lanes as usize * FRAME_CODES {
@@ -65,7 +72,7 @@ fn draw_codes_kernel(
         let mut entropy = 0.0f32;
         for dim in 0..CODE_VALUES {
             let offset = part * CODE_LOGITS + first_logit(dim);
-            let first = (lane * SPATIAL_TOKENS + token) * comptime!(CODES_PER_TOKEN * CODE_LOGITS) + offset;
+            let first = (lane * tokens + token) * columns + offset;
             let levels = 8 - 3 * min(dim, 1);
             let now = present[code + dim] as usize;
             let mut values = Array::<f32>::new(LEVELS_MAX);
@@ -127,6 +134,8 @@ pub fn draw_codes(context: &Context, logits: &Logits<'_>, drawn: &Drawn<'_>, lan
         drawn.codes.arg(),
         drawn.entropies.arg(),
         lanes as u32,
+        logits.tokens,
+        logits.columns,
     );
     context.launched();
 }
@@ -203,6 +212,7 @@ pub fn read_out(context: &Context, readout: &Readout<'_>, lanes: usize) {
 #[cfg(all(test, feature = "kernels-on-cpu"))]
 mod tests {
     use super::*;
+    use crate::config::SPATIAL_TOKENS;
     use crate::cuda::kernels::testing::{close, numbers, on_processor};
     use crate::dynamics::TOKEN_LOGITS;
     use crate::engine::{entropy, sample_codes};
@@ -218,6 +228,14 @@ mod tests {
                 .collect();
             let logits: Vec<f32> =
                 numbers(lanes * SPATIAL_TOKENS * TOKEN_LOGITS, 1).iter().map(|x| x * 6.0).collect();
+            // Beside them, tokens and columns that are not for drawing.
+            const TOKENS: usize = SPATIAL_TOKENS + 3;
+            const COLUMNS: usize = TOKEN_LOGITS + 5;
+            let mut laid_out = vec![9.0; lanes * TOKENS * COLUMNS];
+            for (row, logits) in logits.chunks(TOKEN_LOGITS).enumerate() {
+                let at = (row / SPATIAL_TOKENS * TOKENS + row % SPATIAL_TOKENS) * COLUMNS;
+                laid_out[at..at + TOKEN_LOGITS].copy_from_slice(logits);
+            }
             let (persistence, draws) = (numbers(TOKEN_LOGITS, 2), [5_u64, u64::MAX, 1 << 40]);
             let mut summed = logits.clone();
             for (lane, summed) in summed.chunks_mut(SPATIAL_TOKENS * TOKEN_LOGITS).enumerate() {
@@ -235,7 +253,9 @@ mod tests {
             );
             for temperature in [0.0_f32, 0.7] {
                 let given = Logits {
-                    logits: &Buffer::of(context, &logits),
+                    logits: &Buffer::of(context, &laid_out),
+                    tokens: TOKENS,
+                    columns: COLUMNS,
                     persistence: &Buffer::of(context, &persistence),
                     present: &Buffer::of(context, &present),
                     draws: &Buffer::of(context, &draws),

@@ -4,7 +4,7 @@ use cubek_matmul::launch::launch_ref;
 use cubek_std::InputBinding;
 
 use crate::cuda::context::{Buffer, Context, Stored};
-use crate::cuda::memory::COLUMNS;
+use crate::cuda::memory::{COLUMNS, tile_rows};
 
 /// Rows that a unit makes at once: each weight is read once for all of them.
 const ROWS: usize = 4;
@@ -137,7 +137,11 @@ pub fn product<S: Stored>(context: &Context, p: &Product<'_, S>) {
 /// # Errors
 /// What cubek has against it: a shape, or a device without what its kernel needs.
 fn by_tiles<S: Stored>(context: &Context, p: &Product<'_, S>) -> Result<(), MatmulSetupError> {
-    let ([m, k, n], room) = (p.size, p.room.filter(|_| p.adds));
+    let ([count, k, n], room) = (p.size, p.room.filter(|_| p.adds));
+    // Matrix units take whole tiles: where there is room for them, rows that mean nothing are made too.
+    let (filled_up, out) = (tile_rows(count), room.unwrap_or(p.c));
+    let there_is_room = filled_up * k <= p.a.len() && filled_up * n <= out.len();
+    let m = if there_is_room { filled_up } else { count };
     let mut elements = MatmulElems::from_globals(&MatmulGlobalElems {
         lhs: S::elem_type_native(),
         rhs: S::elem_type_native(),
@@ -145,15 +149,14 @@ fn by_tiles<S: Stored>(context: &Context, p: &Product<'_, S>) -> Result<(), Matm
     });
     let a = InputBinding::new(p.a.matrix(m, k), S::elem_type_native());
     let b = InputBinding::new(p.b.matrix(k, n), S::elem_type_native());
-    let out = room.unwrap_or(p.c).matrix(m, n);
-    launch_ref(context.tiles(), context.client(), a, b, out, &mut elements)?;
+    launch_ref(context.tiles(), context.client(), a, b, out.matrix(m, n), &mut elements)?;
     context.launched();
     if room.is_some() || p.bias.is_some() {
         let [nothing, _] = context.nothing::<f32>();
         let (room, bias) = (room.unwrap_or(&nothing).arg(), p.bias.unwrap_or(&nothing).arg());
-        let (count, dim) = context.each(m * n);
+        let (cubes, dim) = context.each(count * n);
         let (c, has_bias) = (p.c.arg(), p.bias.is_some());
-        finish_kernel::launch(context.client(), count, dim, c, room, bias, m as u32, n, has_bias, p.adds);
+        finish_kernel::launch(context.client(), cubes, dim, c, room, bias, count as u32, n, has_bias, p.adds);
         context.launched();
     }
     Ok(())
@@ -242,6 +245,34 @@ mod tests {
                 c.read(context, &mut thrice);
                 close(&thrice, &twice, 1e-5);
             }
+        });
+    }
+
+    /// What lies in the rows that fill a tile up, numbers or not, stays there.
+    #[test]
+    fn rows_that_fill_a_tile_up_reach_no_other() {
+        on_processor(|context| {
+            let [m, k, n] = [7, 16, 16];
+            let filled_up = tile_rows(m);
+            let (b, bias) = (numbers(k * n, 2), numbers(n, 3));
+            let mut a = numbers(m * k, 1);
+            let start = numbers(m * n, 4);
+            let mut c = start.clone();
+            a.resize(filled_up * k, f32::NAN);
+            c.resize(filled_up * n, f32::NAN);
+            let [da, db, dbias, dc] = [&a, &b, &bias, &c].map(|values| Buffer::of(context, values));
+            let room = Buffer::of(context, &vec![f32::NAN; filled_up * n]);
+            let (size, rows_of) = ([m, k, n], RowsOf::ALL);
+            let mut p =
+                Product { a: &da, rows_of, b: &db, bias: None, c: &dc, size, adds: true, room: Some(&room) };
+            by_tiles(context, &p).unwrap();
+            let mut found = vec![0.0; m * n];
+            dc.read(context, &mut found);
+            close(&found, &by_hand((size, rows_of), &a, &b, |r, c| start[r * n + c]), 1e-5);
+            (p.bias, p.adds, p.room) = (Some(&dbias), false, None);
+            by_tiles(context, &p).unwrap();
+            dc.read(context, &mut found);
+            close(&found, &by_hand((size, rows_of), &a, &b, |_, c| bias[c]), 1e-5);
         });
     }
 

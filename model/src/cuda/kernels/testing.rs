@@ -9,7 +9,7 @@ use crate::cuda::context::Context;
 /// Does `work` with CubeCL's processor runtime.
 pub fn on_processor(work: impl FnOnce(&Context)) {
     let context = Context::new(&cubecl::Device::default()).unwrap();
-    context.on_stream(|| work(&context));
+    context.shared().do_on_stream(|| work(&context));
 }
 
 /// Numbers between -1 and 1.

@@ -163,6 +163,10 @@ impl StepEngine for CpuEngine {
         self.rings.len()
     }
 
+    fn name(&self) -> &'static str {
+        "processor"
+    }
+
     fn step(&mut self, frame: &FrameStep<'_>, output: &mut StepOutput) {
         let (lanes, group) = (self.rings.len(), self.group());
         let objects = output.objects.len() / lanes;
