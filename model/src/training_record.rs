@@ -3,14 +3,14 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::precision::Precision;
-use crate::train::{ObjectiveOptions, PhysicsOptions, Schedule, Stage};
+use crate::train::{ObjectiveOptions, Optimizer, PhysicsOptions, Schedule, Stage};
 
 /// How the weights came to be.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct TrainingRecord {
-    /// Optimiser steps of the tokenizer.
+    /// Optimizer steps of the tokenizer.
     pub tokenizer_steps: u64,
-    /// Optimiser steps of the dynamics.
+    /// Optimizer steps of the dynamics.
     pub dynamics_steps: u64,
     /// Seconds spent on the tokenizer.
     pub tokenizer_seconds: f64,
@@ -47,6 +47,9 @@ pub struct TrainingRecord {
     /// Learning rate over each stage; none where it was not recorded yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub schedule: Option<Schedule>,
+    /// How gradients became steps.
+    #[serde(default)]
+    pub optimizer: Optimizer,
     /// Numbers that large products were computed in.
     #[serde(default)]
     pub precision: Precision,

@@ -12,7 +12,7 @@ use burn::optim::OptimizerRecord;
 use burn::tensor::Device;
 use worldstep_model::data::{Clips, Split};
 use worldstep_model::model::{Model, TrainingRecord};
-use worldstep_model::train::{Budget, Stage, Stages, TrainError, TrainOptions, TrainSummary, train_on};
+use worldstep_model::train::{Budget, Optimizer, Stage, Stages, TrainError, TrainOptions, TrainSummary, train_on};
 
 /// Random weights come from the device's one generator, which two trainings at a time would share.
 static DEVICE: Mutex<()> = Mutex::new(());
@@ -75,7 +75,17 @@ fn timeless(record: &TrainingRecord) -> TrainingRecord {
 
 #[test]
 fn a_resumed_training_ends_with_the_same_bits() {
+    resumes_to_the_bit(Optimizer::AdamW);
+}
+
+#[test]
+fn a_resumed_training_with_muon_ends_with_the_same_bits() {
+    resumes_to_the_bit(Optimizer::Muon);
+}
+
+fn resumes_to_the_bit(optimizer: Optimizer) {
     let _device = device();
+    let options = |out: &Path| TrainOptions { optimizer, ..options(out) };
     let clips = toy::clips(8, 20, 1);
     let (straight, halting) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let begun = train_until(&clips, &options(straight.path()), Some((Stage::Tokenizer, STEPS[0])));
@@ -295,6 +305,7 @@ fn it_goes_on_only_as_it_began() {
     };
     assert!(refusal(&|options| options.rate = 0.5).contains("with rate 1, not 0.5"));
     assert!(refusal(&|options| options.schedule.decay = 0.5).contains("decay 0.2"));
+    assert!(refusal(&|options| options.optimizer = Optimizer::Muon).contains("optimizer adamw, not muon"));
     assert!(refusal(&|options| options.ema_decay = 0.5).contains("ema-decay 0.999, not 0.5"));
     train_until(&clips, &begun("other"), None);
     let message = refusal(&|options| options.from = Some(dir.path().join("other")));

@@ -8,7 +8,7 @@ use worldstep_model::config::Preset;
 use worldstep_model::device::ComputeDevice;
 use worldstep_model::precision::Precision;
 use worldstep_model::train::{
-    Budget, PhysicsOptions, Progress, Schedule, Stages, TrainOptions, TrainSummary, train,
+    Budget, Optimizer, PhysicsOptions, Progress, Schedule, Stages, TrainOptions, TrainSummary, train,
 };
 
 use super::{Json, print_json, progress, stop_flag, train_data, train_objective};
@@ -60,6 +60,9 @@ pub(super) struct TrainArgs {
     /// Windows of frames in one step of the dynamics.
     #[arg(long, default_value_t = 8)]
     batch: usize,
+    /// How gradients become steps: `adamw`, or `muon` for the matrices inside the blocks and AdamW for all else.
+    #[arg(long, default_value = "adamw")]
+    optimizer: String,
     /// Share of a stage in which the learning rate rises.
     #[arg(long, allow_negative_numbers = true, default_value_t = Schedule::default().warmup)]
     warmup: f64,
@@ -113,6 +116,8 @@ fn options(args: &TrainArgs) -> Result<TrainOptions> {
     options.device = ComputeDevice::from_name(&args.device)?;
     options.precision = Precision::from_name(&args.precision)
         .with_context(|| format!("unknown precision {:?}; expected f32 or bf16", args.precision))?;
+    options.optimizer = Optimizer::from_name(&args.optimizer)
+        .with_context(|| format!("unknown optimizer {:?}; expected adamw or muon", args.optimizer))?;
     options.budget = match args.steps {
         Some((tokenizer, dynamics)) => Budget::Steps { tokenizer, dynamics },
         None => Budget::Minutes { minutes: args.minutes, tokenizer_share: args.tokenizer_share },

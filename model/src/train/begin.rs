@@ -62,6 +62,7 @@ fn record(corpus: &Corpus<'_>, options: &TrainOptions) -> TrainingRecord {
         physics: options.physics,
         rate: Some(options.rate),
         schedule: Some(options.schedule),
+        optimizer: options.optimizer,
         precision: options.precision,
         batch: options.batch,
         ema_decay: options.ema_decay,

@@ -4,7 +4,8 @@ use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
 
 use super::error::TrainError;
-use super::learner::{Learner, Network, numbered, optimizer};
+use super::learner::{Learner, Network, numbered};
+use super::optimizer::Optimizer;
 use super::options::{Stage, TrainOptions};
 use crate::data::Corpus;
 use crate::model::{Model, ModelCard, ModelError, TrainingRecord, load_weights, save_weights, write_json};
@@ -143,9 +144,10 @@ impl Checkpoint {
         &self,
         model: &mut Model,
         state: &TrainState,
+        optimizer: Optimizer,
     ) -> Result<Learner<M>, TrainError> {
         let network = M::of(model).clone();
-        let Some(folder) = &state.folder else { return Ok(Learner::new(network)) };
+        let Some(folder) = &state.folder else { return Ok(Learner::new(network, optimizer)) };
         let folder = self.dir.join(FOLDER).join(folder);
         let mut weights = network;
         load_weights(&mut weights, &folder.join(WEIGHTS_FILE))?;
@@ -156,7 +158,8 @@ impl Checkpoint {
             load_weights(best, &folder.join(BEST_FILE))?;
         }
         let moments = folder.join(MOMENTS_FILE);
-        let optimizer = optimizer()
+        let optimizer = optimizer
+            .begin()
             .load(&moments)
             .map_err(|error| ModelError::Damaged { path: moments, message: error.to_string() })?;
         Ok(Learner { weights: numbered(weights), average: numbered(average), best, optimizer })
@@ -189,6 +192,7 @@ fn check_same_run(card: &ModelCard, options: &TrainOptions, corpus: &Corpus<'_>)
         ("precision", begun.precision.name().to_owned(), options.precision.name().to_owned()),
         ("batch", begun.batch.to_string(), options.batch.to_string()),
         ("ema-decay", begun.ema_decay.to_string(), options.ema_decay.to_string()),
+        ("optimizer", begun.optimizer.name().to_owned(), options.optimizer.name().to_owned()),
         ("objective", objective, asked_objective.to_string()),
         ("physics losses", begun.physics.to_string(), options.physics.to_string()),
     ];

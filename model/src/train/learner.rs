@@ -1,9 +1,10 @@
 use burn::module::{Module, ModuleMapper, Param, ParamId};
-use burn::optim::{AdamWConfig, GradientsParams, ModuleOptimizer};
+use burn::optim::{GradientsParams, ModuleOptimizer};
 use burn::store::ModuleSnapshot;
 use burn::tensor::Tensor;
 
 use super::average;
+use super::optimizer::Optimizer;
 use super::options::Stage;
 use crate::dynamics::Dynamics;
 use crate::model::Model;
@@ -34,11 +35,6 @@ impl Network for Dynamics {
     }
 }
 
-/// A fresh optimiser. Gradients are clipped before it sees them.
-pub fn optimizer() -> ModuleOptimizer {
-    AdamWConfig::new().with_beta_2(0.99).with_epsilon(1e-8).with_weight_decay(0.02).init()
-}
-
 /// A network in the making.
 pub struct Learner<M> {
     /// The weights that are trained.
@@ -53,9 +49,9 @@ pub struct Learner<M> {
 
 impl<M: Network> Learner<M> {
     /// Begins with `network`.
-    pub fn new(network: M) -> Self {
+    pub fn new(network: M, optimizer: Optimizer) -> Self {
         let weights = numbered(network);
-        Self { average: weights.valid(), weights, best: None, optimizer: optimizer() }
+        Self { average: weights.valid(), weights, best: None, optimizer: optimizer.begin() }
     }
 
     /// What the model's folder is to hold.

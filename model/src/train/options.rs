@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::error::TrainError;
 use super::objective::ObjectiveOptions;
+use super::optimizer::Optimizer;
 use super::physics::PhysicsOptions;
 use super::schedule::Schedule;
 use crate::config::Preset;
@@ -74,6 +75,8 @@ pub struct TrainOptions {
     pub objective: ObjectiveOptions,
     /// Losses that know physics.
     pub physics: PhysicsOptions,
+    /// How gradients become steps. Default [`Optimizer::AdamW`].
+    pub optimizer: Optimizer,
     /// Learning rate over each stage.
     pub schedule: Schedule,
     /// How much of the moving average of the weights stays at each step, 0 (the weights themselves) to below 1; less in
@@ -112,6 +115,7 @@ impl TrainOptions {
             batch: 8,
             objective: ObjectiveOptions::default(),
             physics: PhysicsOptions::default(),
+            optimizer: Optimizer::default(),
             schedule: Schedule::default(),
             ema_decay: 0.999,
             validations: 10,

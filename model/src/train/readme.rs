@@ -1,6 +1,7 @@
 use std::fmt::Write as _;
 
 use super::objective::ObjectiveOptions;
+use super::optimizer::Optimizer;
 use super::options::{Budget, Stage, TrainOptions};
 use super::physics::PhysicsOptions;
 use crate::model::{ModelCard, Validation};
@@ -84,7 +85,7 @@ fn training(card: &ModelCard, options: &TrainOptions) -> String {
     let schedule = options.schedule;
     let _ = write!(
         text,
-        "\nThe weights are an exponential moving average over steps (decay {}); {}. AdamW with gradients clipped to norm 1; \
+        "\nThe weights are an exponential moving average over steps (decay {}); {}. {} with gradients clipped to norm 1; \
          the learning rate rises over {} of a stage and falls over the last {}. Products in {}, device {}, seed {}.\n\n\
          Validation loss is the training loss on the same frames and windows of the split `val` each time. It says which \
          weights are best, not how good the dream is: `worldstep eval` does. Curves: [curves.html](curves.html), \
@@ -94,6 +95,10 @@ fn training(card: &ModelCard, options: &TrainOptions) -> String {
             "nothing was validated, so they are the last ones"
         } else {
             "of each stage those with the best validation loss are kept"
+        },
+        match record.optimizer {
+            Optimizer::AdamW => "AdamW",
+            Optimizer::Muon => "Muon (AdamW outside the blocks' matrices)",
         },
         schedule.warmup,
         schedule.decay,
@@ -139,7 +144,7 @@ fn reproduction(options: &TrainOptions) -> String {
     let schedule = options.schedule;
     format!(
         "\n## Again\n\n```\nworldstep train{flags} --out {out} --preset {} --stage {} {budget} \\\n    \
-         --seed {} --batch {} --ema-decay {} --warmup {} --decay {} --device {} --precision {} \\\n    --validations {}\n\
+         --seed {} --batch {} --ema-decay {} --warmup {} --decay {} --device {} --precision {} \\\n    --optimizer {} --validations {}\n\
          worldstep eval --model {out} --data {first}\n```\n\n\
          {note}A budget of steps on a processor with as many cores gives the same weights to the bit; one of minutes, or a GPU, \
          does not.\n",
@@ -152,6 +157,7 @@ fn reproduction(options: &TrainOptions) -> String {
         schedule.decay,
         options.device.name(),
         options.precision.name(),
+        options.optimizer.name(),
         options.validations,
     )
 }

@@ -119,6 +119,7 @@ fn config(options: &TrainOptions, card: &ModelCard, corpus: &Corpus<'_>) -> serd
         "stages": options.stages.name(),
         "budget": budget,
         "batch": options.batch,
+        "optimizer": options.optimizer.name(),
         "schedule": options.schedule,
         "ema_decay": options.ema_decay,
         "objective": options.objective,

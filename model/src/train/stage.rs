@@ -41,7 +41,7 @@ impl Run<'_> {
     ) -> Result<bool, TrainError> {
         let shards = Shards::new(self.options.device, self.options.precision).map_err(TrainError::Threads)?;
         let checkpoint = Checkpoint::new(&self.options.out);
-        let mut learner: Learner<M> = checkpoint.learner(self.model, self.state)?;
+        let mut learner: Learner<M> = checkpoint.learner(self.model, self.state, self.options.optimizer)?;
         let mut measures = Measures::new(objectives.train.frames());
         let mut saved_s = 0.0;
         loop {
