@@ -51,6 +51,7 @@ def parse_arguments(given: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--out", type=Path, default=Path("out/gpu"), help="folder of models and results")
     parser.add_argument("--task", action="append", dest="tasks", help="one of several; all by default")
     parser.add_argument("--preset", default="s", help="nano, s, m or l")
+    parser.add_argument("--side", type=int, default=64, choices=(64, 128), help="pixels a side of the frames")
     parser.add_argument("--device", default="cuda:0")
     parser.add_argument("--precision", default="bf16", help="bf16 or f32")
     parser.add_argument("--minutes", type=float, default=6.0, help="training time of each task")
@@ -108,6 +109,7 @@ def numerics(arguments: argparse.Namespace, preset: str) -> dict[str, Any]:
 def synth(arguments: argparse.Namespace, task: str, clips: int, seed: int, name: str) -> dict[str, Any]:
     """Records clips, or goes on with that."""
     words = ("--scenario", task, "--clips", clips, "--seed", seed, "--channels", CHANNELS)
+    words += ("--size", arguments.side)
     return ask(arguments, "synth", *words, "--out", arguments.out / name / task, "--resume")
 
 

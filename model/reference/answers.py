@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from . import fsq, tokenizer
-from .config import FRAME_CODES, FRAME_SIDE, FSQ_LEVELS, NOISE_LEVELS, ModelConfig
+from .config import FRAME_CODES, FSQ_LEVELS, NOISE_LEVELS, ModelConfig
 from .dynamics import FrameOutput
 from .load import Model
 from .ring import Cache
@@ -32,16 +32,14 @@ def inputs(config: ModelConfig, lanes: int, steps: int, pictures: int) -> Arrays
         "levels": torch.randint(NOISE_LEVELS, shape, dtype=torch.uint8),
         "mask": mask.to(torch.uint8),
         "reset": reset.to(torch.uint8),
-        "frames": smooth_pictures(pictures),
+        "frames": smooth_pictures(pictures, config.frame_side),
     }
 
 
-def smooth_pictures(count: int) -> Tensor:
-    """`[count, 64, 64, 3]` `uint8`: soft colours with a little noise."""
+def smooth_pictures(count: int, side: int) -> Tensor:
+    """`[count, side, side, 3]` `uint8`: soft colours with a little noise."""
     coarse = torch.rand(count, 3, 5, 5)
-    soft = (
-        torch.nn.functional.interpolate(coarse, FRAME_SIDE, mode="bilinear").permute(0, 2, 3, 1).contiguous()
-    )
+    soft = torch.nn.functional.interpolate(coarse, side, mode="bilinear").permute(0, 2, 3, 1).contiguous()
     return ((soft + 0.02 * torch.randn(soft.shape)).clamp(0, 1) * 255).to(torch.uint8)
 
 

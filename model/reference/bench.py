@@ -29,7 +29,6 @@ from .config import (
     CODE_VALUES,
     CODES_PER_TOKEN,
     FRAME_CODES,
-    FRAME_SIDE,
     FSQ_LEVELS,
     NOISE_LEVELS,
     REWARD_BINS,
@@ -118,8 +117,8 @@ def dynamics_training(model: Model, ask: dict[str, Any]) -> Work:
 
 def tokenizer_training(model: Model, ask: dict[str, Any]) -> Work:
     """Steps of the tokenizer on one batch of random frames."""
-    frames = ask["batch"]
-    target = tokenizer.patches(torch.randint(256, (frames, FRAME_SIDE, FRAME_SIDE, 3), dtype=torch.uint8))
+    frames, side = ask["batch"], model.config.frame_side
+    target = tokenizer.patches(torch.randint(256, (frames, side, side, 3), dtype=torch.uint8))
     weights, adam = torch.ones_like(target), optimizer(model.tokenizer, RATE)
     loss = compiled(lambda: tokenizer_loss(model.tokenizer, target, weights), ask["mode"])
     return lambda: learn(model.tokenizer, loss(), adam), frames

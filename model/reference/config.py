@@ -10,10 +10,8 @@ FSQ_LEVELS = (8, 5, 5, 5)
 LOGIT_OFFSETS = (0, 8, 13, 18, 23)
 CODE_VALUES = len(FSQ_LEVELS)
 CODE_LOGITS = sum(FSQ_LEVELS)
-FRAME_SIDE = 64
-PATCH_SIDE = 8
-PATCH_VALUES = PATCH_SIDE * PATCH_SIDE * 3
-GRID_SIDE = FRAME_SIDE // PATCH_SIDE
+#: Patches along a side of a frame, whatever its size.
+GRID_SIDE = 8
 FRAME_CODES = GRID_SIDE * GRID_SIDE
 #: Codes packed into one token, 2 × 2.
 CODES_PER_TOKEN = 4
@@ -64,6 +62,8 @@ class ModelConfig:
     tracked_objects: int
     #: Whether the readout tells which objects exist and how much of each is seen.
     presence: bool = False
+    #: Pixels along a side of a frame.
+    frame_side: int = 64
 
     @classmethod
     def from_card(cls, config: dict[str, Any]) -> ModelConfig:
@@ -73,6 +73,11 @@ class ModelConfig:
             raise ValueError(f"config of model.json has {sorted(unknown)}, expected {sorted(known)}")
         stacks = {name: StackConfig(**config[name]) for name in ("encoder", "decoder", "dynamics")}
         return cls(**{**config, **stacks})
+
+    @property
+    def patch_values(self) -> int:
+        """Values of a patch: its pixels' RGB."""
+        return (self.frame_side // GRID_SIDE) ** 2 * 3
 
     @property
     def object_values(self) -> int:

@@ -18,7 +18,7 @@ class StepOutput(NamedTuple):
 
     #: `[lanes, 64, 4]` level indices of the next frames.
     codes: Tensor
-    #: `[lanes, 64, 64, 3]` `uint8`, or nothing.
+    #: `[lanes, side, side, 3]` `uint8`, or nothing.
     frames: Tensor | None
     #: Expected rewards, and probabilities that the episode ends.
     rewards: Tensor

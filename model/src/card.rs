@@ -5,7 +5,8 @@ use serde_json::Value;
 use worldstep_env::Buffer;
 
 use crate::action::ActionCoding;
-use crate::config::{ModelConfig, Preset};
+use crate::config::{FrameSize, ModelConfig, Preset};
+use crate::data::DataError;
 use crate::dynamics::OBJECT_VALUES;
 use crate::training_record::TrainingRecord;
 
@@ -30,6 +31,17 @@ pub struct TaskCard {
     pub object_mean: Vec<f32>,
     /// Standard deviation of each readout value.
     pub object_scale: Vec<f32>,
+    /// Probability of termination from which on a step is taken to end the episode: where it foretells the ends of
+    /// validation clips best. None where it was not sought, see [`TaskCard::ends_above`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub termination_threshold: Option<f32>,
+}
+
+impl TaskCard {
+    /// Probability above which a step ends the episode; 0.5 if nothing better is known.
+    pub fn ends_above(&self) -> f32 {
+        self.termination_threshold.unwrap_or(0.5)
+    }
 }
 
 /// Everything about a model but its weights; `model.json`.
@@ -67,6 +79,18 @@ impl ModelCard {
             ..self.config.clone()
         };
         Self { tasks, config, ..self.clone() }
+    }
+
+    /// Whether frames of `size`, in the dataset at `path`, are of the size that the model takes.
+    ///
+    /// # Errors
+    /// [`DataError::FrameSize`].
+    pub fn check_frames(&self, path: &Path, size: FrameSize) -> Result<(), DataError> {
+        if size == self.config.frame {
+            return Ok(());
+        }
+        let (found, expected) = (size.to_string(), self.config.frame.to_string());
+        Err(DataError::FrameSize { path: path.to_owned(), found, expected })
     }
 
     /// Values of the widest task's coded action, where the one-hot of the task begins. A network has no layer
@@ -225,6 +249,7 @@ mod tests {
             objects: (0..objects).map(|i| format!("object {i}")).collect(),
             object_mean: vec![0.0; objects * OBJECT_VALUES],
             object_scale: vec![1.0; objects * OBJECT_VALUES],
+            termination_threshold: None,
         }
     }
 

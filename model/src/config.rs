@@ -1,23 +1,17 @@
 //! Sizes of the world model. One owner: every layer is derived from this at `init`.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 /// Levels of the four dimensions of one code: 8·5·5·5 = 1,000 codes.
 pub const FSQ_LEVELS: [usize; 4] = [8, 5, 5, 5];
 /// Logits for one code: a softmax for each FSQ dimension.
 pub const CODE_LOGITS: usize = 23;
-/// Side of a frame in pixels.
-pub const FRAME_SIDE: usize = 64;
-/// Side of a patch in pixels.
-pub const PATCH_SIDE: usize = 8;
-/// Values in one patch: 8 × 8 × RGB.
-pub const PATCH_VALUES: usize = PATCH_SIDE * PATCH_SIDE * 3;
-/// Patches (and codes) along a side of a frame.
-pub const GRID_SIDE: usize = FRAME_SIDE / PATCH_SIDE;
+/// Patches (and codes) along a side of a frame, whatever its size.
+pub const GRID_SIDE: usize = 8;
 /// Codes in a frame.
 pub const FRAME_CODES: usize = GRID_SIDE * GRID_SIDE;
-/// Bytes of a frame, HWC RGB.
-pub const FRAME_BYTES: usize = FRAME_SIDE * FRAME_SIDE * 3;
 /// Codes packed into one token, 2 × 2.
 pub const CODES_PER_TOKEN: usize = 4;
 /// Tokens of a frame that carry codes.
@@ -73,6 +67,82 @@ impl Preset {
             Self::M => "m",
             Self::L => "l",
         }
+    }
+}
+
+/// Size of square frames. A larger one has larger patches and as many codes, so the dynamics does the same work for it:
+/// only encoding and decoding cost more.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "usize", into = "usize")]
+pub enum FrameSize {
+    /// 64 × 64 pixels in patches of 8 × 8.
+    #[default]
+    Px64,
+    /// 128 × 128 pixels in patches of 16 × 16.
+    Px128,
+}
+
+impl FrameSize {
+    /// All there are, smallest first.
+    pub const ALL: [Self; 2] = [Self::Px64, Self::Px128];
+
+    /// The size with sides of so many pixels.
+    pub fn from_side(side: usize) -> Option<Self> {
+        Self::ALL.into_iter().find(|size| size.side() == side)
+    }
+
+    /// The size whose patches have so many values.
+    pub fn from_patch_values(values: usize) -> Option<Self> {
+        Self::ALL.into_iter().find(|size| size.patch_values() == values)
+    }
+
+    /// Pixels along a side.
+    pub const fn side(self) -> usize {
+        match self {
+            Self::Px64 => 64,
+            Self::Px128 => 128,
+        }
+    }
+
+    /// Pixels of a frame.
+    pub const fn pixels(self) -> usize {
+        self.side() * self.side()
+    }
+
+    /// Bytes of a frame, HWC RGB.
+    pub const fn bytes(self) -> usize {
+        self.pixels() * 3
+    }
+
+    /// Pixels along the side of a patch.
+    pub const fn patch_side(self) -> usize {
+        self.side() / GRID_SIDE
+    }
+
+    /// Values of a patch: its pixels' RGB.
+    pub const fn patch_values(self) -> usize {
+        self.patch_side() * self.patch_side() * 3
+    }
+}
+
+/// As `64 × 64`.
+impl fmt::Display for FrameSize {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{0} × {0}", self.side())
+    }
+}
+
+impl From<FrameSize> for usize {
+    fn from(size: FrameSize) -> Self {
+        size.side()
+    }
+}
+
+impl TryFrom<usize> for FrameSize {
+    type Error = String;
+
+    fn try_from(side: usize) -> Result<Self, String> {
+        Self::from_side(side).ok_or_else(|| format!("frames of {side} × {side} pixels, expected 64 or 128"))
     }
 }
 
@@ -143,6 +213,9 @@ impl RefinerConfig {
 pub struct ModelConfig {
     /// The preset that these sizes come from.
     pub preset: Preset,
+    /// Size of the frames.
+    #[serde(default, rename = "frame_side", skip_serializing_if = "is_default")]
+    pub frame: FrameSize,
     /// Encoder blocks. They do not attend: a patch's code depends on that patch alone, so that what stands still
     /// keeps its code whatever moves elsewhere.
     pub encoder: StackConfig,
@@ -167,6 +240,10 @@ pub struct ModelConfig {
     pub refiner: Option<RefinerConfig>,
 }
 
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}
+
 impl ModelConfig {
     /// Sizes of `preset` for actions of `action_values` and `tracked_objects` moving objects.
     pub fn new(preset: Preset, action_values: usize, tracked_objects: usize) -> Self {
@@ -180,6 +257,7 @@ impl ModelConfig {
         };
         Self {
             preset,
+            frame: FrameSize::default(),
             encoder: stack(codec_width, 1, 4, 4, 2 * codec_width),
             decoder: stack(codec_width, 2, 4, 4, 2 * codec_width),
             dynamics,
@@ -246,6 +324,22 @@ mod tests {
         assert!(config.check().unwrap_err().contains("dynamics"));
         config.dynamics.heads = 0;
         assert!(config.check().is_err());
+    }
+
+    #[test]
+    fn frames_of_another_size_have_as_many_patches() {
+        let mut config = ModelConfig::new(Preset::S, 3, 2);
+        assert!(!serde_json::to_string(&config).unwrap().contains("frame_side"));
+        config.frame = FrameSize::Px128;
+        let text = serde_json::to_string(&config).unwrap();
+        assert!(text.contains(r#""frame_side":128"#), "{text}");
+        assert_eq!(serde_json::from_str::<ModelConfig>(&text).unwrap(), config);
+        let wrong = serde_json::from_str::<ModelConfig>(&text.replace("128", "96")).unwrap_err();
+        assert!(wrong.to_string().contains("96 × 96 pixels, expected 64 or 128"), "{wrong}");
+        for size in FrameSize::ALL {
+            assert_eq!(size.patch_values() * FRAME_CODES, size.bytes());
+            assert_eq!(FrameSize::from_patch_values(size.patch_values()), Some(size));
+        }
     }
 
     #[test]

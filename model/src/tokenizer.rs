@@ -3,7 +3,7 @@ use burn::nn::{Linear, LinearConfig};
 use burn::tensor::{Device, Tensor, TensorData};
 
 use crate::block::Block;
-use crate::config::{FRAME_BYTES, FRAME_CODES, FRAME_SIDE, GRID_SIDE, ModelConfig, PATCH_SIDE, PATCH_VALUES};
+use crate::config::{FRAME_CODES, FrameSize, GRID_SIDE, ModelConfig};
 use crate::fsq::{self, CODE_VALUES};
 use crate::norm::rms_norm;
 use crate::precision::linear;
@@ -27,14 +27,14 @@ impl Tokenizer {
         let (encoder, decoder) = (&config.encoder, &config.decoder);
         let position = |width| Initializer::Normal { mean: 0.0, std: 0.3 }.init([FRAME_CODES, width], device);
         Self {
-            embed_patch: LinearConfig::new(PATCH_VALUES, encoder.width).init(device),
+            embed_patch: LinearConfig::new(config.frame.patch_values(), encoder.width).init(device),
             encoder_position: position(encoder.width),
             encoder: (0..encoder.layers).map(|_| Block::new(encoder, false, None, device)).collect(),
             to_code: LinearConfig::new(encoder.width, CODE_VALUES).init(device),
             embed_code: LinearConfig::new(CODE_VALUES, decoder.width).init(device),
             decoder_position: position(decoder.width),
             decoder: (0..decoder.layers).map(|_| Block::new(decoder, true, None, device)).collect(),
-            to_patch: LinearConfig::new(decoder.width, PATCH_VALUES).init(device),
+            to_patch: LinearConfig::new(decoder.width, config.frame.patch_values()).init(device),
         }
     }
 
@@ -43,8 +43,14 @@ impl Tokenizer {
         self.decoder_position.device()
     }
 
+    /// Size of the frames.
+    pub fn frame_size(&self) -> FrameSize {
+        let [_, values] = self.to_patch.weight.dims();
+        FrameSize::from_patch_values(values).unwrap_or_default()
+    }
+
     /// # Shapes
-    /// - patches: `[frames * 64, 192]` in ±1, as [`patches`] gives them
+    /// - patches: `[frames * 64, patch values]` in ±1, as [`patches`] gives them
     /// - output: `[frames * 64, 4]`, quantised values in ±1
     pub fn encode(&self, patches: Tensor<2>) -> Tensor<2> {
         let x = add_position(linear(&self.embed_patch, patches), &self.encoder_position);
@@ -54,7 +60,7 @@ impl Tokenizer {
 
     /// # Shapes
     /// - codes: `[frames * 64, 4]`, values in ±1
-    /// - output: `[frames * 64, 192]`, pixels in ±1 (and a little beyond)
+    /// - output: `[frames * 64, patch values]`, pixels in ±1 (and a little beyond)
     pub fn decode(&self, codes: Tensor<2>) -> Tensor<2> {
         let x = add_position(linear(&self.embed_code, codes), &self.decoder_position);
         let x = self.decoder.iter().fold(x, |x, block| block.forward(x, FRAME_CODES));
@@ -68,30 +74,27 @@ fn add_position(x: Tensor<2>, position: &Param<Tensor<2>>) -> Tensor<2> {
     x.reshape([rows, width])
 }
 
-/// Frames, HWC `uint8`, as rows of patches in ±1.
-pub fn patches(frames: &[u8], device: &Device) -> Tensor<2> {
-    let count = frames.len() / FRAME_BYTES;
+/// Frames of `size`, HWC `uint8`, as rows of patches in ±1.
+pub fn patches(frames: &[u8], size: FrameSize, device: &Device) -> Tensor<2> {
+    let (count, run) = (frames.len() / size.bytes(), size.patch_side() * 3);
     let mut values = vec![0.0; frames.len()];
-    for (frame, out) in frames.chunks_exact(FRAME_BYTES).zip(values.chunks_exact_mut(FRAME_BYTES)) {
-        for_each_run(|pixel, patch| {
-            for (to, from) in
-                out[patch..patch + PATCH_SIDE * 3].iter_mut().zip(&frame[pixel..pixel + PATCH_SIDE * 3])
-            {
+    for (frame, out) in frames.chunks_exact(size.bytes()).zip(values.chunks_exact_mut(size.bytes())) {
+        for_each_run(size, |pixel, patch| {
+            for (to, from) in out[patch..patch + run].iter_mut().zip(&frame[pixel..pixel + run]) {
                 *to = f32::from(*from) / 127.5 - 1.0;
             }
         });
     }
-    Tensor::from_data(TensorData::new(values, [count * FRAME_CODES, PATCH_VALUES]), device)
+    Tensor::from_data(TensorData::new(values, [count * FRAME_CODES, size.patch_values()]), device)
 }
 
 /// The inverse of [`patches`] on plain values, rounded and clamped to `uint8`.
-pub fn frames(patches: &[f32]) -> Vec<u8> {
+pub fn frames(patches: &[f32], size: FrameSize) -> Vec<u8> {
+    let run = size.patch_side() * 3;
     let mut frames = vec![0; patches.len()];
-    for (patches, out) in patches.chunks_exact(FRAME_BYTES).zip(frames.chunks_exact_mut(FRAME_BYTES)) {
-        for_each_run(|pixel, patch| {
-            for (to, from) in
-                out[pixel..pixel + PATCH_SIDE * 3].iter_mut().zip(&patches[patch..patch + PATCH_SIDE * 3])
-            {
+    for (patches, out) in patches.chunks_exact(size.bytes()).zip(frames.chunks_exact_mut(size.bytes())) {
+        for_each_run(size, |pixel, patch| {
+            for (to, from) in out[pixel..pixel + run].iter_mut().zip(&patches[patch..patch + run]) {
                 *to = ((from + 1.0) * 127.5).round().clamp(0.0, 255.0) as u8;
             }
         });
@@ -100,12 +103,13 @@ pub fn frames(patches: &[f32]) -> Vec<u8> {
 }
 
 /// Calls `copy(pixel, patch)` with the first byte of each run of pixels that is contiguous in both layouts.
-fn for_each_run(mut copy: impl FnMut(usize, usize)) {
+fn for_each_run(size: FrameSize, mut copy: impl FnMut(usize, usize)) {
+    let side = size.patch_side();
     for patch in 0..FRAME_CODES {
-        for row in 0..PATCH_SIDE {
-            let y = patch / GRID_SIDE * PATCH_SIDE + row;
-            let x = patch % GRID_SIDE * PATCH_SIDE;
-            copy((y * FRAME_SIDE + x) * 3, patch * PATCH_VALUES + row * PATCH_SIDE * 3);
+        for row in 0..side {
+            let y = patch / GRID_SIDE * side + row;
+            let x = patch % GRID_SIDE * side;
+            copy((y * size.side() + x) * 3, patch * size.patch_values() + row * side * 3);
         }
     }
 }
@@ -117,20 +121,26 @@ mod tests {
 
     #[test]
     fn patches_and_frames_are_inverse() {
-        let frame: Vec<u8> = (0..2 * FRAME_BYTES).map(|i| (i * 7 % 251) as u8).collect();
-        let rows = plain(patches(&frame, &Device::flex()));
-        assert_eq!(frames(&rows), frame);
+        for size in FrameSize::ALL {
+            let frame: Vec<u8> = (0..2 * size.bytes()).map(|i| (i * 7 % 251) as u8).collect();
+            let rows = plain(patches(&frame, size, &Device::flex()));
+            assert_eq!(frames(&rows, size), frame);
+        }
     }
 
     #[test]
     fn a_patch_keeps_its_code_when_others_change() {
         let device = Device::flex();
-        let tokenizer = Tokenizer::new(&ModelConfig::new(crate::config::Preset::Nano, 3, 1), &device);
-        let mut frame = vec![40; FRAME_BYTES];
-        let code = |frame: &[u8]| plain(tokenizer.encode(patches(frame, &device)));
-        let before = code(&frame);
-        frame[..24].fill(250);
-        let after = code(&frame);
-        assert_eq!(before[CODE_VALUES..], after[CODE_VALUES..]);
+        for size in FrameSize::ALL {
+            let config = ModelConfig { frame: size, ..ModelConfig::new(crate::config::Preset::Nano, 3, 1) };
+            let tokenizer = Tokenizer::new(&config, &device);
+            assert_eq!(tokenizer.frame_size(), size);
+            let mut frame = vec![40; size.bytes()];
+            let code = |frame: &[u8]| plain(tokenizer.encode(patches(frame, size, &device)));
+            let before = code(&frame);
+            frame[..size.patch_side() * 3].fill(250);
+            let after = code(&frame);
+            assert_eq!(before[CODE_VALUES..], after[CODE_VALUES..]);
+        }
     }
 }

@@ -9,11 +9,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use dream::{Stripes, model, spec};
 use worldstep_env::{Buffer, EnvSpec, VectorEnv as _};
-use worldstep_model::config::FRAME_BYTES;
+use worldstep_model::config::FrameSize;
 use worldstep_model::engine::{CpuEngine, FrameStep, Sampling, StepEngine as _, StepOutput};
 use worldstep_model::model::Model;
 use worldstep_model::neural_env::{DreamObservation, NeuralOptions, NeuralVectorEnv};
 use worldstep_model::packing::FRAME_CODE_BYTES;
+
+const FRAME_BYTES: usize = FrameSize::Px64.bytes();
 
 /// The system's allocator, counted.
 struct Counted;
@@ -85,7 +87,8 @@ fn of_engine(lanes: usize) -> usize {
 
 fn of_environment(lanes: usize, observation: DreamObservation) -> usize {
     let starts = Box::new(Stripes(EnvSpec { max_episode_steps: 1000, ..spec() }));
-    let options = NeuralOptions { termination_threshold: 1.0, observation, ..NeuralOptions::new(lanes) };
+    let options =
+        NeuralOptions { termination_threshold: Some(1.0), observation, ..NeuralOptions::new(lanes) };
     let mut env = NeuralVectorEnv::new(model(), starts, options).unwrap();
     env.reset_all(Some(1)).unwrap();
     let masks = [vec![true; lanes], (0..lanes).map(|lane| lane % 3 != 1).collect()];

@@ -108,7 +108,7 @@ fn an_end_that_one_side_alone_sees_is_counted_and_ends_the_company() {
     let ends: u64 = report.rows.iter().map(|row| row.terminations.truth_only).sum();
     assert_eq!(ends, 4, "in both whole episodes of both lanes");
     assert_eq!(report.rows.last().unwrap().to_step, 3, "nothing is compared after truth's end");
-    let sooner = run(&mut audited(Fault::default(), |options| options.termination_threshold = 0.0));
+    let sooner = run(&mut audited(Fault::default(), |options| options.termination_threshold = Some(0.0)));
     assert_eq!(sooner.rows.last().unwrap().to_step, 1);
     assert!(sooner.rows[1].terminations.dream_only > 0, "{sooner:?}");
 }

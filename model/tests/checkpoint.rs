@@ -9,11 +9,13 @@ use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
 use worldstep_model::codec::plain;
-use worldstep_model::config::{FRAME_BYTES, Preset};
+use worldstep_model::config::{FrameSize, Preset};
 use worldstep_model::data::Clips;
 use worldstep_model::model::Model;
 use worldstep_model::tokenizer;
 use worldstep_model::train::{Budget, TrainError, TrainOptions, train, train_on};
+
+const FRAME_BYTES: usize = FrameSize::Px64.bytes();
 
 fn options(out: &Path, tokenizer: u64, dynamics: u64) -> TrainOptions {
     let mut options = TrainOptions::new("unused", out);
@@ -57,7 +59,7 @@ fn a_resumed_training_goes_on_where_it_was() {
     let dir = tempfile::tempdir().unwrap();
     let clips = toy::clips(4, 20, 1);
     train_on(&clips, &options(dir.path(), 4, 0), &mut |_| ()).unwrap();
-    let frame = tokenizer::patches(&clips.frames[..FRAME_BYTES], &Device::flex());
+    let frame = tokenizer::patches(&clips.frames[..FRAME_BYTES], FrameSize::Px64, &Device::flex());
     let code = |dir: &Path| plain(Model::load(dir, &Device::flex()).unwrap().tokenizer.encode(frame.clone()));
     let before = code(dir.path());
     let mut resumed = options(dir.path(), 4, 3);

@@ -8,13 +8,15 @@ mod moments;
 use moments::{ACTIONS, Tolerance, model, moment, small};
 use rand::{RngExt as _, SeedableRng};
 use worldstep_env::Rng;
-use worldstep_model::config::{FRAME_BYTES, ModelConfig, Preset, RefinerConfig};
+use worldstep_model::config::{FrameSize, ModelConfig, Preset, RefinerConfig};
 use worldstep_model::cuda::{CudaEngine, DeviceMemory};
 use worldstep_model::engine::agreement::Moment;
 use worldstep_model::engine::{CpuEngine, FrameStep, Sampling, StepEngine, StepOutput};
 use worldstep_model::model::Model;
 use worldstep_model::packing::FRAME_CODE_BYTES;
 use worldstep_model::precision::Precision;
+
+const FRAME_BYTES: usize = FrameSize::Px64.bytes();
 
 /// Sums of a few hundred products in another order, through eight layers: single precision keeps five digits of them.
 const EXACT: Tolerance = Tolerance { numbers: 2e-4, features: 1e-3, codes: 1e-4, pixels: (1, 1e-3) };

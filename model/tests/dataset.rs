@@ -7,8 +7,10 @@ mod toy;
 
 use std::path::Path;
 
-use worldstep_model::config::FRAME_BYTES;
+use worldstep_model::config::FrameSize;
 use worldstep_model::data::{Clips, DataError, PIXEL_MOVING};
+
+const FRAME_BYTES: usize = FrameSize::Px64.bytes();
 
 /// The message of the error that loading must give: one line.
 fn refusal(dir: &Path) -> String {

@@ -10,13 +10,15 @@ use moments::{ACTIONS, Tolerance, model, moment, small};
 use rand::{RngExt as _, SeedableRng};
 use worldstep_env::Rng;
 use worldstep_model::codec::{decode_frames, encode_frames};
-use worldstep_model::config::{FRAME_BYTES, ModelConfig, Preset, RefinerConfig};
+use worldstep_model::config::{FrameSize, ModelConfig, Preset, RefinerConfig};
 use worldstep_model::engine::agreement::{Agreement, Moment, agreement};
 use worldstep_model::engine::{
     BurnEngine, CpuEngine, FrameStep, Sampling, ShardedEngine, StepEngine, StepOutput, shares,
 };
 use worldstep_model::model::Model;
 use worldstep_model::packing::FRAME_CODE_BYTES;
+
+const FRAME_BYTES: usize = FrameSize::Px64.bytes();
 
 /// A random model whose refiner has something to say: what ends a branch starts small, and what a code's present value
 /// speaks for itself (a vector, as gains and biases are) starts large.

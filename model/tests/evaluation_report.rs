@@ -11,13 +11,16 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 use worldstep_env::{EnvError, Instance, Pose, Scene, Shape, Surface};
-use worldstep_model::config::{FRAME_BYTES, FRAME_SIDE, Preset};
+use worldstep_model::config::{FrameSize, Preset};
 use worldstep_model::data::{Annotation, Annotations, ClipFacts, Clips, Split};
 use worldstep_model::eval::page::{Subject, page};
 use worldstep_model::eval::{
     EvalOptions, EvalReport, PerturbedTruth, Replay, Replayed, Sources, annotate, evaluate_with,
 };
 use worldstep_model::model::{Model, ModelCard, TaskCard};
+
+const FRAME_BYTES: usize = FrameSize::Px64.bytes();
+const FRAME_SIDE: usize = FrameSize::Px64.side();
 
 const FPS: f32 = 20.0;
 /// The ball falls by 0.08 pixels a frame and frame; 64 pixels are a metre.
@@ -31,6 +34,7 @@ fn model() -> Model {
         objects: vec!["ball".to_owned(), "paddle".to_owned()],
         object_mean: vec![0.5; 12],
         object_scale: vec![0.1; 12],
+        termination_threshold: None,
         ..dream::model().card.tasks[0].clone()
     };
     let mut card = ModelCard::new(Preset::Nano, vec![task]);

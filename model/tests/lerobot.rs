@@ -9,11 +9,14 @@ use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
 use serde_json::json;
-use worldstep_model::config::{FRAME_BYTES, FRAME_SIDE};
+use worldstep_model::config::FrameSize;
 use worldstep_model::data::lerobot::{self, LerobotConfig};
 use worldstep_model::data::{Clips, Corpus, PIXEL_MOVING, Split, load_all};
 use worldstep_model::model::Model;
 use worldstep_model::train::{Budget, TrainOptions, train, train_on};
+
+const FRAME_BYTES: usize = FrameSize::Px64.bytes();
+const FRAME_SIDE: usize = FrameSize::Px64.side();
 
 const CONFIG: &str = "task = \"my-arm\"\ncamera = \"observation.images.front\"\n";
 

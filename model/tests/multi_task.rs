@@ -18,6 +18,7 @@ fn pushing() -> TaskCard {
         objects: vec!["cube".to_owned(), "goal".to_owned()],
         object_mean: vec![0.5; 12],
         object_scale: vec![2.0; 12],
+        termination_threshold: None,
     }
 }
 

@@ -11,11 +11,13 @@ use watched::{Watch, Watched};
 use worldstep_env::check::{CheckConfig, check_env_with};
 use worldstep_env::{AutoresetMode, Buffer, EnvError, EnvSpec, VectorEnv};
 use worldstep_model::codec::decode_frames;
-use worldstep_model::config::FRAME_BYTES;
+use worldstep_model::config::FrameSize;
 use worldstep_model::fsq::code_of;
 use worldstep_model::neural_env::{
     DreamObservation, NeuralOptions, NeuralVectorEnv, StartSource, UNCERTAINTY,
 };
+
+const FRAME_BYTES: usize = FrameSize::Px64.bytes();
 
 fn frame(env: &NeuralVectorEnv, lane: usize) -> Vec<u8> {
     env.batch().observations.as_u8().unwrap()[lane * FRAME_BYTES..(lane + 1) * FRAME_BYTES].to_vec()
@@ -289,7 +291,7 @@ fn impossible_options_are_refused() {
     };
     assert!(refused(|options| options.temperature = -0.5).contains("temperature is -0.5"));
     assert!(refused(|options| options.temperature = f32::NAN).contains("temperature is NaN"));
-    assert!(refused(|options| options.termination_threshold = f32::NAN).contains("threshold"));
+    assert!(refused(|options| options.termination_threshold = Some(f32::NAN)).contains("threshold"));
     assert!(refused(|options| options.num_envs = 0).contains("num_envs is 0"));
 }
 
@@ -338,7 +340,7 @@ fn a_reset_without_first_frames_changes_nothing() {
 fn a_step_whose_restart_fails_has_moved_nothing() {
     let model = model();
     let watch = Watch::default();
-    let options = NeuralOptions { termination_threshold: 1.0, ..NeuralOptions::new(2) };
+    let options = NeuralOptions { termination_threshold: Some(1.0), ..NeuralOptions::new(2) };
     let starts: [Box<dyn StartSource>; 2] = [Box::new(Watched::new(&watch)), Box::new(Stripes(spec()))];
     let [mut failing, mut sound] =
         starts.map(|starts| NeuralVectorEnv::new(model.clone(), starts, options).unwrap());

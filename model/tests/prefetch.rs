@@ -24,8 +24,11 @@ fn prefetched(watch: &Watch) -> PrefetchedStarts {
 }
 
 fn dream_from(starts: Box<dyn StartSource>, num_envs: usize) -> NeuralVectorEnv {
-    let options =
-        NeuralOptions { temperature: 1.0, termination_threshold: 0.505, ..NeuralOptions::new(num_envs) };
+    let options = NeuralOptions {
+        temperature: 1.0,
+        termination_threshold: Some(0.505),
+        ..NeuralOptions::new(num_envs)
+    };
     NeuralVectorEnv::new(model(), starts, options).unwrap()
 }
 

@@ -12,7 +12,9 @@ use burn::optim::OptimizerRecord;
 use burn::tensor::Device;
 use worldstep_model::data::{Clips, Split};
 use worldstep_model::model::{Model, TrainingRecord};
-use worldstep_model::train::{Budget, Optimizer, Stage, Stages, TrainError, TrainOptions, TrainSummary, train_on};
+use worldstep_model::train::{
+    Budget, Optimizer, Stage, Stages, TrainError, TrainOptions, TrainSummary, train_on,
+};
 
 /// Random weights come from the device's one generator, which two trainings at a time would share.
 static DEVICE: Mutex<()> = Mutex::new(());

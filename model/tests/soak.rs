@@ -19,7 +19,7 @@ fn dream_of(lanes: usize, observation: DreamObservation) -> NeuralVectorEnv {
     let options = NeuralOptions {
         observation,
         temperature: 1.0,
-        termination_threshold: 0.51,
+        termination_threshold: Some(0.51),
         ..NeuralOptions::new(lanes)
     };
     NeuralVectorEnv::new(model(), Box::new(starts), options).unwrap()

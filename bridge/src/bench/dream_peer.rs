@@ -3,7 +3,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 use worldstep_env::EnvError;
-use worldstep_model::config::{FRAME_BYTES, FSQ_LEVELS};
+use worldstep_model::config::FSQ_LEVELS;
 use worldstep_model::device::ComputeDevice;
 use worldstep_model::engine::{DREAMT_LEVEL, FrameStep, Sampling, StepEngine, StepOutput, engine};
 use worldstep_model::model::Model;
@@ -109,7 +109,7 @@ impl Lanes {
             codes: (0..lanes * FRAME_CODE_BYTES).map(code).collect(),
             actions: (0..lanes * values).map(action).collect(),
             said: StepOutput::new(model, lanes),
-            frames: if decode { vec![0; lanes * FRAME_BYTES] } else { Vec::new() },
+            frames: if decode { vec![0; lanes * model.card.config.frame.bytes()] } else { Vec::new() },
         })
     }
 

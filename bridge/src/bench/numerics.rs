@@ -119,6 +119,7 @@ fn random_model(preset: Preset) -> Model {
         objects: (0..OBJECTS).map(|i| format!("object {i}")).collect(),
         object_mean: vec![0.0; ModelConfig::new(preset, ACTIONS, OBJECTS).object_values()],
         object_scale: vec![1.0; ModelConfig::new(preset, ACTIONS, OBJECTS).object_values()],
+        termination_threshold: None,
     };
     Model::random(ModelCard::new(preset, vec![task]), &device)
 }

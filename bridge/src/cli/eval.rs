@@ -15,7 +15,6 @@ use super::{EvalArgs, eval_summary, pictures, print_json, print_text};
 
 /// Frames a second of the animated pictures: the tasks' own.
 const PICTURE_FPS: u16 = 20;
-const FRAME_SIDE: usize = 64;
 /// The report's name beside the model.
 const REPORT_FILE: &str = "eval.json";
 
@@ -24,6 +23,9 @@ pub fn run(args: &EvalArgs) -> Result<()> {
     let device = ComputeDevice::from_name(&args.device)?.burn();
     if let Some(out) = args.out.as_deref().filter(|out| page_path(out) == *out) {
         bail!("--out {}: the page is written there; name the report, for instance eval.json", out.display());
+    }
+    if !(args.temperature.is_finite() && args.temperature >= 0.0) {
+        bail!("--temperature is {}, expected a number from 0 on", args.temperature);
     }
     // No model, or a damaged one, is told before clips are read.
     let any = model_folder(&args.model, None)?;
@@ -37,7 +39,7 @@ pub fn run(args: &EvalArgs) -> Result<()> {
     let model = if folder == any { first } else { Model::load(&folder, &device)? };
     let report = weigh(args, &model, &clips)?;
     if let Some(folder) = &args.pictures {
-        draw(folder, &report.rollouts)?;
+        draw(folder, &report.rollouts, clips.frame_size.side())?;
     }
     let value = as_json(&report)?;
     let subject = Subject {
@@ -67,7 +69,8 @@ fn dreamt(models: &Path, tasks: &[&str]) -> Result<Option<(PathBuf, usize)>, NoM
 
 /// The evaluation, with all that can be known beside the clips.
 fn weigh(args: &EvalArgs, model: &Model, clips: &Clips) -> Result<EvalReport> {
-    let options = EvalOptions { clips_max: args.clips, ..EvalOptions::default() };
+    let options =
+        EvalOptions { clips_max: args.clips, temperature: args.temperature, ..EvalOptions::default() };
     // A data set of a user's own has no silhouettes.
     let annotations = annotate(clips, &options);
     if let Err(error) = &annotations {
@@ -80,7 +83,7 @@ fn weigh(args: &EvalArgs, model: &Model, clips: &Clips) -> Result<EvalReport> {
         Ok((clips, annotations))
     });
     let pairs = pairs.transpose()?;
-    let mut replay = replay(&clips.scenario.id);
+    let mut replay = replay(&clips.scenario.id, clips.frame_size.side() as u32);
     let sources = Sources {
         annotations: annotations.as_ref(),
         perturbed: replay.as_mut().map(|replay| replay as &mut dyn PerturbedTruth),
@@ -90,9 +93,9 @@ fn weigh(args: &EvalArgs, model: &Model, clips: &Clips) -> Result<EvalReport> {
 }
 
 /// Truth that can be run again; families cannot, and nothing can be drawn without a driver.
-fn replay(task: &str) -> Option<TruthReplay> {
+fn replay(task: &str, side: u32) -> Option<TruthReplay> {
     worldstep_env::registry::find(task).ok()?;
-    let replay = TruthReplay::new(task);
+    let replay = TruthReplay::new(task, side);
     if let Err(error) = &replay {
         eprintln!("without the ceiling that chaos sets: {error}");
     }
@@ -135,13 +138,14 @@ fn page_path(path: &Path) -> PathBuf {
     path.with_extension("html")
 }
 
-fn draw(folder: &Path, rollouts: &[Rollout]) -> Result<()> {
+/// Draws each of `rollouts`, in frames of `side` pixels.
+fn draw(folder: &Path, rollouts: &[Rollout], side: usize) -> Result<()> {
     std::fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
     for rollout in rollouts {
         let path = folder.join(format!("seed-{}.png", rollout.seed));
         let difference = pictures::difference(&rollout.truth, &rollout.dream);
         let films = [&rollout.truth[..], &rollout.dream, &difference];
-        pictures::write_side_by_side(&path, &films, FRAME_SIDE, PICTURE_FPS)?;
+        pictures::write_side_by_side(&path, &films, side, PICTURE_FPS)?;
     }
     Ok(())
 }

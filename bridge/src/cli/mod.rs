@@ -181,6 +181,9 @@ struct EvalArgs {
     /// Dataset of possible and impossible twins (`synth --pairs`) to look for surprise in; that of --data if not given.
     #[arg(long, value_name = "DIR")]
     pairs: Option<PathBuf>,
+    /// Sampling temperature; 0 takes the likeliest codes.
+    #[arg(long, allow_negative_numbers = true, default_value_t = 0.0)]
+    temperature: f32,
     /// Where to evaluate: `cpu` or `cuda:0`.
     #[arg(long, default_value = "cpu")]
     device: String,

@@ -2,8 +2,6 @@ use worldstep_env::{AutoresetMode, EnvError, TruthSource as _, TruthVectorEnv, V
 use worldstep_model::neural_env::AuditTruth;
 use worldstep_synth::RenderedVectorEnv;
 
-use super::local::FRAME_SIDE;
-
 /// Physics with eyes, to be stepped beside some lanes of a dream.
 pub struct TruthBeside {
     truth: RenderedVectorEnv<TruthVectorEnv>,
@@ -12,13 +10,13 @@ pub struct TruthBeside {
 }
 
 impl TruthBeside {
-    /// `lanes` lanes of task `id`, in which `objects` are looked for by name.
+    /// `lanes` lanes of task `id`, seen in frames of `side` × `side` pixels, in which `objects` are looked for by name.
     ///
     /// # Errors
     /// [`EnvError::UnknownTask`], or [`EnvError::Engine`] where there is no graphics driver.
-    pub fn new(id: &str, lanes: usize, objects: &[String]) -> Result<Self, EnvError> {
+    pub fn new(id: &str, (lanes, side): (usize, u32), objects: &[String]) -> Result<Self, EnvError> {
         let truth = make_truth(id, lanes, AutoresetMode::Disabled)?;
-        let truth = RenderedVectorEnv::new(truth, FRAME_SIDE, FRAME_SIDE)
+        let truth = RenderedVectorEnv::new(truth, side, side)
             .map_err(|error| EnvError::Engine { message: error.to_string() })?;
         Ok(Self { truth, objects: objects.to_vec() })
     }
@@ -57,7 +55,7 @@ mod tests {
     #[test]
     fn objects_are_told_in_the_models_order() {
         let names = ["paddle".to_owned(), "ball".to_owned(), "ghost".to_owned()];
-        let mut truth = TruthBeside::new("CatchBehindScreen-v0", 2, &names).unwrap();
+        let mut truth = TruthBeside::new("CatchBehindScreen-v0", (2, 64), &names).unwrap();
         truth.env_mut().reset_all(Some(3)).unwrap();
         let mut told = Vec::new();
         truth.objects(1, &mut told);

@@ -6,7 +6,7 @@ use worldstep_env::registry;
 use worldstep_env::{AutoresetMode, EnvError, TruthSource as _, TruthVectorEnv, VectorEnv, make_truth};
 use worldstep_model::device::ComputeDevice;
 use worldstep_model::engine::ring_bytes;
-use worldstep_model::model::{Model, load_card};
+use worldstep_model::model::{Model, ModelCard, load_card};
 use worldstep_model::neural_env::{DreamObservation, NeuralOptions, NeuralVectorEnv, PrefetchedStarts};
 use worldstep_synth::RenderedVectorEnv;
 
@@ -17,7 +17,7 @@ use super::starts::TruthStarts;
 use crate::memory::EngineBytes;
 use crate::wire::{CatalogueEntry, Engine, ErrorCode, MakeRequest, Observation, Refusal};
 
-/// Side of pixel observations.
+/// Side of pixel observations of a task that no model here dreams; that of its model's frames where one does.
 pub const FRAME_SIDE: u32 = 64;
 
 const KIB: u64 = 1 << 10;
@@ -69,6 +69,16 @@ impl Engines {
     /// apart.
     pub fn with_audit(self, lanes: usize) -> Self {
         Self { audited_lanes: lanes, ..self }
+    }
+
+    /// The card of the model that dreams task `id`, if there is one that can be read.
+    fn card(&self, id: &str) -> Option<ModelCard> {
+        load_card(&model_folder(self.models.as_deref()?, Some(id)).ok()?).ok()
+    }
+
+    /// Pixels along a side of what truth and dream show of task `id`.
+    fn side(&self, id: &str) -> u32 {
+        self.card(id).map_or(FRAME_SIDE, |card| card.config.frame.side() as u32)
     }
 
     fn dream(&self, request: &MakeRequest, num_envs: usize) -> Result<Box<dyn VectorEnv>, Refusal> {
@@ -126,22 +136,16 @@ impl EngineFactory for Engines {
     }
 
     fn bytes(&self, request: &MakeRequest) -> EngineBytes {
+        let larger = || u64::from(self.side(&request.id) / FRAME_SIDE).pow(2);
+        let seen = |bytes: u64| EngineBytes { base: DRIVER_BYTES, env: bytes };
         match (request.engine, request.obs) {
             (Engine::Truth, Observation::State) => EngineBytes { base: 0, env: world_bytes(&request.id) },
-            (Engine::Truth, Observation::Depth) => {
-                EngineBytes { base: DRIVER_BYTES, env: world_bytes(&request.id) + DEPTH_BYTES }
-            }
-            (Engine::Truth, _) => {
-                EngineBytes { base: DRIVER_BYTES, env: world_bytes(&request.id) + FRAME_BYTES }
-            }
+            (Engine::Truth, Observation::Depth) => seen(world_bytes(&request.id) + DEPTH_BYTES * larger()),
+            (Engine::Truth, _) => seen(world_bytes(&request.id) + FRAME_BYTES * larger()),
             // A model that cannot be read is told by whoever makes the dream.
             (Engine::Dream, _) => {
-                let card = self
-                    .models
-                    .as_deref()
-                    .and_then(|folder| load_card(&model_folder(folder, Some(&request.id)).ok()?).ok());
-                let ring = card.map_or(0, |card| ring_bytes(&card.config));
-                EngineBytes { base: DRIVER_BYTES, env: ring + DREAM_BYTES }
+                let ring = self.card(&request.id).map_or(0, |card| ring_bytes(&card.config));
+                seen(ring + DREAM_BYTES * larger())
             }
         }
     }
@@ -165,8 +169,10 @@ impl EngineFactory for Engines {
         };
         match (request.engine, request.obs) {
             (Engine::Truth, Observation::State) => Ok(Box::new(truth()?)),
-            (Engine::Truth, Observation::Rgb) => Ok(Box::new(seen(truth()?)?)),
-            (Engine::Truth, Observation::Depth) => Ok(Box::new(seen_as_depth(truth()?)?)),
+            (Engine::Truth, Observation::Rgb) => Ok(Box::new(seen(truth()?, self.side(&request.id))?)),
+            (Engine::Truth, Observation::Depth) => {
+                Ok(Box::new(seen_as_depth(truth()?, self.side(&request.id))?))
+            }
             (Engine::Truth, Observation::Codes | Observation::Latent) => Err(Refusal::new(
                 ErrorCode::Unsupported,
                 "truth has no codes or features: ask for obs \"state\", \"rgb\" or \"depth\", or for engine \"dream\"",
@@ -201,12 +207,11 @@ pub fn truth_pixels(
     num_envs: usize,
     mode: AutoresetMode,
 ) -> Result<impl VectorEnv + use<>, EnvError> {
-    seen(make_truth(id, num_envs, mode)?)
+    seen(make_truth(id, num_envs, mode)?, FRAME_SIDE)
 }
 
-fn seen(truth: TruthVectorEnv) -> Result<RenderedVectorEnv<TruthVectorEnv>, EnvError> {
-    RenderedVectorEnv::new(truth, FRAME_SIDE, FRAME_SIDE)
-        .map_err(|error| EnvError::Engine { message: error.to_string() })
+fn seen(truth: TruthVectorEnv, side: u32) -> Result<RenderedVectorEnv<TruthVectorEnv>, EnvError> {
+    RenderedVectorEnv::new(truth, side, side).map_err(|error| EnvError::Engine { message: error.to_string() })
 }
 
 /// Truth seen as metric depth: 64×64×1 `float32` observations, metres.
@@ -218,11 +223,11 @@ pub fn truth_depth(
     num_envs: usize,
     mode: AutoresetMode,
 ) -> Result<impl VectorEnv + use<>, EnvError> {
-    seen_as_depth(make_truth(id, num_envs, mode)?)
+    seen_as_depth(make_truth(id, num_envs, mode)?, FRAME_SIDE)
 }
 
-fn seen_as_depth(truth: TruthVectorEnv) -> Result<RenderedVectorEnv<TruthVectorEnv>, EnvError> {
-    RenderedVectorEnv::depth(truth, FRAME_SIDE, FRAME_SIDE)
+fn seen_as_depth(truth: TruthVectorEnv, side: u32) -> Result<RenderedVectorEnv<TruthVectorEnv>, EnvError> {
+    RenderedVectorEnv::depth(truth, side, side)
         .map_err(|error| EnvError::Engine { message: error.to_string() })
 }
 
@@ -252,7 +257,8 @@ pub fn dream_with(
 ) -> Result<NeuralVectorEnv, EnvError> {
     let load = || Ok::<_, NoModel>(Model::load(&model_folder(models, Some(id))?, &device.burn())?);
     let model = load().map_err(|error| EnvError::Engine { message: error.to_string() })?;
-    NeuralVectorEnv::new(model, Box::new(PrefetchedStarts::new(TruthStarts::new(id)?)?), options)
+    let starts = TruthStarts::new(id, model.card.config.frame.side() as u32)?;
+    NeuralVectorEnv::new(model, Box::new(PrefetchedStarts::new(starts)?), options)
 }
 
 /// `dream` with truth stepped beside `lanes` of its environments.
@@ -261,13 +267,19 @@ pub fn dream_with(
 /// [`EnvError::Argument`] if the dream has fewer, [`EnvError::Engine`] where there is no graphics driver.
 pub fn audited(dream: NeuralVectorEnv, lanes: usize) -> Result<NeuralVectorEnv, EnvError> {
     let task = dream.task();
-    let truth = TruthBeside::new(&task.id, lanes, &task.objects)?;
+    let side = dream.model().card.config.frame.side() as u32;
+    let truth = TruthBeside::new(&task.id, (lanes, side), &task.objects)?;
     dream.audited(Box::new(truth))
 }
 
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
+
+    use worldstep_env::Space;
+    use worldstep_model::action::ActionCoding;
+    use worldstep_model::config::{FrameSize, Preset};
+    use worldstep_model::model::TaskCard;
 
     use super::*;
     use crate::wire::Autoreset;
@@ -300,6 +312,31 @@ mod tests {
         assert!(refusal.message.contains("--model"), "{refusal}");
         let truth = MakeRequest { engine: Engine::Truth, obs: Observation::State, ..dream_of("CartPole-v0") };
         assert!(engines.make(&truth, 1).is_ok());
+    }
+
+    #[test]
+    fn truth_and_dream_are_seen_in_frames_of_the_models_size() {
+        let models = tempfile::tempdir().unwrap();
+        let space_of = |engines: &Engines, id: &str, engine| {
+            let env = engines.make(&MakeRequest { engine, ..dream_of(id) }, 2).unwrap();
+            env.spec().observation_space.clone()
+        };
+        let task = TaskCard {
+            id: "CartPole-v0".to_owned(),
+            actions: ActionCoding::new(&Space::Discrete { n: 2, start: 0 }),
+            objects: Vec::new(),
+            object_mean: Vec::new(),
+            object_scale: Vec::new(),
+            termination_threshold: None,
+        };
+        let mut card = ModelCard::new(Preset::Nano, vec![task]);
+        card.config.frame = FrameSize::Px128;
+        Model::random(card, &ComputeDevice::Cpu.burn()).save(models.path()).unwrap();
+        let engines = Engines::new(Some(models.path().to_owned()), ComputeDevice::Cpu).unwrap();
+        let large = Space::image(128, 128, 3);
+        assert_eq!(space_of(&engines, "CartPole-v0", Engine::Truth), large);
+        assert_eq!(space_of(&engines, "CartPole-v0", Engine::Dream), large);
+        assert_eq!(space_of(&engines, "PushCube-v0", Engine::Truth), Space::image(64, 64, 3));
     }
 
     #[test]

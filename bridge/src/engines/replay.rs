@@ -4,8 +4,6 @@ use worldstep_env::{
 use worldstep_model::eval::{PerturbedTruth, Replay, Replayed};
 use worldstep_synth::{Channels, Eyes, LaneAt, RenderConfig, Renderer};
 
-use super::local::FRAME_SIDE;
-
 /// Episodes that are simulated and drawn together.
 const LANES: usize = 16;
 /// The golden angle in radians: displacements of consecutive seeds point everywhere.
@@ -18,17 +16,19 @@ const ACROSS: f32 = 0.8;
 pub struct TruthReplay {
     env: TruthVectorEnv,
     eyes: Eyes,
+    /// Pixels along a side of a frame.
+    side: u32,
 }
 
 impl TruthReplay {
-    /// Replays of task `id`.
+    /// Replays of task `id`, in frames of `side` × `side` pixels.
     ///
     /// # Errors
     /// [`EnvError::UnknownTask`], or [`EnvError::Engine`] where there is no graphics driver.
-    pub fn new(id: &str) -> Result<Self, EnvError> {
+    pub fn new(id: &str, side: u32) -> Result<Self, EnvError> {
         let env = make_truth(id, LANES, AutoresetMode::NextStep)?;
-        let config = RenderConfig { tiles: LANES, width: FRAME_SIDE, height: FRAME_SIDE };
-        Ok(Self { env, eyes: Eyes::new(Renderer::new(config).map_err(engine)?, Vec::new()) })
+        let config = RenderConfig { tiles: LANES, width: side, height: side };
+        Ok(Self { env, eyes: Eyes::new(Renderer::new(config).map_err(engine)?, Vec::new()), side })
     }
 
     /// Runs up to [`LANES`] clips.
@@ -66,7 +66,7 @@ impl TruthReplay {
             return Ok(());
         }
         let frames = self.eyes.look(&self.env, &lanes, Channels::Rgb).map_err(engine)?;
-        let frame_len = (FRAME_SIDE * FRAME_SIDE * 3) as usize;
+        let frame_len = (self.side * self.side * 3) as usize;
         let mut poses: Vec<Pose> = Vec::new();
         for ((lane, _), frame) in lanes.iter().zip(frames.rgb.chunks_exact(frame_len)) {
             replayed[*lane].frames.extend_from_slice(frame);
@@ -137,7 +137,7 @@ mod tests {
 
     #[test]
     fn a_replay_is_the_episode_until_it_is_displaced() {
-        let Ok(mut truth) = TruthReplay::new(CATCH) else {
+        let Ok(mut truth) = TruthReplay::new(CATCH, 64) else {
             eprintln!("skipped: no graphics driver");
             return;
         };

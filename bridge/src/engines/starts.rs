@@ -2,8 +2,6 @@ use worldstep_env::{AutoresetMode, Buffer, EnvError, EnvSpec, TruthVectorEnv, Ve
 use worldstep_model::neural_env::StartSource;
 use worldstep_synth::RenderedVectorEnv;
 
-use super::local::FRAME_SIDE;
-
 /// Frames that a dream is shown before it goes on alone: enough to tell velocities.
 const CONTEXT_FRAMES: usize = 4;
 /// Episodes that are simulated and drawn together.
@@ -17,13 +15,13 @@ pub struct TruthStarts {
 }
 
 impl TruthStarts {
-    /// Starts of task `id`.
+    /// Starts of task `id`, in frames of `side` × `side` pixels.
     ///
     /// # Errors
     /// [`EnvError::UnknownTask`], or [`EnvError::Engine`] where there is no graphics driver.
-    pub fn new(id: &str) -> Result<Self, EnvError> {
+    pub fn new(id: &str, side: u32) -> Result<Self, EnvError> {
         let truth = make_truth(id, LANES, AutoresetMode::NextStep)?;
-        let truth = RenderedVectorEnv::new(truth, FRAME_SIDE, FRAME_SIDE)
+        let truth = RenderedVectorEnv::new(truth, side, side)
             .map_err(|error| EnvError::Engine { message: error.to_string() })?;
         let space = truth.spec().action_space.clone();
         let neutral = space.neutral(LANES);

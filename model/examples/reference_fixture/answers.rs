@@ -5,7 +5,7 @@ use std::error::Error;
 use burn::tensor::{Tensor, TensorData};
 use worldstep_model::cache::{Cache, LaneCache};
 use worldstep_model::codec::{decode_frames, plain};
-use worldstep_model::config::{FRAME_BYTES, NOISE_LEVELS, SPATIAL_TOKENS};
+use worldstep_model::config::{NOISE_LEVELS, SPATIAL_TOKENS};
 use worldstep_model::dynamics::{FrameInput, FrameOutput, TOKEN_LOGITS};
 use worldstep_model::engine::{CpuEngine, FrameStep, Sampling, StepEngine, StepOutput};
 use worldstep_model::fsq;
@@ -145,7 +145,7 @@ fn engine(model: &Model, film: &Film<'_>, out: &mut Arrays) -> Result<(), Box<dy
 
 /// Pictures to codes and back. What is decoded are the given pictures' codes, by both decoders that there are.
 fn frames(model: &Model, frames: &[u8], out: &mut Arrays) {
-    let quantized = plain(model.tokenizer.encode(patches(frames, &model.device)));
+    let quantized = plain(model.tokenizer.encode(patches(frames, model.card.config.frame, &model.device)));
     let codes = fsq::codes(&quantized);
     let count = codes.len() / FRAME_CODE_BYTES;
     let decoded = decode_frames(&model.tokenizer, &codes);
@@ -153,7 +153,7 @@ fn frames(model: &Model, frames: &[u8], out: &mut Arrays) {
     let values = TensorData::new(fsq::values(&codes), [count * FRAME_CODE_BYTES / 4, 4]);
     let pixels = plain(model.tokenizer.decode(Tensor::from_data(values, &model.device)));
     put_rows(out, "decode.patches", &[count], pixels);
-    out.put("decode.frames", &[count, FRAME_BYTES], Values::U8(decoded));
+    out.put("decode.frames", &[count, model.card.config.frame.bytes()], Values::U8(decoded));
 }
 
 /// The heads of the dynamics. A model need not have the last one.

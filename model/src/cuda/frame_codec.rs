@@ -9,7 +9,7 @@ use super::kernels::{
 use super::memory::{FRAMES_MAX, tile_rows};
 use super::stack::{Pass, Work};
 use super::weights::Codec;
-use crate::config::{FRAME_BYTES, FRAME_CODES, ModelConfig, PATCH_VALUES};
+use crate::config::{FRAME_CODES, ModelConfig};
 use crate::engine::MissingWeight;
 use crate::fsq::CODE_VALUES;
 use crate::packing::FRAME_CODE_BYTES;
@@ -39,16 +39,16 @@ impl<S: Stored> FrameCodec<S> {
         lanes: usize,
     ) -> Result<Self, MissingWeight> {
         let frames_max = lanes.clamp(1, FRAMES_MAX);
-        let rows = tile_rows(frames_max * FRAME_CODES);
+        let (rows, size) = (tile_rows(frames_max * FRAME_CODES), config.frame);
         Ok(Self {
             encoder: Codec::encoder(context, module, config)?,
             decoder: Codec::decoder(context, module, config)?,
             encoder_work: Work::new(context, &config.encoder, rows),
             decoder_work: Work::new(context, &config.decoder, rows),
-            frames: Buffer::empty(context, frames_max * FRAME_BYTES),
+            frames: Buffer::empty(context, frames_max * size.bytes()),
             codes: Buffer::empty(context, frames_max * FRAME_CODE_BYTES),
-            patches: Buffer::empty(context, rows * PATCH_VALUES),
-            pixels: Buffer::empty(context, rows * PATCH_VALUES),
+            patches: Buffer::empty(context, rows * size.patch_values()),
+            pixels: Buffer::empty(context, rows * size.patch_values()),
             values: Buffer::empty(context, rows * CODE_VALUES),
             frames_max,
             config: config.clone(),
@@ -58,26 +58,29 @@ impl<S: Stored> FrameCodec<S> {
     /// Codes of frames (HWC `uint8`), any number of them.
     pub fn encode(&self, context: &Context, frames: &[u8], codes: &mut [u8]) {
         let most = self.frames_max;
-        let some = frames.chunks(most * FRAME_BYTES).zip(codes.chunks_mut(most * FRAME_CODE_BYTES));
+        let some =
+            frames.chunks(most * self.config.frame.bytes()).zip(codes.chunks_mut(most * FRAME_CODE_BYTES));
         some.for_each(|(frames, codes)| self.encode_some(context, frames, codes));
     }
 
     /// Frames (HWC `uint8`) of codes, any number of them.
     pub fn decode(&self, context: &Context, codes: &[u8], frames: &mut [u8]) {
         let most = self.frames_max;
-        let some = codes.chunks(most * FRAME_CODE_BYTES).zip(frames.chunks_mut(most * FRAME_BYTES));
+        let some =
+            codes.chunks(most * FRAME_CODE_BYTES).zip(frames.chunks_mut(most * self.config.frame.bytes()));
         some.for_each(|(codes, frames)| self.decode_some(context, codes, frames));
     }
 
     fn encode_some(&self, context: &Context, frames: &[u8], codes: &mut [u8]) {
         let weights = &self.encoder;
-        let (stack, count) = (&self.config.encoder, frames.len() / FRAME_BYTES);
+        let (stack, frame) = (&self.config.encoder, self.config.frame);
+        let count = frames.len() / frame.bytes();
         let (rows, work) = (count * FRAME_CODES, &self.encoder_work);
         self.frames.write(context, frames);
-        patches_of_frames(context, &self.frames, &self.patches, count);
+        patches_of_frames(context, &self.frames, &self.patches, (count, frame));
         begin_codes(context, &weights.start, &work.stream, [count, stack.width]);
         let (a, b, c, size) =
-            (&self.patches, &weights.embed, &work.stream, [rows, PATCH_VALUES, stack.width]);
+            (&self.patches, &weights.embed, &work.stream, [rows, frame.patch_values(), stack.width]);
         let room = Some(&work.branch);
         product(context, &Product { a, rows_of: RowsOf::ALL, b, bias: None, c, size, adds: true, room });
         let pass = Pass { context, work, stack, tokens: FRAME_CODES, rows };
@@ -94,8 +97,8 @@ impl<S: Stored> FrameCodec<S> {
         let embedding = (&weights.embed, &weights.start);
         embed_codes(context, &self.codes, embedding, &work.stream, [count, stack.width]);
         let pass = Pass { context, work, stack, tokens: FRAME_CODES, rows };
-        self.finish(&pass, weights, (&self.pixels, PATCH_VALUES));
-        frames_of_patches(context, &self.pixels, &self.frames, count);
+        self.finish(&pass, weights, (&self.pixels, self.config.frame.patch_values()));
+        frames_of_patches(context, &self.pixels, &self.frames, (count, self.config.frame));
         self.frames.read(context, frames);
     }
 

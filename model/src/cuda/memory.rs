@@ -1,8 +1,6 @@
 //! What the step engine takes of a GPU's memory, known before anything is allocated and without a GPU.
 
-use crate::config::{
-    FRAME_BYTES, FRAME_CODES, FRAME_TOKENS, ModelConfig, NOISE_LEVELS, PATCH_VALUES, StackConfig,
-};
+use crate::config::{FRAME_CODES, FRAME_TOKENS, ModelConfig, NOISE_LEVELS, StackConfig};
 use crate::dynamics::TOKEN_LOGITS;
 use crate::fsq::CODE_VALUES;
 use crate::packing::FRAME_CODE_BYTES;
@@ -55,7 +53,7 @@ impl DeviceMemory {
         let numbers = WIDE * (config.action_values + 4 + 3 + config.object_values()) + size_of::<u64>();
         let patch = row_bytes(&config.encoder, narrow)
             + row_bytes(&config.decoder, narrow)
-            + (narrow + WIDE) * PATCH_VALUES
+            + (narrow + WIDE) * config.frame.patch_values()
             + WIDE * CODE_VALUES;
         Self {
             ring: (ring * narrow) as u64,
@@ -63,7 +61,7 @@ impl DeviceMemory {
             exchange: (2 * FRAME_CODE_BYTES + numbers) as u64,
             weights: weight_bytes(config, narrow),
             token: token as u64,
-            frame: (FRAME_BYTES + FRAME_CODE_BYTES) as u64,
+            frame: (config.frame.bytes() + FRAME_CODE_BYTES) as u64,
             patch: patch as u64,
         }
     }
@@ -153,10 +151,11 @@ fn weight_bytes(config: &ModelConfig, narrow: usize) -> u64 {
     let heads =
         narrow * width * (inputs + outputs) + WIDE * (width * (2 + FRAME_TOKENS) + outputs + TOKEN_LOGITS);
     let codec = |stack: &StackConfig, attends: bool| {
-        let ends = CODE_VALUES + PATCH_VALUES;
+        let patch = config.frame.patch_values();
+        let ends = CODE_VALUES + patch;
         stack.layers * block(stack, attends)
             + narrow * stack.width * ends
-            + WIDE * (FRAME_CODES * stack.width + if attends { PATCH_VALUES } else { CODE_VALUES })
+            + WIDE * (FRAME_CODES * stack.width + if attends { patch } else { CODE_VALUES })
     };
     let dynamics = stack.layers * block(stack, true) + over_time + heads;
     (dynamics + codec(&config.encoder, false) + codec(&config.decoder, true)) as u64

@@ -5,7 +5,7 @@ use burn::store::ModuleSnapshot;
 use super::context::{Buffer, Context, Stored};
 use super::layout::Heads;
 use super::memory::padded;
-use crate::config::{FRAME_CODES, FRAME_TOKENS, ModelConfig, NOISE_LEVELS, PATCH_VALUES, StackConfig};
+use crate::config::{FRAME_CODES, FRAME_TOKENS, ModelConfig, NOISE_LEVELS, StackConfig};
 use crate::dynamics::TOKEN_LOGITS;
 use crate::engine::tensors::{MissingWeight, Tensors};
 use crate::fsq::CODE_VALUES;
@@ -171,7 +171,7 @@ impl<S: Stored> Dynamics<S> {
 
 /// One side of [`Tokenizer`](crate::tokenizer::Tokenizer).
 pub struct Codec<S> {
-    /// `[PATCH_VALUES, width]` of the encoder, `[CODE_VALUES, width]` of the decoder.
+    /// `[patch values, width]` of the encoder, `[CODE_VALUES, width]` of the decoder.
     pub embed: Buffer<S>,
     /// `[FRAME_CODES, width]`: a code's place, and the bias of its embedding.
     pub start: Buffer<f32>,
@@ -188,7 +188,12 @@ impl<S: Stored> Codec<S> {
         config: &ModelConfig,
     ) -> Result<Self, MissingWeight> {
         let names = ["embed_patch", "encoder_position", "encoder", "to_code"];
-        Self::new(context, module, (&config.encoder, names, false), [PATCH_VALUES, CODE_VALUES])
+        Self::new(
+            context,
+            module,
+            (&config.encoder, names, false),
+            [config.frame.patch_values(), CODE_VALUES],
+        )
     }
 
     /// The decoder of `module`.
@@ -198,7 +203,7 @@ impl<S: Stored> Codec<S> {
         config: &ModelConfig,
     ) -> Result<Self, MissingWeight> {
         let names = ["embed_code", "decoder_position", "decoder", "to_patch"];
-        Self::new(context, module, (&config.decoder, names, true), [CODE_VALUES, PATCH_VALUES])
+        Self::new(context, module, (&config.decoder, names, true), [CODE_VALUES, config.frame.patch_values()])
     }
 
     fn new(

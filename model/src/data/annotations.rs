@@ -10,9 +10,7 @@ use super::columns::{ColumnError, Columns};
 use super::error::DataError;
 use super::image_column;
 use super::meta;
-use crate::config::FRAME_SIDE;
 
-const FRAME_PIXELS: usize = FRAME_SIDE * FRAME_SIDE;
 /// Columns of rows that annotations come from.
 const COLUMNS: [&str; 6] = [
     "episode_index",
@@ -45,7 +43,7 @@ pub struct ClipFacts {
 /// What the frames of one clip show, row by row.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Annotation {
-    /// `rows × 64 × 64`: 0, or 1 + the tracked object that the pixel shows.
+    /// `rows × height × width`: 0, or 1 + the tracked object that the pixel shows.
     pub silhouettes: Vec<u8>,
     /// `rows × tracked objects`: share of each silhouette that is seen.
     pub visible: Vec<f32>,
@@ -153,7 +151,7 @@ impl Reader<'_> {
         for (clip, rows) in wanted {
             let annotation = self.out.clips.entry(clip).or_default();
             rows_of(annotation, columns, &rows, &self.clips.scenario.instances).map_err(column_error)?;
-            silhouettes(annotation, columns, &rows, &self.clips.scenario.instances)
+            silhouettes(annotation, columns, &rows, self.clips)
                 .map_err(|message| DataError::Damaged { path: path.to_owned(), message })?;
         }
         Ok(())
@@ -200,16 +198,17 @@ fn silhouettes(
     annotation: &mut Annotation,
     columns: &Columns<'_>,
     rows: &[usize],
-    labels: &[InstanceLabel],
+    clips: &Clips,
 ) -> Result<(), String> {
     let images = columns
         .images(feature::INSTANCE)
         .map_err(|(column, message)| format!("column {column:?} {message}"))?;
-    let moving = moving_slots(labels);
+    let moving = moving_slots(&clips.scenario.instances);
+    let pixels = clips.frame_size.pixels();
     let from = annotation.silhouettes.len();
-    annotation.silhouettes.resize(from + rows.len() * FRAME_PIXELS, 0);
+    annotation.silhouettes.resize(from + rows.len() * pixels, 0);
     annotation.silhouettes[from..]
-        .par_chunks_exact_mut(FRAME_PIXELS)
+        .par_chunks_exact_mut(pixels)
         .zip(rows)
         .try_for_each(|(out, row)| image_column::silhouettes(images[*row], &moving, out))
 }

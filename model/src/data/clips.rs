@@ -1,3 +1,4 @@
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
@@ -10,7 +11,7 @@ use super::image_column::{self, ImageFault};
 use super::meta::{self, EpisodeMeta};
 use super::physics::PhysicsFacts;
 use crate::action::ActionCoding;
-use crate::config::{FRAME_BYTES, FRAME_SIDE};
+use crate::config::FrameSize;
 use crate::dynamics::OBJECT_VALUES;
 use crate::fnv;
 
@@ -20,8 +21,6 @@ pub const PIXEL_MOVING: u8 = 1;
 pub const PIXEL_ACTUATED: u8 = 2;
 /// Position or velocity of an object that is not there.
 const ABSENT: [f32; OBJECT_VALUES / 2] = [0.0; OBJECT_VALUES / 2];
-/// Pixels of a frame.
-const FRAME_PIXELS: usize = FRAME_SIDE * FRAME_SIDE;
 
 /// Which part of a dataset a clip belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,6 +46,13 @@ pub struct ClipRange {
     pub seed: i64,
 }
 
+impl ClipRange {
+    /// Its rows.
+    pub fn rows(&self) -> Range<usize> {
+        self.start..self.start + self.len
+    }
+}
+
 /// What a dataset tells of each row beside frame and action.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Targets {
@@ -69,9 +75,11 @@ pub struct Clips {
     pub coding: ActionCoding,
     /// Episodes, in order.
     pub ranges: Vec<ClipRange>,
-    /// `rows × 64 × 64 × 3`.
+    /// Size of the frames.
+    pub frame_size: FrameSize,
+    /// `rows × height × width × 3`.
     pub frames: Vec<u8>,
-    /// `rows × 64 × 64`, [`PIXEL_MOVING`] and [`PIXEL_ACTUATED`].
+    /// `rows × height × width`, [`PIXEL_MOVING`] and [`PIXEL_ACTUATED`].
     pub pixel_class: Vec<u8>,
     /// `rows × action values`, coded for the network.
     pub actions: Vec<f32>,
@@ -97,10 +105,10 @@ impl Clips {
     /// # Errors
     /// [`DataError`] names the file and what is wrong with it.
     pub fn load(dir: &Path, scenario: Option<&str>) -> Result<Self, DataError> {
-        let info = meta::info(dir)?;
+        let (info, size) = meta::info(dir)?;
         let scenario = meta::scenario(dir, &info, scenario)?;
         let episodes = meta::episodes(dir)?;
-        let mut clips = Self::empty(dir, info, scenario);
+        let mut clips = Self::empty(dir, (info, size), scenario);
         let mut last_episode = None;
         for path in meta::files(dir, "data")? {
             for batch in meta::open(&path)? {
@@ -123,7 +131,11 @@ impl Clips {
     }
 
     /// No clips yet, of a dataset that tells everything.
-    pub(super) fn empty(dir: &Path, info: DatasetInfo, scenario: ScenarioInfo) -> Self {
+    pub(super) fn empty(
+        dir: &Path,
+        (info, frame_size): (DatasetInfo, FrameSize),
+        scenario: ScenarioInfo,
+    ) -> Self {
         let coding = ActionCoding::new(&scenario.action_space);
         Self {
             path: dir.to_owned(),
@@ -131,6 +143,7 @@ impl Clips {
             scenario,
             coding,
             ranges: Vec::new(),
+            frame_size,
             frames: Vec::new(),
             pixel_class: Vec::new(),
             actions: Vec::new(),
@@ -166,12 +179,19 @@ impl Clips {
 
     /// The frame of `row`, HWC.
     pub fn frame(&self, row: usize) -> &[u8] {
-        &self.frames[row * FRAME_BYTES..(row + 1) * FRAME_BYTES]
+        self.film(row..row + 1)
+    }
+
+    /// The frames of `rows`, one after the other.
+    pub fn film(&self, rows: Range<usize>) -> &[u8] {
+        let bytes = self.frame_size.bytes();
+        &self.frames[rows.start * bytes..rows.end * bytes]
     }
 
     /// The pixel classes of `row`.
     pub fn classes(&self, row: usize) -> &[u8] {
-        &self.pixel_class[row * FRAME_PIXELS..(row + 1) * FRAME_PIXELS]
+        let pixels = self.frame_size.pixels();
+        &self.pixel_class[row * pixels..(row + 1) * pixels]
     }
 
     /// The coded action of `row`.
@@ -260,23 +280,24 @@ impl Clips {
         let rgb = columns.images(feature::RGB).map_err(column_error)?;
         let instance = columns.images(feature::INSTANCE).map_err(column_error)?;
         let (frames_from, classes_from) = (self.frames.len(), self.pixel_class.len());
-        self.frames.resize(frames_from + wanted.len() * FRAME_BYTES, 0);
-        self.pixel_class.resize(classes_from + wanted.len() * FRAME_PIXELS, 0);
+        let size = self.frame_size;
+        self.frames.resize(frames_from + wanted.len() * size.bytes(), 0);
+        self.pixel_class.resize(classes_from + wanted.len() * size.pixels(), 0);
         let labels = &self.scenario.instances;
         self.frames[frames_from..]
-            .par_chunks_exact_mut(FRAME_BYTES)
-            .zip(self.pixel_class[classes_from..].par_chunks_exact_mut(FRAME_PIXELS))
+            .par_chunks_exact_mut(size.bytes())
+            .zip(self.pixel_class[classes_from..].par_chunks_exact_mut(size.pixels()))
             .zip(wanted)
             .try_for_each(|((frame, classes), row)| {
-                image_column::rgb(rgb[*row], frame)?;
-                image_column::instances(instance[*row], labels, classes)
+                image_column::rgb(rgb[*row], size, frame)?;
+                image_column::instances(instance[*row], labels, size, classes)
             })
             .map_err(|fault| match fault {
                 ImageFault::Damaged(message) => DataError::Damaged { path: path.to_owned(), message },
                 ImageFault::Size(width, height) => DataError::FrameSize {
                     path: path.to_owned(),
                     found: format!("{width} × {height}"),
-                    expected: format!("{FRAME_SIDE} × {FRAME_SIDE}"),
+                    expected: size.to_string(),
                 },
             })
     }

@@ -3,6 +3,7 @@ use std::path::Path;
 use super::clips::{Clips, Split};
 use super::error::DataError;
 use super::mix::MixWeight;
+use crate::config::FrameSize;
 use crate::fnv;
 
 /// The clips of one task in one dataset, and how often they are drawn.
@@ -44,6 +45,16 @@ impl<'a> Corpus<'a> {
                 known.join(", ")
             );
             return Err(DataError::Mix { message });
+        }
+        if let Some(other) = clips.iter().find(|part| part.frame_size != clips[0].frame_size) {
+            let (path, first) = (other.path.clone(), &clips[0]);
+            let message = format!(
+                "its frames are {}, those of {} {}; a model learns one size",
+                other.frame_size,
+                first.path.display(),
+                first.frame_size
+            );
+            return Err(DataError::Differs { path, message });
         }
         let parts: Vec<_> = clips
             .iter()
@@ -96,6 +107,11 @@ impl<'a> Corpus<'a> {
     /// The parts of one task.
     pub fn of_task(&self, id: &str) -> impl Iterator<Item = &'a Clips> {
         self.parts.iter().map(|part| part.clips).filter(move |clips| clips.scenario.id == id)
+    }
+
+    /// Size of all frames.
+    pub fn frame_size(&self) -> FrameSize {
+        self.parts.first().map(|part| part.clips.frame_size).unwrap_or_default()
     }
 
     /// Names all of it: the hash of the only part, or sixteen hexadecimal digits over those of all.

@@ -2,7 +2,7 @@ use image::ImageFormat;
 use worldstep_env::dataset::InstanceLabel;
 
 use super::clips::{PIXEL_ACTUATED, PIXEL_MOVING};
-use crate::config::FRAME_SIDE;
+use crate::config::FrameSize;
 
 /// Why an image of the dataset is of no use.
 pub enum ImageFault {
@@ -12,25 +12,30 @@ pub enum ImageFault {
     Size(u32, u32),
 }
 
-fn check_size(width: u32, height: u32) -> Result<(), ImageFault> {
-    let side = FRAME_SIDE as u32;
+fn check_size((width, height): (u32, u32), size: FrameSize) -> Result<(), ImageFault> {
+    let side = size.side() as u32;
     if (width, height) == (side, side) { Ok(()) } else { Err(ImageFault::Size(width, height)) }
 }
 
-/// Decodes an 8-bit RGB PNG into HWC bytes.
-pub fn rgb(png: &[u8], out: &mut [u8]) -> Result<(), ImageFault> {
+/// Decodes an 8-bit RGB PNG of `size` into HWC bytes.
+pub fn rgb(png: &[u8], size: FrameSize, out: &mut [u8]) -> Result<(), ImageFault> {
     let image = image::load_from_memory_with_format(png, ImageFormat::Png);
     let image = image.map_err(|error| ImageFault::Damaged(error.to_string()))?;
-    check_size(image.width(), image.height())?;
+    check_size((image.width(), image.height()), size)?;
     out.copy_from_slice(&image.to_rgb8());
     Ok(())
 }
 
 /// Decodes a 16-bit PNG of instance ids into [`PIXEL_MOVING`] and [`PIXEL_ACTUATED`] bits.
-pub fn instances(png: &[u8], labels: &[InstanceLabel], out: &mut [u8]) -> Result<(), ImageFault> {
+pub fn instances(
+    png: &[u8],
+    labels: &[InstanceLabel],
+    size: FrameSize,
+    out: &mut [u8],
+) -> Result<(), ImageFault> {
     let image = image::load_from_memory_with_format(png, ImageFormat::Png);
     let image = image.map_err(|error| ImageFault::Damaged(error.to_string()))?;
-    check_size(image.width(), image.height())?;
+    check_size((image.width(), image.height()), size)?;
     let bits = |id: u16| {
         let label = labels.iter().find(|label| label.id == id);
         label.map_or(0, |label| {

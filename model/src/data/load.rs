@@ -29,7 +29,7 @@ pub fn load_all(
             known.push(config.task);
             continue;
         }
-        for scenario in meta::info(&dataset)?.scenarios {
+        for scenario in meta::info(&dataset)?.0.scenarios {
             if asked(&scenario.id) {
                 all.push(Clips::load(&dataset, Some(&scenario.id))?);
             }

@@ -8,7 +8,7 @@ use worldstep_env::dataset::{DatasetInfo, FORMAT_VERSION, INFO_KEY, LEROBOT_VERS
 use super::clips::Split;
 use super::columns::{ColumnError, Columns};
 use super::error::DataError;
-use crate::config::FRAME_SIDE;
+use crate::config::FrameSize;
 
 /// What `meta/episodes` says of one episode.
 #[derive(Clone, Debug)]
@@ -37,8 +37,8 @@ pub fn fps(dir: &Path) -> Result<f64, DataError> {
     json["fps"].as_f64().filter(|fps| *fps > 0.0).ok_or(DataError::Info { path, message })
 }
 
-/// Reads `meta/info.json` and refuses what this build cannot read.
-pub fn info(dir: &Path) -> Result<DatasetInfo, DataError> {
+/// Reads `meta/info.json`, and refuses what this build cannot read; also the size of its frames.
+pub fn info(dir: &Path) -> Result<(DatasetInfo, FrameSize), DataError> {
     let (path, json) = info_json(dir)?;
     let wrong = |message: String| DataError::Info { path: path.clone(), message };
     let version = |what, found: String, expected: String| DataError::Version {
@@ -58,15 +58,14 @@ pub fn info(dir: &Path) -> Result<DatasetInfo, DataError> {
         return Err(version("worldstep.format", found, FORMAT_VERSION.to_string()));
     }
     let info: DatasetInfo = serde_json::from_value(ours.clone()).map_err(|error| wrong(error.to_string()))?;
-    if info.frame_size as usize != FRAME_SIDE {
-        let square = |side: usize| format!("{side} × {side}");
-        return Err(DataError::FrameSize {
+    match FrameSize::from_side(info.frame_size as usize) {
+        Some(size) => Ok((info, size)),
+        None => Err(DataError::FrameSize {
             path,
-            found: square(info.frame_size as usize),
-            expected: square(FRAME_SIDE),
-        });
+            found: format!("{0} × {0}", info.frame_size),
+            expected: FrameSize::ALL.map(|size| size.to_string()).join(" or "),
+        }),
     }
-    Ok(info)
 }
 
 /// The task to read: the one asked for, or the only one there is.

@@ -5,7 +5,7 @@ use serde::Serialize;
 use worldstep_env::Rng;
 
 use super::{FrameStep, Sampling, StepEngine, StepOutput};
-use crate::config::{FRAME_BYTES, FSQ_LEVELS, NOISE_LEVELS};
+use crate::config::{FSQ_LEVELS, NOISE_LEVELS};
 use crate::model::Model;
 use crate::packing::FRAME_CODE_BYTES;
 
@@ -150,14 +150,15 @@ pub fn agreement(
         }
     }
     let codes = Moment::random(lanes, values, &mut rng).codes;
-    let (mut ours, mut theirs) = (vec![0; lanes * FRAME_BYTES], vec![0; lanes * FRAME_BYTES]);
+    let pixels = lanes * model.card.config.frame.bytes();
+    let (mut ours, mut theirs) = (vec![0; pixels], vec![0; pixels]);
     first.decode(&codes, &mut theirs);
     other.decode(&codes, &mut ours);
     found.pixels = ours.iter().zip(&theirs).map(|(a, b)| a.abs_diff(*b)).max().unwrap_or(0);
     found.other_pixels = share_of_others(&ours, &theirs);
     // Patches flat but for some noise: those of a frame that is nothing but noise are all alike to an encoder.
     let mut byte = |i: usize| (i / 24 * 37 % 200) as u8 + rng.random_range(0..50u8);
-    let frames: Vec<u8> = (0..lanes * FRAME_BYTES).map(&mut byte).collect();
+    let frames: Vec<u8> = (0..pixels).map(&mut byte).collect();
     let (mut ours, mut theirs) = (vec![0; codes.len()], vec![0; codes.len()]);
     first.encode(&frames, &mut theirs);
     other.encode(&frames, &mut ours);

@@ -2,7 +2,6 @@ use rayon::prelude::*;
 
 use super::{FrameStep, Sampling, StepEngine, StepOutput};
 use crate::cache::LaneCache;
-use crate::config::FRAME_BYTES;
 use crate::model::Model;
 use crate::packing::FRAME_CODE_BYTES;
 
@@ -12,6 +11,7 @@ pub struct ShardedEngine {
     shards: Vec<Shard>,
     lanes: usize,
     action_values: usize,
+    frame_bytes: usize,
 }
 
 struct Shard {
@@ -43,7 +43,8 @@ impl ShardedEngine {
             Shard { engine, first, said }
         };
         let shards = engines.into_iter().map(shard).collect();
-        Self { shards, lanes, action_values: model.card.config.action_values }
+        let config = &model.card.config;
+        Self { shards, lanes, action_values: config.action_values, frame_bytes: config.frame.bytes() }
     }
 
     /// The shard that has `lane`, and which of its lanes that is.
@@ -122,9 +123,9 @@ impl StepEngine for ShardedEngine {
     }
 
     fn encode(&mut self, frames: &[u8], codes: &mut [u8]) {
-        let share = (frames.len() / FRAME_BYTES).div_ceil(self.shards.len().max(1)).max(1);
+        let share = (frames.len() / self.frame_bytes).div_ceil(self.shards.len().max(1)).max(1);
         let parts =
-            frames.par_chunks(share * FRAME_BYTES).zip(codes.par_chunks_mut(share * FRAME_CODE_BYTES));
+            frames.par_chunks(share * self.frame_bytes).zip(codes.par_chunks_mut(share * FRAME_CODE_BYTES));
         let shards = self.shards.par_iter_mut();
         shards.zip(parts).for_each(|(shard, (frames, codes))| shard.engine.encode(frames, codes));
     }
@@ -132,7 +133,7 @@ impl StepEngine for ShardedEngine {
     fn decode(&mut self, codes: &[u8], frames: &mut [u8]) {
         let share = (codes.len() / FRAME_CODE_BYTES).div_ceil(self.shards.len().max(1)).max(1);
         let parts =
-            codes.par_chunks(share * FRAME_CODE_BYTES).zip(frames.par_chunks_mut(share * FRAME_BYTES));
+            codes.par_chunks(share * FRAME_CODE_BYTES).zip(frames.par_chunks_mut(share * self.frame_bytes));
         let shards = self.shards.par_iter_mut();
         shards.zip(parts).for_each(|(shard, (codes, frames))| shard.engine.decode(codes, frames));
     }

@@ -1,6 +1,5 @@
 //! What a dream has to beat without having learned anything.
 
-use crate::config::{FRAME_BYTES, FRAME_SIDE};
 use crate::data::{ClipRange, Clips};
 
 /// Frames over which a velocity is taken.
@@ -34,7 +33,7 @@ pub fn constant_velocity<'a>(
     let rows: Vec<usize> = (range.start..last).rev().collect();
     let background = background(clips, last, &rows, &labels);
     let mut film = background.repeat(steps);
-    for (step, canvas) in film.chunks_exact_mut(FRAME_BYTES).enumerate() {
+    for (step, canvas) in film.chunks_exact_mut(clips.frame_size.bytes()).enumerate() {
         for (label, velocity) in &things {
             let shift = velocity.map(|speed| (speed * (step + 1) as f32).round() as isize);
             paint(clips.frame(last), seen, (*label, shift), canvas);
@@ -45,9 +44,10 @@ pub fn constant_velocity<'a>(
 
 /// Mean x and y of the pixels with `label`.
 fn centroid(labels: &[u8], label: u8) -> Option<[f32; 2]> {
+    let side = labels.len().isqrt();
     let (mut count, mut x, mut y) = (0, 0, 0);
     for (pixel, _) in labels.iter().enumerate().filter(|(_, other)| **other == label) {
-        (count, x, y) = (count + 1, x + pixel % FRAME_SIDE, y + pixel / FRAME_SIDE);
+        (count, x, y) = (count + 1, x + pixel % side, y + pixel / side);
     }
     (count > 0).then(|| [x as f32 / count as f32, y as f32 / count as f32])
 }
@@ -60,12 +60,12 @@ fn background<'a>(
     labels: &impl Fn(usize) -> &'a [u8],
 ) -> Vec<u8> {
     let mut canvas = clips.frame(last).to_vec();
-    let seen = labels(last);
+    let (seen, side) = (labels(last), clips.frame_size.side());
     for pixel in (0..seen.len()).filter(|pixel| seen[*pixel] != 0) {
-        let row_start = pixel / FRAME_SIDE * FRAME_SIDE;
+        let row_start = pixel / side * side;
         let uncovered = earlier.iter().find(|row| labels(**row)[pixel] == 0).map(|row| (*row, pixel));
         let nearest = || {
-            let free = (row_start..row_start + FRAME_SIDE).filter(|other| seen[*other] == 0);
+            let free = (row_start..row_start + side).filter(|other| seen[*other] == 0);
             free.min_by_key(|other| other.abs_diff(pixel)).map(|other| (last, other))
         };
         if let Some((row, from)) = uncovered.or_else(nearest) {
@@ -76,11 +76,12 @@ fn background<'a>(
 }
 
 fn paint(frame: &[u8], labels: &[u8], (label, [dx, dy]): (u8, [isize; 2]), canvas: &mut [u8]) {
-    let side = FRAME_SIDE as isize;
+    let side = labels.len().isqrt();
+    let inside = 0..side as isize;
     for (pixel, _) in labels.iter().enumerate().filter(|(_, other)| **other == label) {
-        let (x, y) = ((pixel % FRAME_SIDE) as isize + dx, (pixel / FRAME_SIDE) as isize + dy);
-        if (0..side).contains(&x) && (0..side).contains(&y) {
-            let to = (y * side + x) as usize * 3;
+        let (x, y) = ((pixel % side) as isize + dx, (pixel / side) as isize + dy);
+        if inside.contains(&x) && inside.contains(&y) {
+            let to = (y as usize * side + x as usize) * 3;
             canvas[to..to + 3].copy_from_slice(&frame[pixel * 3..pixel * 3 + 3]);
         }
     }

@@ -2,7 +2,6 @@
 
 use super::EvalOptions;
 use crate::codec::{decode_frames, encode_frames};
-use crate::config::FRAME_BYTES;
 use crate::data::{ClipRange, Clips};
 use crate::engine::{DREAMT_LEVEL, FrameStep, Sampling, StepEngine, StepOutput, engine};
 use crate::model::{Model, ModelError};
@@ -59,10 +58,7 @@ impl<'a> Batch<'a> {
         ranges: &'a [ClipRange],
         options: &'a EvalOptions,
     ) -> Self {
-        let encode = |clip: &ClipRange| {
-            let frames = &clips.frames[clip.start * FRAME_BYTES..(clip.start + clip.len) * FRAME_BYTES];
-            encode_frames(&model.tokenizer, frames)
-        };
+        let encode = |clip: &ClipRange| encode_frames(&model.tokenizer, clips.film(clip.rows()));
         Self { model, task, clips, ranges, options, codes: ranges.iter().map(encode).collect() }
     }
 
@@ -147,7 +143,7 @@ impl<'a> Batch<'a> {
             }
         }
         for dreamt in &mut dreamt {
-            dreamt.frames = vec![0; dreamt.codes.len() / FRAME_CODE_BYTES * FRAME_BYTES];
+            dreamt.frames = vec![0; dreamt.codes.len() / FRAME_CODE_BYTES * self.clips.frame_size.bytes()];
             engine.decode(&dreamt.codes, &mut dreamt.frames);
         }
         Ok(dreamt)

@@ -3,6 +3,7 @@ use std::path::PathBuf;
 use thiserror::Error;
 
 use super::CLIPS_MIN;
+use crate::data::DataError;
 use crate::model::ModelError;
 
 /// Why a model cannot be evaluated.
@@ -11,6 +12,9 @@ pub enum EvalError {
     /// The model.
     #[error(transparent)]
     Model(#[from] ModelError),
+    /// The clips.
+    #[error(transparent)]
+    Data(#[from] DataError),
     /// Options that cannot be.
     #[error("context_frames is 0, expected at least 1: a dream begins with a true frame")]
     NoContext,

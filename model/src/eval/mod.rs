@@ -24,7 +24,8 @@ pub use report::{ByHorizon, EvalReport, PsnrTable, Rollout, SetReport, Tokenizer
 pub use simulator::Accuracy;
 
 use crate::data::{Annotations, ClipFacts, ClipRange, Clips, DataError, Split};
-use crate::model::{Model, TaskCard};
+use crate::model::{Model, ModelError, TaskCard};
+use dream::Batch;
 use physics::FittedProbe;
 use set::SetRun;
 
@@ -130,6 +131,7 @@ pub fn evaluate_with(
     if options.context_frames == 0 {
         return Err(EvalError::NoContext);
     }
+    model.card.check_frames(&clips.path, clips.frame_size)?;
     check_objects(clips, &model.card.tasks[task])?;
     let sets = sets(clips, sources.annotations, options)?;
     let probe = sources.annotations.and_then(|annotations| fit_probe(clips, annotations, &sets));
@@ -153,6 +155,25 @@ pub fn evaluate_with(
         report.sets.insert(name.clone(), set);
     }
     Ok(report)
+}
+
+/// The probability of termination above which the steps of `ranges` are best taken to end their episode, see
+/// [`simulator::best_threshold`].
+///
+/// # Errors
+/// [`ModelError::Damaged`] if the weights are not those of the configuration.
+pub fn termination_threshold(
+    (model, task): (&Model, usize),
+    clips: &Clips,
+    ranges: &[ClipRange],
+) -> Result<Option<f32>, ModelError> {
+    let options = EvalOptions::default();
+    let mut foretold = Vec::new();
+    for ranges in ranges.chunks(options.batch) {
+        let batch = Batch::new((model, task), clips, ranges, &options);
+        batch.watch(|said| foretold.push((said.terminated, clips.terminated[said.row])))?;
+    }
+    Ok(simulator::best_threshold(foretold))
 }
 
 /// The readout is read in the order of the clips' moving things.

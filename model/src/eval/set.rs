@@ -14,7 +14,6 @@ use super::pooled::Pooled;
 use super::report::{EvalReport, PsnrTable, Rollout, SetReport, TokenizerPsnr};
 use super::simulator::{Endings, Rewards, SimulatorReport};
 use super::{EvalOptions, Region};
-use crate::config::FRAME_BYTES;
 use crate::data::{Annotations, ClipRange, Clips, Split};
 use crate::dynamics::OBJECT_VALUES;
 use crate::model::Model;
@@ -88,7 +87,7 @@ impl<'a> SetRun<'a> {
             arms: BTreeMap::new(),
             tokenizer: Pooled::default(),
             rewards: Rewards::new(known_rewards(clips)),
-            endings: Endings::default(),
+            endings: Endings::new(model.card.tasks[task].ends_above()),
             uncertainty: (0.0, 0),
             physics: probe.map(|probe| Physics::new(clips, probe)),
             rollouts: Vec::new(),
@@ -196,14 +195,14 @@ impl<'a> SetRun<'a> {
         let reach = (range.len - context).min(self.options.horizon_max);
         let truth = TrueFilm::new(self.clips, range, context, reach, &self.metrics);
         let annotation = self.annotations.and_then(|annotations| annotations.clips.get(&clip));
-        let pixels = FRAME_BYTES / 3;
+        let (pixels, bytes) = (self.clips.frame_size.pixels(), self.clips.frame_size.bytes());
         let labels = |row: usize| match annotation {
             Some(known) => &known.silhouettes[(row - range.start) * pixels..(row - range.start + 1) * pixels],
             None => self.clips.classes(row),
         };
         let copied = baselines::copy_last(self.clips, range, context, reach);
         let moved = baselines::constant_velocity(self.clips, range, (context, reach), labels);
-        let after_context = |film: &'_ [u8]| film.get(context * FRAME_BYTES..).unwrap_or_default().to_vec();
+        let after_context = |film: &'_ [u8]| film.get(context * bytes..).unwrap_or_default().to_vec();
         let recoded = after_context(&films.recoded);
         let mut arms = vec![
             (MODEL, measure(&truth, &films.dreamt.frames, &self.metrics)),
@@ -229,14 +228,15 @@ impl<'a> SetRun<'a> {
         let context = self.options.context_frames;
         let case = Case::new(self.clips, annotations, clip, (context, reach))?;
         let (objects, start) = (case.objects(), self.clips.ranges[clip].start);
-        let truth =
-            probed(probe, &self.clips.frames[start * FRAME_BYTES..][..case.frames * FRAME_BYTES], objects);
+        let bytes = self.clips.frame_size.bytes();
+        let probed = |film: &[u8]| probed(probe, film.chunks_exact(bytes), objects);
+        let truth = probed(self.clips.film(start..start + case.frames));
         let after = |film: &[u8]| {
-            let film = &film[..film.len().min((case.frames - context) * FRAME_BYTES)];
-            let continued = truth.iter().zip(probed(probe, film, objects));
+            let film = &film[..film.len().min((case.frames - context) * bytes)];
+            let continued = truth.iter().zip(probed(film));
             continued.map(|(truth, film)| Track::joined(truth, context, film)).collect::<Tracks>()
         };
-        let recoded = films.recoded.get(context * FRAME_BYTES..).unwrap_or_default();
+        let recoded = films.recoded.get(context * bytes..).unwrap_or_default();
         let mut sources = BTreeMap::from([
             (physics::PROBE_ON_DREAM, after(&films.dreamt.frames)),
             (physics::PROBE_ON_SHUFFLED, after(&films.shuffled.frames)),
@@ -244,7 +244,7 @@ impl<'a> SetRun<'a> {
         ]);
         sources.insert(physics::READOUT, physics::read_out(&case, &films.dreamt.objects));
         if let Some(replayed) = &films.replayed {
-            let seen = replayed.frames.get(context * FRAME_BYTES..).unwrap_or_default();
+            let seen = replayed.frames.get(context * bytes..).unwrap_or_default();
             sources.insert(physics::PROBE_ON_PERTURBED, after(seen));
             sources.insert(physics::PERTURBED_TRUTH, physics::told(objects, &replayed.positions));
         }
@@ -261,7 +261,7 @@ impl<'a> SetRun<'a> {
         if let (Some(physics), Some((case, silhouettes, sources))) = (&mut self.physics, looked.physics) {
             physics.add(case, silhouettes, sources);
         }
-        for (i, frame) in films.recoded.chunks_exact(FRAME_BYTES).enumerate() {
+        for (i, frame) in films.recoded.chunks_exact(self.clips.frame_size.bytes()).enumerate() {
             let row = range.start + i;
             self.tokenizer.add(
                 self.clips.frame(row),
@@ -277,7 +277,7 @@ impl<'a> SetRun<'a> {
             self.endings.add_dream(&films.dreamt.terminated, range.len - context, end);
         }
         if self.rollouts.len() < self.options.rollouts {
-            let seen = &self.clips.frames[range.start * FRAME_BYTES..(range.start + range.len) * FRAME_BYTES];
+            let seen = self.clips.film(range.rows());
             self.rollouts.push(Rollout::new(range, context, seen, &films.dreamt.frames));
         }
     }
@@ -319,6 +319,7 @@ impl<'a> SetRun<'a> {
             physics: self.physics.map(Physics::report),
             simulator: SimulatorReport {
                 reward: told.rewards.then(|| self.rewards.report()),
+                termination_threshold: self.model.card.tasks[self.task].ends_above(),
                 termination_one_step: told.terminated.then(|| self.endings.one_step()),
                 termination_dreamt: told.terminated.then(|| self.endings.dreamt()),
                 uncertainty: self.uncertainty.0 / self.uncertainty.1.max(1) as f64,

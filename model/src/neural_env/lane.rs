@@ -158,11 +158,13 @@ fn wrong(message: impl Into<String>) -> EnvError {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use crate::config::{ModelConfig, Preset};
     use crate::neural_env::DreamObservation;
 
     /// What `saved` says of a lane that shows twelve numbers.
     fn check(saved: &SavedLane) -> Result<(), EnvError> {
-        let observation = &DreamObservation::State.space(2, 96);
+        let config = ModelConfig::new(Preset::Nano, 1, 2);
+        let observation = &DreamObservation::State.space(&config, 2);
         saved.check(&Fits { task: "Toy-v0", weights: 7, clock: 3..=10, observation })
     }
 

@@ -2,7 +2,6 @@ use super::free_memory::free_bytes;
 use super::lane::Lane;
 use super::observation::{DreamObservation, row_len_bytes};
 use super::prefetch::STARTS_AHEAD_MAX;
-use crate::config::FRAME_BYTES;
 use crate::engine::{self, EngineMemory, runs_on_processor};
 use crate::model::Model;
 use crate::packing::FRAME_CODE_BYTES;
@@ -49,10 +48,11 @@ impl DreamMemory {
     pub fn new(model: &Model, num_envs: usize, observation: DreamObservation, context_frames: usize) -> Self {
         let config = &model.card.config;
         let EngineMemory { lane_bytes, shared_bytes } = engine::memory(model, num_envs);
-        let frames = (context_frames * FRAME_BYTES) as u64;
-        let seen = if observation == DreamObservation::Rgb { FRAME_BYTES + FRAME_CODE_BYTES } else { 0 };
+        let frame_bytes = config.frame.bytes();
+        let frames = (context_frames * frame_bytes) as u64;
+        let seen = if observation == DreamObservation::Rgb { frame_bytes + FRAME_CODE_BYTES } else { 0 };
         let numbers = 2 * config.action_values + 2 * config.object_values() + 6;
-        let shown = row_len_bytes(&observation.space(config.tracked_objects, config.dynamics.width));
+        let shown = row_len_bytes(&observation.space(config, config.tracked_objects));
         Self {
             env: EnvBytes {
                 ring: lane_bytes,

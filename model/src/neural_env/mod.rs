@@ -29,7 +29,7 @@ use lane::{Fits, Lane, SavedLane};
 use memory::default_bytes_max;
 use observation::{put_row_bytes, row_bytes};
 use step::StepBuffers;
-use worldstep_env::{AutoresetMode, Batch, Buffer, EnvError, EnvSpec, InfoColumn, VectorEnv};
+use worldstep_env::{AutoresetMode, Batch, Buffer, EnvError, EnvSpec, InfoColumn, Space, VectorEnv};
 
 use crate::engine::{StepEngine, StepOutput, engine_over};
 use crate::model::{Model, TaskCard};
@@ -84,8 +84,7 @@ impl NeuralVectorEnv {
         if let Some(bytes_max) = options.memory_bytes_max.or_else(|| default_bytes_max(&model)) {
             memory.check(n, bytes_max).map_err(|message| EnvError::Limit { message })?;
         }
-        let observation_space =
-            observation.space(model.card.tasks[task].objects.len(), model.card.config.dynamics.width);
+        let observation_space = observation.space(&model.card.config, model.card.tasks[task].objects.len());
         let spec = EnvSpec { observation_space, ..starts.spec().clone() };
         let mut neutral = Vec::new();
         let action = starts.neutral_action();
@@ -142,6 +141,11 @@ impl NeuralVectorEnv {
         self.starts.context_frames() as u32 - 1..=self.spec.max_episode_steps
     }
 
+    /// Bytes of a frame.
+    fn frame_bytes(&self) -> usize {
+        self.model.card.config.frame.bytes()
+    }
+
     fn check_lane(&self, lane: usize) -> Result<(), EnvError> {
         let lanes = self.options.num_envs;
         if lane < lanes {
@@ -166,6 +170,14 @@ fn check(model: &Model, starts: &dyn StartSource, options: &NeuralOptions) -> Re
         return Err(format!("the model dreams {}, its starts are of {:?}", card.task_names(), spec.id));
     };
     options.check()?;
+    let (frames, side) = (card.config.frame, card.config.frame.side());
+    if spec.observation_space != Space::image(side, side, 3) {
+        let found = match &spec.observation_space {
+            Space::Box(space) => format!("{:?}", space.shape),
+            other => format!("{other:?}"),
+        };
+        return Err(format!("the model's frames are {frames}, its starts show {found}"));
+    }
     if options.observation == DreamObservation::State && card.tasks[task].objects.is_empty() {
         return Err(format!("the model tracks no objects in {}: it has no state, ask for rgb", spec.id));
     }

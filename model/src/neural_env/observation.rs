@@ -1,7 +1,7 @@
 use serde::{Deserialize, Serialize};
 use worldstep_env::{BoxSpace, Buffer, DType, Space};
 
-use crate::config::{FRAME_SIDE, GRID_SIDE};
+use crate::config::{GRID_SIDE, ModelConfig};
 use crate::dynamics::OBJECT_VALUES;
 use crate::fsq::CODES;
 
@@ -9,7 +9,7 @@ use crate::fsq::CODES;
 ///
 /// | Observation | Layout | Bytes |
 /// |---|---|---|
-/// | `Rgb` | `uint8`, 64 × 64 × 3 | 12,288 |
+/// | `Rgb` | `uint8`, 64 × 64 × 3, or 128 × 128 × 3 where the [model's frames](crate::config::FrameSize) are | 12,288 or 49,152 |
 /// | `Codes` | `uint16`, 8 × 8: each patch's code, 0 to 999, as [`code_index`](crate::fsq::code_index) numbers them | 128 |
 /// | `Latent` | `float32`, the width of the dynamics: features of the frames so far, which the readouts are made of | 384 of `nano` |
 /// | `State` | `float32`, x, y, z in m and their velocities in m/s for each tracked object, one after the other | 24 an object |
@@ -32,8 +32,8 @@ pub enum DreamObservation {
 }
 
 impl DreamObservation {
-    /// The space of one observation of a model that tracks `objects` objects of the task and is `width` wide.
-    pub fn space(self, objects: usize, width: usize) -> Space {
+    /// The space of one observation of a model of these sizes that tracks `objects` objects of the task.
+    pub fn space(self, config: &ModelConfig, objects: usize) -> Space {
         let unbounded = |len: usize| {
             Space::Box(BoxSpace {
                 low: vec![f32::NEG_INFINITY],
@@ -43,14 +43,14 @@ impl DreamObservation {
             })
         };
         match self {
-            Self::Rgb => Space::image(FRAME_SIDE, FRAME_SIDE, 3),
+            Self::Rgb => Space::image(config.frame.side(), config.frame.side(), 3),
             Self::Codes => Space::Box(BoxSpace {
                 low: vec![0.0],
                 high: vec![(CODES - 1) as f32],
                 shape: vec![GRID_SIDE, GRID_SIDE],
                 dtype: DType::Uint16,
             }),
-            Self::Latent => unbounded(width),
+            Self::Latent => unbounded(config.dynamics.width),
             Self::State => unbounded(objects * OBJECT_VALUES),
         }
     }
@@ -107,10 +107,15 @@ pub fn row_len_bytes(space: &Space) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::{FrameSize, Preset};
 
     #[test]
     fn sizes_are_those_of_the_table() {
-        let bytes = |observation: DreamObservation| row_len_bytes(&observation.space(2, 96));
+        let mut config = ModelConfig::new(Preset::Nano, 3, 2);
+        config.frame = FrameSize::Px128;
+        assert_eq!(row_len_bytes(&DreamObservation::Rgb.space(&config, 2)), 49_152);
+        config.frame = FrameSize::Px64;
+        let bytes = |observation: DreamObservation| row_len_bytes(&observation.space(&config, 2));
         assert_eq!(bytes(DreamObservation::Rgb), 12_288);
         assert_eq!(bytes(DreamObservation::Codes), 128);
         assert_eq!(bytes(DreamObservation::Latent), 384);

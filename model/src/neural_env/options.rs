@@ -9,12 +9,13 @@ pub struct NeuralOptions {
     pub num_envs: usize,
     /// When a lane whose episode has ended starts the next one.
     pub autoreset_mode: AutoresetMode,
-    /// What is observed; 64 × 64 frames by default.
+    /// What is observed; frames by default.
     pub observation: DreamObservation,
     /// Sampling temperature; 0 takes the likeliest codes.
     pub temperature: f32,
-    /// Probability from which on a predicted termination ends the episode.
-    pub termination_threshold: f32,
+    /// Probability above which a predicted termination ends the episode; the [task's own](crate::model::TaskCard::ends_above)
+    /// if none is given.
+    pub termination_threshold: Option<f32>,
     /// Bytes that the dream may take in all; more environments than fit are refused. `None` allows a share
     /// ([`MEMORY_SHARE`](super::MEMORY_SHARE)) of what is free on this machine.
     pub memory_bytes_max: Option<u64>,
@@ -26,14 +27,14 @@ pub struct NeuralOptions {
 const DEVICES_MAX: usize = 16;
 
 impl NeuralOptions {
-    /// Defaults: NEXT_STEP, frames, likeliest codes, threshold 0.5, half of the free memory.
+    /// Defaults: NEXT_STEP, frames, likeliest codes, the task's threshold, half of the free memory.
     pub fn new(num_envs: usize) -> Self {
         Self {
             num_envs,
             autoreset_mode: AutoresetMode::NextStep,
             observation: DreamObservation::Rgb,
             temperature: 0.0,
-            termination_threshold: 0.5,
+            termination_threshold: None,
             memory_bytes_max: None,
             devices: 1,
         }
@@ -57,7 +58,7 @@ impl NeuralOptions {
         if !(self.temperature.is_finite() && self.temperature >= 0.0) {
             return Err(format!("temperature is {}, expected a number from 0 on", self.temperature));
         }
-        if self.termination_threshold.is_nan() {
+        if self.termination_threshold.is_some_and(f32::is_nan) {
             return Err("termination_threshold is NaN, expected a probability".to_owned());
         }
         Ok(())

@@ -5,7 +5,6 @@ use std::thread::JoinHandle;
 use worldstep_env::{EnvError, EnvSpec};
 
 use super::StartSource;
-use crate::config::FRAME_BYTES;
 
 /// Starts that are kept ready at most; of four frames each, 12.6 MB. Further lanes wait for the drawing of theirs.
 pub const STARTS_AHEAD_MAX: usize = 256;
@@ -214,7 +213,7 @@ impl Desk {
             }
         }
         let _closed_at_last = ClosedAtLast(self);
-        let start_len = source.context_frames() * FRAME_BYTES;
+        let start_len = source.context_frames() * source.spec().observation_space.flat_len();
         while let Some((seeds, asked)) = self.wait_for_work() {
             let mut frames = Vec::with_capacity(seeds.len() * start_len);
             let drawn = source.starts(&seeds, &mut frames).map_err(|error| error.to_string());

@@ -5,7 +5,6 @@ use worldstep_env::{Buffer, EnvError};
 use super::NeuralVectorEnv;
 use super::observation::DreamObservation;
 use super::step::lanes_of;
-use crate::config::FRAME_BYTES;
 use crate::packing::FRAME_CODE_BYTES;
 
 /// What new episodes begin with.
@@ -22,7 +21,7 @@ impl NeuralVectorEnv {
     /// Draws the true frames that the next episodes of the lanes of `due` begin with. Nothing in these lanes changes.
     pub(super) fn draw_starts(&mut self, due: &[bool]) -> Result<Starts, EnvError> {
         let (lanes, context): (Vec<usize>, _) = (lanes_of(due).collect(), self.starts.context_frames());
-        let expected = lanes.len() * context * FRAME_BYTES;
+        let expected = lanes.len() * context * self.frame_bytes();
         let mut frames = Vec::with_capacity(expected);
         if !lanes.is_empty() {
             let seeds: Vec<u64> = lanes.iter().map(|lane| self.lanes[*lane].next_seed()).collect();
@@ -50,14 +49,14 @@ impl NeuralVectorEnv {
             let seed_of = |lane: usize| due[lane].then(|| self.lanes[lane].next_seed());
             audit.begin(seed_of);
         }
-        let first_step = *self.clock().start();
+        let (first_step, bytes) = (*self.clock().start(), self.frame_bytes());
         for (i, lane) in lanes.iter().copied().enumerate() {
             let last = (i + 1) * context - 1;
             self.codes[lane * FRAME_CODE_BYTES..(lane + 1) * FRAME_CODE_BYTES]
                 .copy_from_slice(&codes[last * FRAME_CODE_BYTES..(last + 1) * FRAME_CODE_BYTES]);
             self.lanes[lane].begin(first_step);
             self.tell(lane, (0.0, false, false), None);
-            self.show_true_frame(lane, &frames[last * FRAME_BYTES..(last + 1) * FRAME_BYTES]);
+            self.show_true_frame(lane, &frames[last * bytes..(last + 1) * bytes]);
         }
         if self.options.observation != DreamObservation::Rgb {
             self.observe(due);
@@ -80,7 +79,7 @@ impl NeuralVectorEnv {
         if let (DreamObservation::Rgb, Buffer::U8(observations)) =
             (self.options.observation, &mut self.batch.observations)
         {
-            observations[lane * FRAME_BYTES..(lane + 1) * FRAME_BYTES].copy_from_slice(frame);
+            observations[lane * frame.len()..(lane + 1) * frame.len()].copy_from_slice(frame);
         }
     }
 

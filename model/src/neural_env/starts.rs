@@ -5,7 +5,7 @@ use worldstep_env::{EnvError, EnvSpec};
 /// What is shown after a reset is the last frame of a start: truth's frame `context_frames − 1` (counted from 0) of the
 /// episode with that seed, after as many neutral actions. The episode's clock has counted them.
 pub trait StartSource: Send {
-    /// The environment as the dream shows it: its observation space is the 64 × 64 RGB frame.
+    /// The environment as the dream shows it: its observation space is the RGB frame of the model's size.
     fn spec(&self) -> &EnvSpec;
 
     /// Frames in one start, at least 1.

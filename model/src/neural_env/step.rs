@@ -2,7 +2,7 @@ use worldstep_env::{Buffer, EnvError};
 
 use super::observation::DreamObservation;
 use super::{NeuralVectorEnv, UNCERTAINTY, action_error, code_row};
-use crate::config::{FRAME_BYTES, FRAME_CODES};
+use crate::config::FRAME_CODES;
 use crate::dynamics::OBJECT_VALUES;
 use crate::engine::{DREAMT_LEVEL, FrameStep, Sampling};
 use crate::fsq::code_index;
@@ -42,7 +42,7 @@ impl StepBuffers {
             neutral: neutral.repeat(lanes),
             objects: vec![0.0; lanes * config.object_values()],
             codes: Vec::with_capacity(rgb * FRAME_CODE_BYTES),
-            frames: Vec::with_capacity(rgb * FRAME_BYTES),
+            frames: Vec::with_capacity(rgb * config.frame.bytes()),
         }
     }
 }
@@ -89,9 +89,10 @@ impl NeuralVectorEnv {
 
     /// Counts the step that `lane` has taken and tells what came of it.
     fn conclude(&mut self, lane: usize) {
+        let threshold = self.options.termination_threshold.unwrap_or(self.task().ends_above());
         let state = &mut self.lanes[lane];
         state.steps += 1;
-        let terminated = self.said.terminated[lane] > self.options.termination_threshold;
+        let terminated = self.said.terminated[lane] > threshold;
         let truncated = !terminated && state.steps >= self.spec.max_episode_steps;
         state.done = terminated || truncated;
         self.tell(lane, (self.said.rewards[lane], terminated, truncated), Some(self.said.uncertainty[lane]));
@@ -125,6 +126,7 @@ impl NeuralVectorEnv {
     }
 
     fn decode(&mut self, mask: &[bool]) {
+        let bytes = self.frame_bytes();
         let Buffer::U8(observations) = &mut self.batch.observations else { return };
         if !mask.contains(&false) {
             return self.engine.decode(&self.codes, observations);
@@ -134,10 +136,10 @@ impl NeuralVectorEnv {
         for lane in lanes_of(mask) {
             codes.extend_from_slice(code_row(&self.codes, lane));
         }
-        frames.resize(codes.len() / FRAME_CODE_BYTES * FRAME_BYTES, 0);
+        frames.resize(codes.len() / FRAME_CODE_BYTES * bytes, 0);
         self.engine.decode(codes, frames);
-        for (lane, frame) in lanes_of(mask).zip(frames.chunks_exact(FRAME_BYTES)) {
-            observations[lane * FRAME_BYTES..(lane + 1) * FRAME_BYTES].copy_from_slice(frame);
+        for (lane, frame) in lanes_of(mask).zip(frames.chunks_exact(bytes)) {
+            observations[lane * bytes..(lane + 1) * bytes].copy_from_slice(frame);
         }
     }
 

@@ -20,12 +20,14 @@ pub fn begin(corpus: &Corpus<'_>, options: &TrainOptions, device: &Device) -> Re
         options.physics.count > 0.0 && corpus.parts().iter().any(|part| part.clips.physics.is_some());
     let Some(from) = &options.from else {
         let mut card = ModelCard::new(options.preset, task_cards(corpus, &[])?);
+        card.config.frame = corpus.frame_size();
         card.config.presence = presence;
         card.config.refiner.clone_from(&options.objective.refiner);
         card.training = record;
         return Ok(Model::random(card, device));
     };
     let old = Model::load(from, device)?;
+    old.card.check_frames(corpus.path(), corpus.frame_size())?;
     let (refiner, asked) = (&old.card.config.refiner, &options.objective.refiner);
     if asked.is_some() && asked != refiner {
         let has =

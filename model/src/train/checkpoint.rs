@@ -184,6 +184,7 @@ fn check_same_run(card: &ModelCard, options: &TrainOptions, corpus: &Corpus<'_>)
     }
     let facts = [
         ("dataset", begun.dataset_hash.clone(), corpus.hash()),
+        ("frames", card.config.frame.to_string(), corpus.frame_size().to_string()),
         ("mix", begun.mix.clone(), corpus.mix().to_owned()),
         ("preset", card.config.preset.name().to_owned(), preset.name().to_owned()),
         ("seed", begun.seed.to_string(), options.seed.to_string()),

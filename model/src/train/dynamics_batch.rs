@@ -7,9 +7,7 @@ use super::objective::ObjectiveOptions;
 use super::physics::{Normalisation, PhysicsTargets};
 use super::tasks::TaskRows;
 use super::window_plan::{OwnFrames, WindowPlan, WindowSizes};
-use crate::config::{
-    CODES_PER_TOKEN, FRAME_CODES, FRAME_SIDE, GRID_SIDE, NOISE_LEVELS, PATCH_SIDE, SPATIAL_TOKENS,
-};
+use crate::config::{CODES_PER_TOKEN, FRAME_CODES, FrameSize, GRID_SIDE, NOISE_LEVELS, SPATIAL_TOKENS};
 use crate::data::{ClipRange, Clips, PIXEL_MOVING, Split};
 use crate::dynamics::TOKEN_LOGITS;
 use crate::fsq::{self, CODE_VALUES, LOGIT_OFFSETS};
@@ -82,7 +80,7 @@ impl<'a> CodedClips<'a> {
     ) -> Option<Self> {
         let rows = TaskRows::new(card, clips)?;
         let ranges: Vec<_> = clips.split(split).filter(|clip| clip.len > 1).cloned().collect();
-        let moving = |row| patches_of_class(clips.classes(row), PIXEL_MOVING);
+        let moving = |row| patches_of_class(clips.classes(row), clips.frame_size, PIXEL_MOVING);
         let moving = (0..clips.rows()).map(moving).collect();
         let (normalisation, options) = (rows.normalisation(), options.clone());
         (!ranges.is_empty()).then_some(Self { clips, ranges, codes, moving, rows, normalisation, options })
@@ -211,12 +209,13 @@ fn push_no_next(out: &mut Windows) {
 }
 
 /// One bit for each patch that holds a pixel of `class`.
-fn patches_of_class(classes: &[u8], class: u8) -> u64 {
+fn patches_of_class(classes: &[u8], size: FrameSize, class: u8) -> u64 {
+    let (side, patch) = (size.side(), size.patch_side());
     let mut bits = 0;
     for (pixel, bit) in classes.iter().enumerate() {
         if bit & class != 0 {
-            let (y, x) = (pixel / FRAME_SIDE, pixel % FRAME_SIDE);
-            bits |= 1 << (y / PATCH_SIDE * GRID_SIDE + x / PATCH_SIDE);
+            let (y, x) = (pixel / side, pixel % side);
+            bits |= 1 << (y / patch * GRID_SIDE + x / patch);
         }
     }
     bits

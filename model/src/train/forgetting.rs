@@ -11,7 +11,6 @@ use super::loss::TOTAL;
 use super::options::TrainOptions;
 use super::tokenizer_stage::TokenizerObjective;
 use crate::codec::encode_frames;
-use crate::config::FRAME_BYTES;
 use crate::data::{Clips, Corpus, Split};
 use crate::model::{Losses, Model, TaskCard, TaskLosses};
 use crate::packing::FRAME_CODE_BYTES;
@@ -86,10 +85,9 @@ fn mean<M: Module + Sync>(shards: &Shards, module: &M, objective: &impl Objectiv
 fn val_codes(clips: &Clips, tokenizer: &Tokenizer) -> Arc<[u8]> {
     let mut codes = vec![0; clips.rows() * FRAME_CODE_BYTES];
     for clip in clips.split(Split::Val) {
-        let rows = clip.start..clip.start + clip.len;
-        let frames = &clips.frames[rows.start * FRAME_BYTES..rows.end * FRAME_BYTES];
+        let rows = clip.rows();
         codes[rows.start * FRAME_CODE_BYTES..rows.end * FRAME_CODE_BYTES]
-            .copy_from_slice(&encode_frames(tokenizer, frames));
+            .copy_from_slice(&encode_frames(tokenizer, clips.film(rows)));
     }
     codes.into()
 }

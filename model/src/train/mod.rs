@@ -2,6 +2,7 @@
 
 mod average;
 mod begin;
+mod calibration;
 mod checkpoint;
 mod clipping;
 mod clock;
@@ -112,6 +113,7 @@ pub fn train_on<'a>(
     let mut training = Training { corpus, options, folder, model, state };
     training.tokenizer(progress)?;
     training.dynamics(progress)?;
+    training.calibrate()?;
     training.forgetting()?;
     Ok(training.summary())
 }
@@ -185,6 +187,16 @@ impl Training<'_> {
                 "the dataset holds no clips of the split val, so the last weights are kept, not the best";
             self.folder.notices.add(notice);
         }
+    }
+
+    /// Chooses at the end above which probability a step ends the episode.
+    fn calibrate(&mut self) -> Result<(), TrainError> {
+        let begun = self.state.stage == Stage::Dynamics && self.options.stages.include(Stage::Dynamics);
+        if self.options.stopped() || !begun {
+            return Ok(());
+        }
+        calibration::calibrate(&mut self.model, &self.corpus)?;
+        Ok(self.model.save(&self.options.out)?)
     }
 
     /// Measures at the end what a model that was fine-tuned still knows.

@@ -58,6 +58,7 @@ mod tests {
     use burn::tensor::{Device, Tensor};
 
     use super::*;
+    use crate::codec::plain;
     use crate::config::{ModelConfig, Preset};
     use crate::dynamics::Dynamics;
     use crate::train::learner::numbered;
@@ -75,7 +76,7 @@ mod tests {
         fn visit_float<const D: usize>(&mut self, param: &burn::module::Param<Tensor<D>>) {
             let tensor = param.val().inner();
             let shape = tensor.dims().to_vec();
-            self.0.push((self.1.join("."), tensor.into_data().to_vec().unwrap(), shape));
+            self.0.push((self.1.join("."), plain(tensor), shape));
         }
     }
 
@@ -86,12 +87,9 @@ mod tests {
     }
 
     /// The sum of squared weights has the weights for its gradient: far from orthogonal, and AdamW makes signs of it.
-    fn stepped(optimizer: Optimizer) -> Vec<(String, Vec<f32>, Vec<usize>)> {
-        let device = Device::flex().autodiff();
-        device.seed(1);
-        let dynamics = numbered(Dynamics::new(&ModelConfig::new(Preset::Nano, 2, 1), &device));
+    fn stepped(optimizer: Optimizer, dynamics: Dynamics) -> Vec<(String, Vec<f32>, Vec<usize>)> {
         let before = values(&dynamics);
-        let mut sum = Sum(Tensor::zeros([1], &device));
+        let mut sum = Sum(Tensor::zeros([1], &dynamics.device()));
         dynamics.visit(&mut sum);
         let gradients = GradientsParams::from_grads(sum.0.backward(), &dynamics);
         let after = values(&optimizer.begin().step(1e-3, dynamics, gradients));
@@ -111,7 +109,10 @@ mod tests {
 
     #[test]
     fn muon_moves_the_blocks_matrices_by_near_orthogonal_steps_and_nothing_else() {
-        let (adamw, muon) = (stepped(Optimizer::AdamW), stepped(Optimizer::Muon));
+        let config = ModelConfig::new(Preset::Nano, 2, 1);
+        let dynamics = numbered(Dynamics::new(&config, &Device::flex().autodiff()));
+        let adamw = stepped(Optimizer::AdamW, dynamics.clone());
+        let muon = stepped(Optimizer::Muon, dynamics);
         let mut matrices = 0;
         for ((name, plain, shape), (_, moved, _)) in adamw.iter().zip(&muon) {
             let inside = name.starts_with("blocks.") && name.ends_with(".weight");
@@ -126,7 +127,11 @@ mod tests {
                 assert!((0.7..1.3).contains(&share), "{name}: {share}");
             }
         }
-        assert_eq!(matrices, 4 * 5, "qkv and out, gate, value and out in each of nano's blocks");
+        assert_eq!(
+            matrices,
+            4 * 5 + 2 * 2,
+            "qkv, out, gate, value and out in each of nano's blocks, and over time in every other"
+        );
     }
 
     #[test]

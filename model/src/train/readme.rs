@@ -178,6 +178,7 @@ pub(super) mod tests {
             objects: vec!["ball".to_owned()],
             object_mean: vec![0.0; 6],
             object_scale: vec![1.0; 6],
+            termination_threshold: None,
         };
         let training =
             TrainingRecord { clips: 7, dataset_hash: "feed".to_owned(), ..TrainingRecord::default() };

@@ -134,6 +134,7 @@ mod tests {
             objects: vec!["ball".to_owned()],
             object_mean: vec![0.0; 6],
             object_scale: vec![1.0; 6],
+            termination_threshold: None,
         };
         let card = ModelCard { config, ..ModelCard::new(Preset::Nano, vec![task]) };
         let mut model = Model::random(card, &device);

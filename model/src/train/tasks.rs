@@ -32,6 +32,7 @@ pub fn task_cards(corpus: &Corpus<'_>, known: &[TaskCard]) -> Result<Vec<TaskCar
                     objects: Vec::new(),
                     object_mean: Vec::new(),
                     object_scale: Vec::new(),
+                    termination_threshold: None,
                 }),
             }
         }

@@ -4,7 +4,7 @@ use rand::RngExt as _;
 use super::gradients::{Draw, Objective};
 use super::loss::Loss;
 use super::sampler::Sampler;
-use crate::config::{FRAME_BYTES, FRAME_CODES, FRAME_SIDE, GRID_SIDE, PATCH_SIDE, PATCH_VALUES};
+use crate::config::{FRAME_CODES, FrameSize, GRID_SIDE};
 use crate::data::{Clips, Corpus, PIXEL_MOVING, Split};
 use crate::tokenizer::{self, Tokenizer};
 
@@ -51,18 +51,19 @@ impl Objective<Tokenizer> for TokenizerObjective<'_> {
 
     fn loss(&self, tokenizer: &Tokenizer, draw: &mut Draw) -> Loss {
         let count = draw.count;
-        let mut frames = Vec::with_capacity(count * FRAME_BYTES);
-        let mut weights = Vec::with_capacity(count * FRAME_BYTES);
+        let size = tokenizer.frame_size();
+        let mut frames = Vec::with_capacity(count * size.bytes());
+        let mut weights = Vec::with_capacity(count * size.bytes());
         for _ in 0..count {
             let (clips, rows) = &self.parts[self.sampler.draw(&mut draw.rng)];
             let row = rows[draw.rng.random_range(0..rows.len())];
             frames.extend_from_slice(clips.frame(row));
-            patch_weights(clips.classes(row), &mut weights);
+            patch_weights(clips.classes(row), size, &mut weights);
         }
         let device = tokenizer.device();
-        let target = tokenizer::patches(&frames, &device);
-        let weights: Tensor<2> =
-            Tensor::from_data(TensorData::new(weights, [count * FRAME_CODES, PATCH_VALUES]), &device);
+        let target = tokenizer::patches(&frames, size, &device);
+        let weights = TensorData::new(weights, [count * FRAME_CODES, size.patch_values()]);
+        let weights: Tensor<2> = Tensor::from_data(weights, &device);
         let error = (tokenizer.decode(tokenizer.encode(target.clone())) - target).abs();
         let total = weights.clone().sum();
         let worst = error.clone().max_dim(1).mean();
@@ -74,12 +75,13 @@ impl Objective<Tokenizer> for TokenizerObjective<'_> {
 }
 
 /// Appends a frame's pixel weights in patch order, each for three channels.
-fn patch_weights(classes: &[u8], out: &mut Vec<f32>) {
+fn patch_weights(classes: &[u8], size: FrameSize, out: &mut Vec<f32>) {
+    let side = size.patch_side();
     for patch in 0..FRAME_CODES {
-        let (top, left) = (patch / GRID_SIDE * PATCH_SIDE, patch % GRID_SIDE * PATCH_SIDE);
-        for y in top..top + PATCH_SIDE {
-            for x in left..left + PATCH_SIDE {
-                let moving = classes[y * FRAME_SIDE + x] & PIXEL_MOVING != 0;
+        let (top, left) = (patch / GRID_SIDE * side, patch % GRID_SIDE * side);
+        for y in top..top + side {
+            for x in left..left + side {
+                let moving = classes[y * size.side() + x] & PIXEL_MOVING != 0;
                 out.extend([if moving { MOVING_WEIGHT } else { 1.0 }; 3]);
             }
         }

@@ -24,6 +24,7 @@ pub fn model(config: ModelConfig) -> Model {
         objects: (0..objects).map(|i| format!("object {i}")).collect(),
         object_mean: vec![0.0; objects * OBJECT_VALUES],
         object_scale: vec![1.0; objects * OBJECT_VALUES],
+        termination_threshold: None,
     };
     let card = ModelCard { config, ..ModelCard::new(Preset::Nano, vec![task]) };
     Model::random(card, &device)

@@ -11,8 +11,10 @@ use arrow_schema::{DataType, Field, Fields};
 use image::{ExtendedColorType, ImageEncoder};
 use parquet::arrow::ArrowWriter;
 use worldstep_env::dataset::{INFO_KEY, LEROBOT_VERSION, episode, feature};
-use worldstep_model::config::FRAME_SIDE;
+use worldstep_model::config::FrameSize;
 use worldstep_model::data::{Clips, PIXEL_ACTUATED, PIXEL_MOVING, Split};
+
+const FRAME_SIDE: usize = FrameSize::Px64.side();
 
 fn png(bytes: &[u8], color: ExtendedColorType) -> Vec<u8> {
     let mut out = Vec::new();

@@ -5,7 +5,7 @@ use rand::{RngExt as _, SeedableRng};
 use worldstep_env::dataset::{DatasetInfo, FORMAT_VERSION, InstanceLabel, ScenarioInfo};
 use worldstep_env::{Rng, Space};
 use worldstep_model::action::ActionCoding;
-use worldstep_model::config::{FRAME_BYTES, FRAME_SIDE};
+use worldstep_model::config::FrameSize;
 use worldstep_model::data::{ClipRange, Clips, PIXEL_ACTUATED, PIXEL_MOVING, Split, Targets};
 
 pub const BALL: u8 = PIXEL_MOVING;
@@ -13,6 +13,11 @@ pub const PADDLE: u8 = PIXEL_MOVING | PIXEL_ACTUATED;
 
 /// Clips of `length` rows; every fourth is for validation.
 pub fn clips(count: usize, length: usize, seed: u64) -> Clips {
+    clips_of(FrameSize::Px64, count, length, seed)
+}
+
+/// The same clips in frames of `frame_size`.
+pub fn clips_of(frame_size: FrameSize, count: usize, length: usize, seed: u64) -> Clips {
     let action_space = Space::Discrete { n: 3, start: 0 };
     let label =
         |id, name: &str, actuated| InstanceLabel { id, name: name.to_owned(), moving: true, actuated };
@@ -27,7 +32,7 @@ pub fn clips(count: usize, length: usize, seed: u64) -> Clips {
     let info = DatasetInfo {
         format: FORMAT_VERSION,
         writer: "test".to_owned(),
-        frame_size: FRAME_SIDE as u32,
+        frame_size: frame_size.side() as u32,
         seed,
         scenarios: vec![scenario.clone()],
         ..DatasetInfo::default()
@@ -38,6 +43,7 @@ pub fn clips(count: usize, length: usize, seed: u64) -> Clips {
         scenario,
         coding: ActionCoding::new(&action_space),
         ranges: Vec::new(),
+        frame_size,
         frames: Vec::new(),
         pixel_class: Vec::new(),
         actions: Vec::new(),
@@ -89,10 +95,13 @@ fn episode(clips: &mut Clips, length: usize, rng: &mut Rng) {
 
 /// Appends one frame and its pixel classes.
 pub fn draw(clips: &mut Clips, ball: [f32; 2], paddle: f32) {
-    let mut frame = vec![0u8; FRAME_BYTES];
-    let mut classes = vec![0u8; FRAME_SIDE * FRAME_SIDE];
-    for y in 0..FRAME_SIDE {
-        for x in 0..FRAME_SIDE {
+    let size = clips.frame_size;
+    let mut frame = vec![0u8; size.bytes()];
+    let mut classes = vec![0u8; size.pixels()];
+    let scale = size.side() / FrameSize::Px64.side();
+    for row in 0..size.side() {
+        for column in 0..size.side() {
+            let (x, y) = (column / scale, row / scale);
             let distance = ((x as f32 - ball[0]).powi(2) + (y as f32 - ball[1]).powi(2)).sqrt();
             let (color, class) = if (24..36).contains(&x) && y > 6 {
                 ([90, 90, 160], 0)
@@ -105,7 +114,7 @@ pub fn draw(clips: &mut Clips, ball: [f32; 2], paddle: f32) {
             } else {
                 ([(140 + y) as u8, (160 + y / 2) as u8, 190], 0)
             };
-            let pixel = y * FRAME_SIDE + x;
+            let pixel = row * size.side() + column;
             frame[pixel * 3..pixel * 3 + 3].copy_from_slice(&color);
             classes[pixel] = class;
         }

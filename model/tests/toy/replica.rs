@@ -2,11 +2,13 @@
 #![allow(dead_code, clippy::unwrap_used)]
 
 use worldstep_env::{AutoresetMode, Batch, Buffer, EnvError, EnvSpec, VectorEnv};
-use worldstep_model::config::FRAME_BYTES;
+use worldstep_model::config::FrameSize;
 use worldstep_model::model::Model;
 use worldstep_model::neural_env::{AuditTruth, DreamObservation, NeuralOptions, NeuralVectorEnv};
 
 use super::dream::{CONTEXT_FRAMES, env};
+
+const FRAME_BYTES: usize = FrameSize::Px64.bytes();
 
 /// Where truth is to differ from the dream, from so many steps after the reset on.
 #[derive(Clone, Copy, Default)]

@@ -1,53 +1,64 @@
 use cubecl::prelude::*;
 
-use crate::config::{FRAME_BYTES, FRAME_CODES, FRAME_SIDE, GRID_SIDE, PATCH_SIDE, PATCH_VALUES};
+use crate::config::{FRAME_CODES, FrameSize, GRID_SIDE};
 use crate::cuda::context::{Buffer, Context, Stored};
 use crate::fsq::CODE_VALUES;
 
-/// Where number `at` of patches lies in the frames (HWC).
+/// Where number `at` of patches, of `side` pixels a side, lies in the frames (HWC).
 #[cube]
-fn pixel(at: usize) -> usize {
-    let value = at % PATCH_VALUES;
-    let patch = at / PATCH_VALUES % FRAME_CODES;
-    let run = comptime!(PATCH_SIDE * 3);
-    let y = patch / GRID_SIDE * PATCH_SIDE + value / run;
-    let x = patch % GRID_SIDE * PATCH_SIDE;
-    at / FRAME_BYTES * FRAME_BYTES + (y * FRAME_SIDE + x) * 3 + value % run
+fn pixel(at: usize, #[comptime] side: usize) -> usize {
+    let run = comptime!(side * 3);
+    let values = comptime!(side * side * 3);
+    let frame = comptime!(side * side * 3 * FRAME_CODES);
+    let value = at % values;
+    let patch = at / values % FRAME_CODES;
+    let y = patch / GRID_SIDE * side + value / run;
+    let x = patch % GRID_SIDE * side;
+    at / frame * frame + (y * comptime!(side * GRID_SIDE) + x) * 3 + value % run
 }
 
 #[cube(launch)]
-fn patches_kernel<S: Float>(frames: &[u8], patches: &mut [S], count: u32) {
+fn patches_kernel<S: Float>(frames: &[u8], patches: &mut [S], values: u32, #[comptime] side: usize) {
     let at = ABSOLUTE_POS;
-    if at < count as usize * FRAME_BYTES {
-        patches[at] = S::cast_from(f32::cast_from(frames[pixel(at)]) / 127.5f32 - 1.0f32);
+    if at < values as usize {
+        patches[at] = S::cast_from(f32::cast_from(frames[pixel(at, side)]) / 127.5f32 - 1.0f32);
     }
 }
 
-/// Frames (HWC `uint8`) as rows of patches in ±1, `[count * FRAME_CODES, PATCH_VALUES]`.
+/// `count` frames of `size` (HWC `uint8`) as rows of patches in ±1, `[count * FRAME_CODES, patch values]`.
 pub fn patches_of_frames<S: Stored>(
     context: &Context,
     frames: &Buffer<u8>,
     patches: &Buffer<S>,
-    count: usize,
+    (count, size): (usize, FrameSize),
 ) {
-    let (cubes, dim) = context.each(count * FRAME_BYTES);
-    patches_kernel::launch::<S>(context.client(), cubes, dim, frames.arg(), patches.arg(), count as u32);
+    let values = count * size.bytes();
+    let (cubes, dim) = context.each(values);
+    let (client, side) = (context.client(), size.patch_side());
+    patches_kernel::launch::<S>(client, cubes, dim, frames.arg(), patches.arg(), values as u32, side);
     context.launched();
 }
 
 #[cube(launch)]
-fn frames_kernel(patches: &[f32], frames: &mut [u8], count: u32) {
+fn frames_kernel(patches: &[f32], frames: &mut [u8], values: u32, #[comptime] side: usize) {
     let at = ABSOLUTE_POS;
-    if at < count as usize * FRAME_BYTES {
+    if at < values as usize {
         let value = (patches[at] + 1.0f32) * 127.5f32;
-        frames[pixel(at)] = max(min(value.round(), 255.0f32), 0.0f32) as u8;
+        frames[pixel(at, side)] = max(min(value.round(), 255.0f32), 0.0f32) as u8;
     }
 }
 
 /// The inverse of [`patches_of_frames`], rounded and clamped.
-pub fn frames_of_patches(context: &Context, patches: &Buffer<f32>, frames: &Buffer<u8>, count: usize) {
-    let (cubes, dim) = context.each(count * FRAME_BYTES);
-    frames_kernel::launch(context.client(), cubes, dim, patches.arg(), frames.arg(), count as u32);
+pub fn frames_of_patches(
+    context: &Context,
+    patches: &Buffer<f32>,
+    frames: &Buffer<u8>,
+    (count, size): (usize, FrameSize),
+) {
+    let values = count * size.bytes();
+    let (cubes, dim) = context.each(values);
+    let (client, side) = (context.client(), size.patch_side());
+    frames_kernel::launch(client, cubes, dim, patches.arg(), frames.arg(), values as u32, side);
     context.launched();
 }
 
@@ -81,22 +92,26 @@ mod tests {
     #[test]
     fn frames_and_patches_are_those_of_the_tokenizer() {
         on_processor(|context| {
-            let frames: Vec<u8> = (0..2 * FRAME_BYTES).map(|i| (i * 7 % 251) as u8).collect();
-            let (device, there) = (Buffer::of(context, &frames), Buffer::<f32>::empty(context, frames.len()));
-            patches_of_frames(context, &device, &there, 2);
-            let mut found = vec![0.0; frames.len()];
-            there.read(context, &mut found);
-            close(&found, &plain(patches(&frames, &Device::flex())), 1e-6);
-            let back = Buffer::empty(context, frames.len());
-            frames_of_patches(context, &there, &back, 2);
-            let mut again = vec![0; frames.len()];
-            back.read(context, &mut again);
-            assert_eq!(again, frames);
-            // What lies beyond ±1 is clamped.
-            let wild = Buffer::of(context, &[-9.0_f32, 9.0].repeat(FRAME_BYTES));
-            frames_of_patches(context, &wild, &back, 2);
-            back.read(context, &mut again);
-            assert_eq!(again[..4], [0, 255, 0, 255]);
+            for size in FrameSize::ALL {
+                let bytes = size.bytes();
+                let frames: Vec<u8> = (0..2 * bytes).map(|i| (i * 7 % 251) as u8).collect();
+                let device = Buffer::of(context, &frames);
+                let there = Buffer::<f32>::empty(context, frames.len());
+                patches_of_frames(context, &device, &there, (2, size));
+                let mut found = vec![0.0; frames.len()];
+                there.read(context, &mut found);
+                close(&found, &plain(patches(&frames, size, &Device::flex())), 1e-6);
+                let back = Buffer::empty(context, frames.len());
+                frames_of_patches(context, &there, &back, (2, size));
+                let mut again = vec![0; frames.len()];
+                back.read(context, &mut again);
+                assert_eq!(again, frames);
+                // What lies beyond ±1 is clamped.
+                let wild = Buffer::of(context, &[-9.0_f32, 9.0].repeat(bytes));
+                frames_of_patches(context, &wild, &back, (2, size));
+                back.read(context, &mut again);
+                assert_eq!(again[..4], [0, 255, 0, 255]);
+            }
         });
     }
 

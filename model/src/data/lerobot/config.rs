@@ -2,6 +2,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
+use crate::config::FrameSize;
 use crate::data::error::DataError;
 
 /// The configuration's name in a dataset's folder.
@@ -13,6 +14,7 @@ pub const CONFIG_FILE: &str = "worldstep.toml";
 /// task = "pick-place"                    # name of the task in the model
 /// camera = "observation.images.front"    # image or video feature
 /// crop = [80, 0, 480, 480]               # left, top, width, height in pixels; the largest centred square by default
+/// side = 64                              # pixels a side of the frames that are learned from: 64 (the default) or 128
 /// fps = 10                               # at most the dataset's own, which is the default
 /// action = "action"                      # the default
 /// action_low = [-1.0, -1.0]              # become -1 and +1; least and greatest of meta/stats.json by default
@@ -31,9 +33,12 @@ pub struct LerobotConfig {
     pub task: String,
     /// Image or video feature.
     pub camera: String,
-    /// Left, top, width and height in pixels of what is seen, which is scaled to 64 × 64; the largest centred square if
-    /// not given.
+    /// Left, top, width and height in pixels of what is seen, which is scaled to `side`; the largest centred square if not
+    /// given.
     pub crop: Option<[u32; 4]>,
+    /// Size of the frames that are learned from.
+    #[serde(default)]
+    pub side: FrameSize,
     /// Frames a second; the dataset's own if not given. Frames between are left out: every n-th stays where the
     /// dataset's rate is a multiple, else those nearest in time.
     pub fps: Option<f64>,

@@ -14,7 +14,6 @@ use super::episodes::{self, Info, VideoPlace};
 use super::frames::{decode, moving_pixels, seen};
 use super::rows::{kept, merged};
 use super::video;
-use crate::config::{FRAME_BYTES, FRAME_SIDE};
 use crate::data::clips::{ClipRange, Clips, Split, Targets};
 use crate::data::columns::{ColumnError, Columns};
 use crate::data::error::DataError;
@@ -152,14 +151,14 @@ impl<'a> Reader<'a> {
         let info = DatasetInfo {
             format: FORMAT_VERSION,
             writer: "lerobot".to_owned(),
-            frame_size: FRAME_SIDE as u32,
+            frame_size: self.config.side.side() as u32,
             scenarios: vec![scenario.clone()],
             channels: vec!["rgb".to_owned()],
             ..DatasetInfo::default()
         };
         let targets =
             Targets { rewards: self.config.reward.is_some(), terminated: self.config.terminated.is_some() };
-        Ok(Clips { targets, ..Clips::empty(self.dir, info, scenario) })
+        Ok(Clips { targets, ..Clips::empty(self.dir, (info, self.config.side), scenario) })
     }
 
     /// Bounds by the configuration, else by the dataset's statistics; what never changes is 0.
@@ -224,9 +223,10 @@ impl<'a> Reader<'a> {
         } else {
             self.decode_pictures(clips, episodes)?;
         }
+        let bytes = self.config.side.bytes();
         for range in &clips.ranges {
-            let frames = &clips.frames[range.start * FRAME_BYTES..(range.start + range.len) * FRAME_BYTES];
-            moving_pixels(frames, self.config.moving_levels, &mut clips.pixel_class);
+            let frames = &clips.frames[range.start * bytes..(range.start + range.len) * bytes];
+            moving_pixels(frames, self.config.side, self.config.moving_levels, &mut clips.pixel_class);
         }
         clips.hash = format!("{:016x}", hash(clips));
         Ok(())
@@ -234,8 +234,8 @@ impl<'a> Reader<'a> {
 
     /// Pictures of rows that stay, batch by batch: no encoded one is held for longer than that.
     fn decode_pictures(&self, clips: &mut Clips, episodes: &BTreeMap<i64, Rows>) -> Result<(), DataError> {
-        let camera = &self.config.camera;
-        clips.frames.resize(clips.rows() * FRAME_BYTES, 0);
+        let (camera, size) = (&self.config.camera, self.config.side);
+        clips.frames.resize(clips.rows() * size.bytes(), 0);
         // For each row of an episode the row of the clips that it becomes.
         let mut clip_rows = 0..clips.rows();
         let mut places: BTreeMap<i64, _> = BTreeMap::new();
@@ -256,14 +256,14 @@ impl<'a> Reader<'a> {
             let frames: Result<Vec<_>, ColumnError> = kept
                 .par_iter()
                 .map(|(i, to)| {
-                    let mut frame = vec![0; FRAME_BYTES];
-                    decode(&pictures.file(*i)?, self.config.crop, &mut frame)
+                    let mut frame = vec![0; size.bytes()];
+                    decode(&pictures.file(*i)?, self.config.crop, size, &mut frame)
                         .map_err(|message| (camera.clone(), format!("cannot be read: {message}")))?;
                     Ok((*to, frame))
                 })
                 .collect();
             for (to, frame) in frames.map_err(|error| self.wrong_column(error))? {
-                clips.frames[to * FRAME_BYTES..(to + 1) * FRAME_BYTES].copy_from_slice(&frame);
+                clips.frames[to * size.bytes()..(to + 1) * size.bytes()].copy_from_slice(&frame);
             }
             Ok(())
         })
@@ -291,13 +291,14 @@ impl<'a> Reader<'a> {
         let wrong = |message| DataError::Config { path: self.dir.to_owned(), message };
         let [height, width] = self.size;
         let seen = seen(width, height, self.config.crop).map_err(wrong)?;
-        clips.frames.resize(clip_row * FRAME_BYTES, 0);
+        let size = self.config.side;
+        clips.frames.resize(clip_row * size.bytes(), 0);
         for (path, mut wanted) in files {
             wanted.sort_unstable();
             let numbers: Vec<usize> = wanted.iter().map(|(number, _)| *number).collect();
-            let frames = video::decode(&self.config.ffmpeg, &path, (seen, self.info.fps), &numbers)?;
-            for ((_, row), frame) in wanted.iter().zip(frames.chunks_exact(FRAME_BYTES)) {
-                clips.frames[row * FRAME_BYTES..(row + 1) * FRAME_BYTES].copy_from_slice(frame);
+            let frames = video::decode(&self.config.ffmpeg, &path, (seen, self.info.fps, size), &numbers)?;
+            for ((_, row), frame) in wanted.iter().zip(frames.chunks_exact(size.bytes())) {
+                clips.frames[row * size.bytes()..(row + 1) * size.bytes()].copy_from_slice(frame);
             }
         }
         Ok(())

@@ -4,7 +4,7 @@ use image::imageops::{FilterType, crop_imm, resize};
 use image::{ImageFormat, RgbImage};
 use zune_jpeg::JpegDecoder;
 
-use crate::config::{FRAME_BYTES, FRAME_SIDE};
+use crate::config::FrameSize;
 use crate::data::clips::PIXEL_MOVING;
 
 /// The part of a picture of `width × height` pixels that is seen: `crop` (left, top, width, height), or the largest
@@ -23,14 +23,14 @@ pub fn seen(width: u32, height: u32, crop: Option<[u32; 4]>) -> Result<[u32; 4],
     }
 }
 
-/// A PNG or JPEG file as a 64 × 64 frame.
+/// A PNG or JPEG file as a frame of `size`.
 ///
 /// # Errors
 /// A line that says what is wrong with it.
-pub fn decode(file: &[u8], crop: Option<[u32; 4]>, out: &mut [u8]) -> Result<(), String> {
+pub fn decode(file: &[u8], crop: Option<[u32; 4]>, size: FrameSize, out: &mut [u8]) -> Result<(), String> {
     let picture = picture(file)?;
     let [left, top, width, height] = seen(picture.width(), picture.height(), crop)?;
-    let side = FRAME_SIDE as u32;
+    let side = size.side() as u32;
     if (width, height) == (side, side) {
         out.copy_from_slice(&crop_imm(&picture, left, top, side, side).to_image());
     } else {
@@ -63,14 +63,14 @@ fn jpeg(file: &[u8]) -> Result<RgbImage, String> {
     RgbImage::from_raw(size.0, size.1, pixels).ok_or_else(|| "a JPEG that is neither RGB nor grey".to_owned())
 }
 
-/// Appends the pixel classes of an episode's frames: what differs by more than `levels` from the frame before or after
-/// is moving.
-pub fn moving_pixels(frames: &[u8], levels: u8, out: &mut Vec<u8>) {
+/// Appends the pixel classes of an episode's frames of `size`: what differs by more than `levels` from the frame before or
+/// after is moving.
+pub fn moving_pixels(frames: &[u8], size: FrameSize, levels: u8, out: &mut Vec<u8>) {
     let start = out.len();
     out.resize(start + frames.len() / 3, 0);
     let differs = |a: &[u8], b: &[u8]| a.iter().zip(b).any(|(a, b)| a.abs_diff(*b) > levels);
-    for (i, pixel) in frames.chunks_exact(3).enumerate().skip(FRAME_BYTES / 3) {
-        let before = i - FRAME_BYTES / 3;
+    for (i, pixel) in frames.chunks_exact(3).enumerate().skip(size.pixels()) {
+        let before = i - size.pixels();
         if differs(pixel, &frames[before * 3..before * 3 + 3]) {
             out[start + i] = PIXEL_MOVING;
             out[start + before] = PIXEL_MOVING;
@@ -82,6 +82,8 @@ pub fn moving_pixels(frames: &[u8], levels: u8, out: &mut Vec<u8>) {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+
+    const SIZE: FrameSize = FrameSize::Px64;
 
     #[test]
     fn the_largest_centred_square_is_seen_and_crops_must_fit() {
@@ -95,24 +97,24 @@ mod tests {
     #[test]
     fn jpegs_are_pictures_too() {
         let file = include_bytes!("../../../tests/lerobot/red-blue.jpg");
-        let mut frame = vec![0; FRAME_BYTES];
-        decode(file, None, &mut frame).unwrap();
-        let pixel = |x: usize| <[u8; 3]>::try_from(&frame[(32 * FRAME_SIDE + x) * 3..][..3]).unwrap();
+        let mut frame = vec![0; SIZE.bytes()];
+        decode(file, None, SIZE, &mut frame).unwrap();
+        let pixel = |x: usize| <[u8; 3]>::try_from(&frame[(32 * SIZE.side() + x) * 3..][..3]).unwrap();
         let [[r, _, b], [other_r, _, other_b]] = [pixel(10), pixel(54)];
         assert!(r > 230 && b < 25 && other_r < 25 && other_b > 230, "{:?} {:?}", pixel(10), pixel(54));
-        assert!(decode(&file[..150], None, &mut frame).is_err());
-        assert!(decode(b"GIF89a", None, &mut frame).unwrap_err().contains("neither"));
+        assert!(decode(&file[..150], None, SIZE, &mut frame).is_err());
+        assert!(decode(b"GIF89a", None, SIZE, &mut frame).unwrap_err().contains("neither"));
     }
 
     #[test]
     fn foreground_is_what_changes_before_or_after() {
-        let mut frames = vec![100; 3 * FRAME_BYTES];
-        frames[FRAME_BYTES + 7] = 130;
-        frames[FRAME_BYTES + 30] = 105;
+        let mut frames = vec![100; 3 * SIZE.bytes()];
+        frames[SIZE.bytes() + 7] = 130;
+        frames[SIZE.bytes() + 30] = 105;
         let mut classes = Vec::new();
-        moving_pixels(&frames, 12, &mut classes);
+        moving_pixels(&frames, SIZE, 12, &mut classes);
         let moving: Vec<_> = (0..classes.len()).filter(|i| classes[*i] == PIXEL_MOVING).collect();
-        let pixels = FRAME_BYTES / 3;
+        let pixels = SIZE.bytes() / 3;
         assert_eq!(moving, [2, pixels + 2, 2 * pixels + 2]);
     }
 }

@@ -2,10 +2,10 @@ use std::io::{BufRead as _, BufReader, ErrorKind, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use crate::config::{FRAME_BYTES, FRAME_SIDE};
+use crate::config::FrameSize;
 use crate::data::error::DataError;
 
-/// Decodes the frames of `video` whose numbers are in `wanted` (rising), as 64 × 64 of what `seen` (left, top, width,
+/// Decodes the frames of `video` whose numbers are in `wanted` (rising), of `size` with what `seen` (left, top, width,
 /// height) shows, one after the other. They are counted by time, `fps` a second, however many the file itself has.
 ///
 /// # Errors
@@ -14,13 +14,13 @@ use crate::data::error::DataError;
 pub fn decode(
     ffmpeg: &Path,
     video: &Path,
-    (seen, fps): ([u32; 4], f64),
+    (seen, fps, size): ([u32; 4], f64, FrameSize),
     wanted: &[usize],
 ) -> Result<Vec<u8>, DataError> {
     let damaged = |message: String| DataError::Damaged { path: video.to_owned(), message };
     let [left, top, width, height] = seen;
-    let filter =
-        format!("fps={fps},crop={width}:{height}:{left}:{top},scale={FRAME_SIDE}:{FRAME_SIDE}:flags=area");
+    let side = size.side();
+    let filter = format!("fps={fps},crop={width}:{height}:{left}:{top},scale={side}:{side}:flags=area");
     std::fs::metadata(video).map_err(|source| DataError::Read { path: video.to_owned(), source })?;
     let mut process = Command::new(ffmpeg)
         .args(["-nostdin", "-v", "error", "-i"])
@@ -35,11 +35,11 @@ pub fn decode(
     let (frames, said) = std::thread::scope(|scope| {
         // Read while the frames are: a program with much to say would wait for its reader.
         let said = scope.spawn(|| stderr.map(last_line).unwrap_or_default());
-        let frames = stdout.map(|mut stdout| pick(&mut stdout, wanted)).unwrap_or_default();
+        let frames = stdout.map(|mut stdout| pick(&mut stdout, wanted, size.bytes())).unwrap_or_default();
         (frames, said.join().unwrap_or_default())
     });
     process.wait().map_err(|error| damaged(error.to_string()))?;
-    let found = frames.len() / FRAME_BYTES;
+    let found = frames.len() / size.bytes();
     // Closing the pipe after the last frame wanted makes the program fail, which is no fault.
     if found < wanted.len() {
         return Err(damaged(
@@ -55,10 +55,10 @@ fn last_line(stream: impl Read) -> String {
     lines.last().map(|line| String::from_utf8_lossy(&line).trim_end().to_owned()).unwrap_or_default()
 }
 
-/// The frames of `wanted` from a stream of frames, as far as it goes.
-fn pick(stream: &mut impl Read, wanted: &[usize]) -> Vec<u8> {
-    let mut frames = Vec::with_capacity(wanted.len() * FRAME_BYTES);
-    let mut frame = vec![0; FRAME_BYTES];
+/// The frames of `wanted` from a stream of frames of `bytes` each, as far as it goes.
+fn pick(stream: &mut impl Read, wanted: &[usize], bytes: usize) -> Vec<u8> {
+    let mut frames = Vec::with_capacity(wanted.len() * bytes);
+    let mut frame = vec![0; bytes];
     let mut next = 0;
     for number in wanted {
         while next <= *number {
@@ -89,24 +89,26 @@ mod tests {
 
     use super::*;
 
+    const SIZE: FrameSize = FrameSize::Px64;
+
     /// More than a pipe holds, before and after the frames.
     #[test]
     fn a_decoder_that_complains_at_length_is_not_waited_for() {
         let dir = tempfile::tempdir().unwrap();
         let (program, video) = (dir.path().join("ffmpeg"), dir.path().join("a.mp4"));
         let complain = "i=0; while [ $i -lt 9000 ]; do echo 'deprecated pixel format' >&2; i=$((i+1)); done";
-        let frames = format!("head -c {} /dev/zero", 2 * FRAME_BYTES);
+        let frames = format!("head -c {} /dev/zero", 2 * SIZE.bytes());
         let script = format!("#!/bin/sh\n{complain}\n{frames}\n{complain}\necho 'no more' >&2\n");
         std::fs::write(&program, script).unwrap();
         std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
         std::fs::write(&video, "").unwrap();
         let (done, result) = mpsc::channel();
         std::thread::spawn(move || {
-            let decoded = |wanted: &[usize]| decode(&program, &video, ([0, 0, 1, 1], 10.0), wanted);
+            let decoded = |wanted: &[usize]| decode(&program, &video, ([0, 0, 1, 1], 10.0, SIZE), wanted);
             done.send([decoded(&[0, 1]), decoded(&[0, 5])]).unwrap();
         });
         let [all, some] = result.recv_timeout(Duration::from_secs(60)).expect("it waits for its reader");
-        assert_eq!(all.unwrap(), vec![0; 2 * FRAME_BYTES]);
+        assert_eq!(all.unwrap(), vec![0; 2 * SIZE.bytes()]);
         let message = some.unwrap_err().to_string();
         assert!(message.contains("1 of 2 frames could be decoded no more"), "{message}");
     }

@@ -21,7 +21,7 @@ use smallvec::SmallVec;
 use super::tensors::MissingWeight;
 use super::{EngineMemory, FrameStep, LaneOutput, Said, StepEngine, StepOutput};
 use crate::cache::LaneCache;
-use crate::config::{FRAME_BYTES, FRAME_TOKENS, ModelConfig, READOUT_TOKEN};
+use crate::config::{FRAME_TOKENS, ModelConfig, READOUT_TOKEN};
 use crate::model::{Model, ModelError};
 use crate::packing::FRAME_CODE_BYTES;
 use crate::reward::REWARD_BINS;
@@ -228,22 +228,24 @@ impl StepEngine for CpuEngine {
     }
 
     fn encode(&mut self, frames: &[u8], codes: &mut [u8]) {
-        let group = self.frame_group(frames.len() / FRAME_BYTES);
+        let size = self.config.frame;
+        let group = self.frame_group(frames.len() / size.bytes());
         let (arch, scratch) = (self.arch, &self.scratch);
-        let network = (&self.encoder, &self.config.encoder);
+        let network = (&self.encoder, &self.config.encoder, size);
         let groups =
-            frames.par_chunks(group * FRAME_BYTES).zip(codes.par_chunks_mut(group * FRAME_CODE_BYTES));
+            frames.par_chunks(group * size.bytes()).zip(codes.par_chunks_mut(group * FRAME_CODE_BYTES));
         groups.for_each(|(frames, codes)| {
             with_scratch(scratch, |scratch| network::encode(arch, network, frames, codes, scratch));
         });
     }
 
     fn decode(&mut self, codes: &[u8], frames: &mut [u8]) {
+        let size = self.config.frame;
         let group = self.frame_group(codes.len() / FRAME_CODE_BYTES);
         let (arch, scratch) = (self.arch, &self.scratch);
-        let network = (&self.decoder, &self.config.decoder);
+        let network = (&self.decoder, &self.config.decoder, size);
         let groups =
-            codes.par_chunks(group * FRAME_CODE_BYTES).zip(frames.par_chunks_mut(group * FRAME_BYTES));
+            codes.par_chunks(group * FRAME_CODE_BYTES).zip(frames.par_chunks_mut(group * size.bytes()));
         groups.for_each(|(codes, frames)| {
             with_scratch(scratch, |scratch| network::decode(arch, network, codes, frames, scratch));
         });

@@ -10,8 +10,8 @@ use super::scratch::{Scratch, sized};
 use super::vector::vector_fns;
 use super::weights::{AttentionWeights, BlockWeights, DecoderWeights, DynamicsWeights, EncoderWeights};
 use crate::config::{
-    ACTION_TOKEN, CODE_LOGITS, CODES_PER_TOKEN, FRAME_BYTES, FRAME_CODES, FRAME_SIDE, FRAME_TOKENS,
-    GRID_SIDE, NOISE_LEVELS, PATCH_SIDE, PATCH_VALUES, READOUT_TOKEN, SPATIAL_TOKENS, StackConfig,
+    ACTION_TOKEN, CODE_LOGITS, CODES_PER_TOKEN, FRAME_CODES, FRAME_TOKENS, FrameSize, GRID_SIDE,
+    NOISE_LEVELS, READOUT_TOKEN, SPATIAL_TOKENS, StackConfig,
 };
 use crate::dynamics::TOKEN_LOGITS;
 use crate::fsq::{self, CODE_VALUES, FSQ_STEPS, LOGIT_OFFSETS};
@@ -162,15 +162,15 @@ vector_fns! {
     }
 
     /// The patches of frames, in ±1.
-    fn patch<'a>(frames: &'a [u8], patches: &'a mut [f32]) {
-        const RUN: usize = PATCH_SIDE * 3;
-        let films = frames.chunks_exact(FRAME_BYTES).zip(patches.chunks_exact_mut(FRAME_BYTES));
+    fn patch<'a>(size: FrameSize, frames: &'a [u8], patches: &'a mut [f32]) {
+        let (side, run) = (size.patch_side(), size.patch_side() * 3);
+        let films = frames.chunks_exact(size.bytes()).zip(patches.chunks_exact_mut(size.bytes()));
         for (frame, patches) in films {
-            for (patch, values) in patches.chunks_exact_mut(PATCH_VALUES).enumerate() {
-                let (top, left) = (patch / GRID_SIDE * PATCH_SIDE, patch % GRID_SIDE * PATCH_SIDE);
-                for (row, values) in values.chunks_exact_mut(RUN).enumerate() {
-                    let at = ((top + row) * FRAME_SIDE + left) * 3;
-                    for (value, byte) in values.iter_mut().zip(&frame[at..at + RUN]) {
+            for (patch, values) in patches.chunks_exact_mut(size.patch_values()).enumerate() {
+                let (top, left) = (patch / GRID_SIDE * side, patch % GRID_SIDE * side);
+                for (row, values) in values.chunks_exact_mut(run).enumerate() {
+                    let at = ((top + row) * size.side() + left) * 3;
+                    for (value, byte) in values.iter_mut().zip(&frame[at..at + run]) {
                         *value = f32::from(*byte) / 127.5 - 1.0;
                     }
                 }
@@ -179,15 +179,15 @@ vector_fns! {
     }
 
     /// Puts the patches of frames in their places.
-    fn unpatch<'a>(patches: &'a [f32], frames: &'a mut [u8]) {
-        const RUN: usize = PATCH_SIDE * 3;
-        let films = patches.chunks_exact(FRAME_BYTES).zip(frames.chunks_exact_mut(FRAME_BYTES));
+    fn unpatch<'a>(size: FrameSize, patches: &'a [f32], frames: &'a mut [u8]) {
+        let (side, run) = (size.patch_side(), size.patch_side() * 3);
+        let films = patches.chunks_exact(size.bytes()).zip(frames.chunks_exact_mut(size.bytes()));
         for (patches, frame) in films {
-            for (patch, values) in patches.chunks_exact(PATCH_VALUES).enumerate() {
-                let (top, left) = (patch / GRID_SIDE * PATCH_SIDE, patch % GRID_SIDE * PATCH_SIDE);
-                for (row, values) in values.chunks_exact(RUN).enumerate() {
-                    let at = ((top + row) * FRAME_SIDE + left) * 3;
-                    to_bytes(values, &mut frame[at..at + RUN]);
+            for (patch, values) in patches.chunks_exact(size.patch_values()).enumerate() {
+                let (top, left) = (patch / GRID_SIDE * side, patch % GRID_SIDE * side);
+                for (row, values) in values.chunks_exact(run).enumerate() {
+                    let at = ((top + row) * size.side() + left) * 3;
+                    to_bytes(values, &mut frame[at..at + run]);
                 }
             }
         }
@@ -244,15 +244,15 @@ fn read_out(shape: &Shape, weights: &DynamicsWeights, lanes: &[LaneInput<'_>], s
 /// Codes of frames: HWC `uint8` to `frames × FRAME_CODE_BYTES` level indices.
 pub fn encode(
     arch: Arch,
-    (weights, stack): (&EncoderWeights, &StackConfig),
+    (weights, stack, size): (&EncoderWeights, &StackConfig, FrameSize),
     frames: &[u8],
     codes: &mut [u8],
     scratch: &mut Scratch,
 ) {
-    let shape = Shape::new(arch, stack, FRAME_CODES, frames.len() / FRAME_BYTES);
+    let shape = Shape::new(arch, stack, FRAME_CODES, frames.len() / size.bytes());
     let width = shape.width;
-    let patches = sized(&mut scratch.gates, shape.rows * PATCH_VALUES);
-    patch(arch, frames, patches);
+    let patches = sized(&mut scratch.gates, shape.rows * size.patch_values());
+    patch(arch, size, frames, patches);
     let stream = sized(&mut scratch.stream, shape.rows * width);
     stream.chunks_exact_mut(weights.start.len()).for_each(|rows| rows.copy_from_slice(&weights.start));
     shape.product(patches, &weights.embed_patch, Start::Output, stream);
@@ -269,7 +269,7 @@ pub fn encode(
 /// Frames of codes: `frames × FRAME_CODE_BYTES` level indices to HWC `uint8`.
 pub fn decode(
     arch: Arch,
-    (weights, stack): (&DecoderWeights, &StackConfig),
+    (weights, stack, size): (&DecoderWeights, &StackConfig, FrameSize),
     codes: &[u8],
     frames: &mut [u8],
     scratch: &mut Scratch,
@@ -286,7 +286,7 @@ pub fn decode(
     }
     let normed = sized(&mut scratch.normed, shape.rows * width);
     norm_rows(arch, &scratch.stream[..shape.rows * width], normed, width);
-    let patches = sized(&mut scratch.gates, shape.rows * PATCH_VALUES);
+    let patches = sized(&mut scratch.gates, shape.rows * size.patch_values());
     shape.product(normed, &weights.to_patch.weight, Start::Bias(&weights.to_patch.bias), patches);
-    unpatch(arch, patches, frames);
+    unpatch(arch, size, patches, frames);
 }

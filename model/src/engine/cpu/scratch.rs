@@ -1,7 +1,7 @@
 //! Memory that a pass works in.
 
 use super::attention::{AttentionScratch, Heads};
-use crate::config::{FRAME_CODES, FRAME_TOKENS, ModelConfig, PATCH_VALUES, SPATIAL_TOKENS, StackConfig};
+use crate::config::{FRAME_CODES, FRAME_TOKENS, ModelConfig, SPATIAL_TOKENS, StackConfig};
 use crate::dynamics::TOKEN_LOGITS;
 use crate::reward::REWARD_BINS;
 
@@ -69,7 +69,7 @@ impl ScratchSizes {
         let mut codec =
             larger(rows(&config.decoder, frames * FRAME_CODES), rows(&config.encoder, frames * FRAME_CODES));
         // Patches lie in the place of gates.
-        codec[4] = codec[4].max(frames * FRAME_CODES * PATCH_VALUES);
+        codec[4] = codec[4].max(frames * config.frame.bytes());
         let attention =
             |stack: &StackConfig, tokens, context| AttentionScratch::room(Heads::new(stack), tokens, context);
         let logits = lanes * SPATIAL_TOKENS * TOKEN_LOGITS;

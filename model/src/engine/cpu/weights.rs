@@ -3,7 +3,6 @@
 use burn::store::ModuleSnapshot;
 
 use super::product::Packed;
-use crate::config::PATCH_VALUES;
 use crate::config::{
     CODE_LOGITS, CODES_PER_TOKEN, FRAME_CODES, FRAME_TOKENS, ModelConfig, NOISE_LEVELS, SPATIAL_TOKENS,
     StackConfig,
@@ -201,7 +200,7 @@ impl DecoderWeights {
             embed_code_bias: tensors.take("embed_code.bias", width)?,
             position: tensors.take("decoder_position", FRAME_CODES * width)?,
             blocks: (0..stack.layers).map(|i| block(&mut tensors, i)).collect::<Result<_, _>>()?,
-            to_patch: tensors.linear("to_patch", width, PATCH_VALUES)?,
+            to_patch: tensors.linear("to_patch", width, config.frame.patch_values())?,
         })
     }
 }
@@ -226,7 +225,7 @@ impl EncoderWeights {
                 &BlockConfig { stack, spatial: false, temporal_context: None },
             )
         };
-        let embed = tensors.linear("embed_patch", PATCH_VALUES, width)?;
+        let embed = tensors.linear("embed_patch", config.frame.patch_values(), width)?;
         let mut start = tensors.take("encoder_position", FRAME_CODES * width)?;
         for row in start.chunks_exact_mut(width) {
             row.iter_mut().zip(&embed.bias).for_each(|(value, bias)| *value += bias);

@@ -1,7 +1,6 @@
 use std::fmt::Write as _;
 
 use super::markup::png_uri;
-use crate::config::{FRAME_BYTES, FRAME_SIDE};
 use crate::eval::Rollout;
 
 /// Frames of a strip.
@@ -18,8 +17,8 @@ pub fn film(rollout: &Rollout) -> String {
     let mut out = format!("<figure class=film><figcaption>seed {}</figcaption>", rollout.seed);
     for (name, frames) in [("truth", &rollout.truth), ("dream", &rollout.dream), ("difference", &difference)]
     {
-        let (pixels, width) = strip(frames, &shown);
-        let uri = png_uri(&pixels, width, FRAME_SIDE);
+        let (pixels, [width, height]) = strip(frames, rollout.frames, &shown);
+        let uri = png_uri(&pixels, width, height);
         let _ = write!(out, "<div class=strip><span>{name}</span><img src=\"{uri}\" alt=\"{name}\"></div>");
     }
     let step = |frame: &usize| match frame - last {
@@ -36,27 +35,33 @@ pub fn film(rollout: &Rollout) -> String {
     out
 }
 
-/// Frames side by side, and the picture's width.
-fn strip(frames: &[u8], shown: &[usize]) -> (Vec<u8>, usize) {
-    let row = FRAME_SIDE * 3;
-    let mut pixels = Vec::with_capacity(shown.len() * FRAME_BYTES);
-    for y in 0..FRAME_SIDE {
+/// Some of `count` square frames side by side, and the picture's width and height.
+fn strip(frames: &[u8], count: usize, shown: &[usize]) -> (Vec<u8>, [usize; 2]) {
+    let bytes = frames.len() / count.max(1);
+    let side = (bytes / 3).isqrt();
+    let row = side * 3;
+    let mut pixels = Vec::with_capacity(shown.len() * bytes);
+    for y in 0..side {
         for frame in shown {
-            pixels.extend_from_slice(&frames[frame * FRAME_BYTES + y * row..][..row]);
+            pixels.extend_from_slice(&frames[frame * bytes + y * row..][..row]);
         }
     }
-    (pixels, shown.len() * FRAME_SIDE)
+    (pixels, [shown.len() * side, side])
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::FrameSize;
+
+    const FRAME_SIDE: usize = FrameSize::Px64.side();
+    const FRAME_BYTES: usize = FrameSize::Px64.bytes();
 
     #[test]
     fn strips_hold_the_chosen_frames_side_by_side() {
         let frames: Vec<u8> = (0..3u8).flat_map(|value| vec![value; FRAME_BYTES]).collect();
-        let (pixels, width) = strip(&frames, &[0, 2]);
-        assert_eq!((width, pixels.len()), (128, 2 * FRAME_BYTES));
+        let (pixels, size) = strip(&frames, 3, &[0, 2]);
+        assert_eq!((size, pixels.len()), ([128, 64], 2 * FRAME_BYTES));
         assert_eq!((pixels[0], pixels[FRAME_SIDE * 3], pixels[2 * FRAME_SIDE * 3]), (0, 2, 0));
     }
 

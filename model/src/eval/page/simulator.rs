@@ -23,7 +23,8 @@ pub fn simulator(report: &SimulatorReport) -> String {
     });
     let rewards = report.reward.as_ref().map_or_else(String::new, rewards);
     let ends = report.termination_one_step.as_ref().zip(report.termination_dreamt.as_ref());
-    rewards + &ends.map_or_else(String::new, endings) + &drift + &surprise
+    let ends = ends.map_or_else(String::new, |ends| endings(ends, report.termination_threshold));
+    rewards + &ends + &drift + &surprise
 }
 
 fn rewards(reward: &RewardErrors) -> String {
@@ -45,7 +46,7 @@ fn rewards(reward: &RewardErrors) -> String {
     table("Reward: mean absolute error", &columns, &[("reward".to_owned(), cells)])
 }
 
-fn endings((one, dreamt): (&Accuracy, &DreamtEndings)) -> String {
+fn endings((one, dreamt): (&Accuracy, &DreamtEndings), threshold: f32) -> String {
     let columns = ["F1", "precision", "recall", "ends", "time error, frames", "late, frames", "missed"];
     let accuracy = |accuracy: &Accuracy| {
         [accuracy.f1, accuracy.precision, accuracy.recall]
@@ -63,7 +64,8 @@ fn endings((one, dreamt): (&Accuracy, &DreamtEndings)) -> String {
             accuracy(&dreamt.accuracy).chain(timing).collect(),
         ),
     ];
-    table("Ends of episodes", &columns.map(str::to_owned), &rows)
+    let title = format!("Ends of episodes, above a probability of {threshold:.2}");
+    table(&title, &columns.map(str::to_owned), &rows)
 }
 
 fn drift(drift: &Drift) -> String {

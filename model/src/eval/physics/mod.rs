@@ -32,11 +32,9 @@ pub use track::{Track, probed};
 use self::penetration::Solidity;
 use self::report::{ProbeTally, SourceTally};
 use self::traits::Traits;
-use crate::config::FRAME_SIDE;
 use crate::data::{Annotation, Annotations, Clips};
 use crate::dynamics::OBJECT_VALUES;
 
-const FRAME_PIXELS: usize = FRAME_SIDE * FRAME_SIDE;
 /// Frames that the probe is fitted on at most.
 const PROBE_FRAMES_MAX: usize = 800;
 
@@ -115,10 +113,10 @@ fn sample<'s>(
     (annotation, t): (&'s Annotation, usize),
     positions: &'s [[f64; 3]],
 ) -> Option<Sample<'s>> {
-    let objects = positions.len();
+    let (objects, pixels) = (positions.len(), clips.frame_size.pixels());
     Some(Sample {
         frame: clips.frame(clips.ranges[clip].start + t),
-        silhouettes: annotation.silhouettes.get(t * FRAME_PIXELS..(t + 1) * FRAME_PIXELS)?,
+        silhouettes: annotation.silhouettes.get(t * pixels..(t + 1) * pixels)?,
         visible: annotation.visible.get(t * objects..(t + 1) * objects)?,
         positions,
     })
@@ -135,7 +133,7 @@ impl<'a> Physics<'a> {
     /// true frames are. The two that need nothing but the last true state are added here.
     pub fn add(&mut self, case: Case<'a>, silhouettes: &[u8], mut sources: BTreeMap<&'static str, Tracks>) {
         if let Some(sights) = sources.get(PROBE_ON_TRUTH) {
-            self.errors.add(&case, sights, silhouettes);
+            self.errors.add(&case, sights, (silhouettes, self.clips.frame_size.pixels()));
         }
         sources.insert(COPY_LAST, from_last(&case, 0.0));
         sources.insert(CONSTANT_VELOCITY, from_last(&case, 1.0));

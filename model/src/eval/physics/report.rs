@@ -13,7 +13,6 @@ use super::state_error::{StateError, StateTally};
 use super::track::{Track, distance, median};
 use super::traits::{FlightTally, Traits};
 use super::{FittedProbe, Tracks};
-use crate::config::FRAME_SIDE;
 
 /// What the probe gets wrong on true frames that it was not fitted on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -156,8 +155,8 @@ impl ProbeTally {
         Self(vec![Errors::default(); objects])
     }
 
-    /// Adds the true frames of one clip, as `tracks` has them.
-    pub fn add(&mut self, case: &Case<'_>, tracks: &Tracks, silhouettes: &[u8]) {
+    /// Adds the true frames of one clip, of `pixels` each, as `tracks` has them.
+    pub fn add(&mut self, case: &Case<'_>, tracks: &Tracks, (silhouettes, pixels): (&[u8], usize)) {
         for (object, (errors, track)) in self.0.iter_mut().zip(tracks).enumerate() {
             for t in 0..case.frames {
                 let found = track.found.get(t).copied().unwrap_or(false);
@@ -175,7 +174,7 @@ impl ProbeTally {
                 errors.metres.extend(pair.map(|(a, b)| distance(a, b)));
                 let kinks = track.kink(t, [0.0; 3]).zip(case.truth[object].kink(t, [0.0; 3]));
                 errors.jerks.extend(kinks.map(|(a, b)| distance(a, b)));
-                let center = center(silhouettes, t, object as u8 + 1);
+                let center = center(silhouettes, pixels, (t, object as u8 + 1));
                 let pixel = track.pixels.get(t).copied().flatten();
                 errors
                     .pixels
@@ -214,13 +213,13 @@ fn rms(values: &[f64]) -> Option<f64> {
     (!values.is_empty()).then(|| (values.iter().map(|v| v * v).sum::<f64>() / values.len() as f64).sqrt())
 }
 
-/// Mean x and y of the pixels of frame `t` with `label`.
-fn center(silhouettes: &[u8], t: usize, label: u8) -> Option<[f32; 2]> {
-    let pixels = FRAME_SIDE * FRAME_SIDE;
+/// Mean x and y of the pixels of frame `t`, one of square frames of `pixels` each, with `label`.
+fn center(silhouettes: &[u8], pixels: usize, (t, label): (usize, u8)) -> Option<[f32; 2]> {
+    let side = pixels.isqrt();
     let frame = silhouettes.get(t * pixels..(t + 1) * pixels)?;
     let mine = || frame.iter().enumerate().filter(|(_, other)| **other == label).map(|(pixel, _)| pixel);
     let count = mine().count() as f32;
-    let x = mine().map(|pixel| pixel % FRAME_SIDE).sum::<usize>() as f32;
-    let y = mine().map(|pixel| pixel / FRAME_SIDE).sum::<usize>() as f32;
+    let x = mine().map(|pixel| pixel % side).sum::<usize>() as f32;
+    let y = mine().map(|pixel| pixel / side).sum::<usize>() as f32;
     (count > 0.0).then(|| [x / count, y / count])
 }

@@ -1,5 +1,4 @@
 use super::probe::{Probe, Sight};
-use crate::config::FRAME_BYTES;
 
 /// Where one object is, frame by frame.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -58,10 +57,10 @@ impl Track {
     }
 }
 
-/// The tracks that the probe sees in a film, one an object.
-pub fn probed(probe: &Probe, film: &[u8], objects: usize) -> Vec<Track> {
+/// The tracks that the probe sees in the frames of a film, one an object.
+pub fn probed<'a>(probe: &Probe, film: impl Iterator<Item = &'a [u8]>, objects: usize) -> Vec<Track> {
     let mut tracks = vec![Track::default(); objects];
-    for frame in film.chunks_exact(FRAME_BYTES) {
+    for frame in film {
         for (track, sight) in tracks.iter_mut().zip(probe.look(frame)) {
             let clear = |sight: Sight| sight.clear.then_some(sight.position);
             track.positions.push(sight.and_then(clear));

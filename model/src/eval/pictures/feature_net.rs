@@ -7,8 +7,6 @@
 use rand::{RngExt as _, SeedableRng};
 use worldstep_env::Rng;
 
-use crate::config::{FRAME_BYTES, FRAME_SIDE};
-
 /// Names the weights: another seed is another metric.
 const SEED: u64 = 0x5eed_fea7;
 /// Channels of the picture and of the three levels.
@@ -26,7 +24,8 @@ pub struct FeatureNet {
 /// What the network says of a frame.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Features {
-    /// Each level `side × side × channels`, sides 32, 16 and 8.
+    /// Each level `side × side × channels`; the first one's side is half the frame's, each further one's half of the one
+    /// before.
     pub levels: [Vec<f32>; LEVELS],
 }
 
@@ -54,23 +53,25 @@ fn center(weights: &mut [f32], outputs: usize) {
     }
 }
 
-/// Side of a level's maps.
-pub fn side(level: usize) -> usize {
-    FRAME_SIDE >> (level + 1)
-}
-
 /// Channels of a level's maps.
 pub fn channels(level: usize) -> usize {
     CHANNELS[level + 1]
 }
 
+impl Features {
+    /// Side of a level's maps.
+    pub fn side(&self, level: usize) -> usize {
+        (self.levels[level].len() / channels(level)).isqrt()
+    }
+}
+
 impl FeatureNet {
-    /// Features of one frame, HWC `uint8`.
+    /// Features of one square frame, HWC `uint8`.
     pub fn features(&self, frame: &[u8]) -> Features {
-        debug_assert_eq!(frame.len(), FRAME_BYTES);
+        let side = (frame.len() / 3).isqrt();
         let mut input: Vec<f32> = frame.iter().map(|value| f32::from(*value) / 127.5 - 1.0).collect();
         let levels = std::array::from_fn(|level| {
-            let out = convolve(&input, side(level) * 2, CHANNELS[level], &self.weights[level]);
+            let out = convolve(&input, side >> level, CHANNELS[level], &self.weights[level]);
             input.clone_from(&out);
             out
         });
@@ -99,12 +100,12 @@ fn convolve(input: &[f32], size: usize, inputs: usize, weights: &[f32]) -> Vec<f
 }
 
 /// Squared distance of two frames' features at each place, with the features of a place scaled to length 1, averaged over
-/// the levels: 0 for equal frames. Each level's map is spread over `32 × 32` places, the first one's.
+/// the levels: 0 for equal frames. Each level's map is spread over the places of the first one's.
 pub fn distance_map(a: &Features, b: &Features) -> Vec<f32> {
-    let fine = side(0);
+    let fine = a.side(0);
     let mut map = vec![0.0; fine * fine];
     for level in 0..LEVELS {
-        let (width, size) = (channels(level), side(level));
+        let (width, size) = (channels(level), a.side(level));
         let places = a.levels[level].chunks_exact(width).zip(b.levels[level].chunks_exact(width));
         let distances: Vec<f32> = places.map(|(a, b)| unit_distance(a, b)).collect();
         for (place, sum) in map.iter_mut().enumerate() {
@@ -127,6 +128,10 @@ fn unit_distance(a: &[f32], b: &[f32]) -> f32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::FrameSize;
+
+    const FRAME_SIDE: usize = FrameSize::Px64.side();
+    const FRAME_BYTES: usize = FrameSize::Px64.bytes();
 
     fn disc(x: f32, y: f32) -> Vec<u8> {
         let inside = |i: usize| ((i % 64) as f32 - x).powi(2) + ((i / 64) as f32 - y).powi(2) < 36.0;

@@ -5,7 +5,7 @@ use nalgebra::{DMatrix, SymmetricEigen};
 use rand::{RngExt as _, SeedableRng};
 use worldstep_env::Rng;
 
-use super::feature_net::{Features, channels, side};
+use super::feature_net::{Features, channels};
 
 /// Frames of one sample.
 pub const WINDOW: usize = 8;
@@ -37,12 +37,12 @@ impl Default for WindowFeatures {
 }
 
 impl WindowFeatures {
-    /// The sample of [`WINDOW`] consecutive frames. `weights` is how much each of `32 × 32` places of each frame counts;
+    /// The sample of [`WINDOW`] consecutive frames. `weights` is how much each place of the finest level of each frame counts;
     /// `None` if none does.
     pub fn sample(&self, frames: &[&Features], weights: &[&[f32]]) -> Option<[f64; DIMENSION]> {
         let mut pooled = Vec::new();
         for level in COARSE {
-            let (width, size) = (channels(level), side(level));
+            let (width, size) = (channels(level), frames.first().map_or(0, |frame| frame.side(level)));
             let (mut means, mut changes) = (vec![0.0; width], vec![0.0; width]);
             let (mut total, mut moved) = (0.0, 0.0);
             for (t, (frame, weights)) in frames.iter().zip(weights).enumerate() {
@@ -76,7 +76,7 @@ impl WindowFeatures {
 
 /// The weight of a place of a coarser level: the mean over the places of the finest one that it covers.
 fn weight_at(weights: &[f32], place: usize, size: usize) -> f32 {
-    let fine = side(0);
+    let fine = weights.len().isqrt();
     let step = fine / size;
     let (y, x) = (place / size * step, place % size * step);
     let covered = (0..step * step).map(|i| weights[(y + i / step) * fine + x + i % step]);

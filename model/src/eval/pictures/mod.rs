@@ -15,7 +15,6 @@ pub use report::{ArmReport, PictureReport, PictureRow, Region};
 use self::feature_net::distance_map;
 use self::frechet::{WINDOW, WindowFeatures};
 use super::pooled::Pooled;
-use crate::config::{FRAME_BYTES, FRAME_SIDE};
 use crate::data::{ClipRange, Clips, PIXEL_ACTUATED, PIXEL_MOVING};
 
 /// Steps ahead that are reported.
@@ -123,14 +122,15 @@ fn window_ends(reach: usize) -> impl Iterator<Item = usize> {
 
 /// Measures `film`, the frames that something expects after the context, against the truth.
 pub fn measure(truth: &TrueFilm<'_>, film: &[u8], metrics: &Metrics) -> Measured {
-    let reach = truth.reach.min(film.len() / FRAME_BYTES);
+    let bytes = truth.clips.frame_size.bytes();
+    let reach = truth.reach.min(film.len() / bytes);
     let mut out = Measured { reach, ..Measured::default() };
     let mut features: BTreeMap<usize, Features> = BTreeMap::new();
     let mut masks: BTreeMap<usize, Vec<f32>> = BTreeMap::new();
     for step in measured_steps(reach) {
-        let frame = &film[(step - 1) * FRAME_BYTES..step * FRAME_BYTES];
+        let frame = &film[(step - 1) * bytes..step * bytes];
         // A film that stands still needs the network once.
-        let same = step > 1 && film[(step - 2) * FRAME_BYTES..(step - 1) * FRAME_BYTES] == *frame;
+        let same = step > 1 && film[(step - 2) * bytes..(step - 1) * bytes] == *frame;
         let known = features.get(&(step - 1)).filter(|_| same).cloned();
         let seen = known.unwrap_or_else(|| metrics.net.features(frame));
         out.cells.insert(step, cell(truth, step, frame, &seen));
@@ -165,14 +165,15 @@ fn cell(truth: &TrueFilm<'_>, step: usize, frame: &[u8], features: &Features) ->
     cell
 }
 
-/// Of each of the `32 × 32` places of the finest features, 1 if the true frame `step` ahead or the last one seen has a
+/// Of each place of the finest features, each two pixels wide and high, 1 if the true frame `step` ahead or the last one seen has a
 /// pixel of the class there, else 0; without a class, 1.
 fn places(clips: &Clips, last_seen: usize, step: usize, bits: u8) -> Vec<f32> {
-    let side = FRAME_SIDE / 2;
+    let width = clips.frame_size.side();
+    let side = width / 2;
     let (now, then) = (clips.classes(last_seen + step), clips.classes(last_seen));
     let shows = |place: usize| {
-        let corner = place / side * 2 * FRAME_SIDE + place % side * 2;
-        let pixels = [corner, corner + 1, corner + FRAME_SIDE, corner + FRAME_SIDE + 1];
+        let corner = place / side * 2 * width + place % side * 2;
+        let pixels = [corner, corner + 1, corner + width, corner + width + 1];
         pixels.iter().any(|pixel| (now[*pixel] | then[*pixel]) & bits != 0)
     };
     (0..side * side).map(|place| f32::from(bits == 0 || shows(place))).collect()
@@ -187,7 +188,7 @@ fn window(
     let steps = end + 1 - WINDOW..=end;
     let frames: Vec<&Features> = steps.clone().filter_map(|step| features.get(&step)).collect();
     let foreground: Vec<&[f32]> = steps.filter_map(|step| masks.get(&step)).map(Vec::as_slice).collect();
-    let everywhere = vec![1.0; (FRAME_SIDE / 2) * (FRAME_SIDE / 2)];
+    let everywhere = vec![1.0; foreground.first().map_or(0, |places| places.len())];
     let whole = vec![&everywhere[..]; frames.len()];
     [metrics.windows.sample(&frames, &whole), metrics.windows.sample(&frames, &foreground)]
 }

@@ -1,7 +1,5 @@
 //! [Structural similarity](https://doi.org/10.1109/TIP.2003.819861) of two frames, pixel by pixel.
 
-use crate::config::FRAME_SIDE;
-
 /// Standard deviation of the Gaussian window in pixels, as in the paper.
 const SIGMA: f32 = 1.5;
 /// Half of the window's 11 pixels.
@@ -9,20 +7,19 @@ const REACH: usize = 5;
 /// (0.01 · 255)² and (0.03 · 255)², which keep flat windows finite.
 const C1: f32 = 6.502_5;
 const C2: f32 = 58.522_5;
-const PIXELS: usize = FRAME_SIDE * FRAME_SIDE;
 
 /// Structural similarity of the luma around each pixel, 1 where both are the same. At the border, the window is the part of
 /// it that lies inside the frame, so that every pixel counts.
 ///
 /// # Shapes
-/// - a, b: HWC `uint8` frames
-/// - output: `64 × 64`, each in −1..1
+/// - a, b: HWC `uint8` frames, square
+/// - output: one value a pixel, each in −1..1
 pub fn ssim_map(a: &[u8], b: &[u8]) -> Vec<f32> {
     let (a, b) = (luma(a), luma(b));
     let product = |x: &[f32], y: &[f32]| blur(&x.iter().zip(y).map(|(x, y)| x * y).collect::<Vec<_>>());
     let (mean_a, mean_b) = (blur(&a), blur(&b));
     let (aa, bb, ab) = (product(&a, &a), product(&b, &b), product(&a, &b));
-    (0..PIXELS)
+    (0..a.len())
         .map(|i| {
             let (ma, mb) = (mean_a[i], mean_b[i]);
             let (var_a, var_b, cov) = (aa[i] - ma * ma, bb[i] - mb * mb, ab[i] - ma * mb);
@@ -49,13 +46,14 @@ fn blur_rows(image: &[f32]) -> Vec<f32> {
         let distance = i as f32 - REACH as f32;
         (-distance * distance / (2.0 * SIGMA * SIGMA)).exp()
     });
-    let mut out = vec![0.0; PIXELS];
-    for (y, row) in image.chunks_exact(FRAME_SIDE).enumerate() {
-        for x in 0..FRAME_SIDE {
-            let (first, last) = (x.saturating_sub(REACH), (x + REACH).min(FRAME_SIDE - 1));
+    let side = image.len().isqrt();
+    let mut out = vec![0.0; image.len()];
+    for (y, row) in image.chunks_exact(side).enumerate() {
+        for x in 0..side {
+            let (first, last) = (x.saturating_sub(REACH), (x + REACH).min(side - 1));
             let weights = &kernel[first + REACH - x..=last + REACH - x];
             let sum: f32 = row[first..=last].iter().zip(weights).map(|(value, weight)| value * weight).sum();
-            out[x * FRAME_SIDE + y] = sum / weights.iter().sum::<f32>();
+            out[x * side + y] = sum / weights.iter().sum::<f32>();
         }
     }
     out
@@ -64,7 +62,10 @@ fn blur_rows(image: &[f32]) -> Vec<f32> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::FRAME_BYTES;
+    use crate::config::FrameSize;
+
+    const FRAME_SIDE: usize = FrameSize::Px64.side();
+    const FRAME_BYTES: usize = FrameSize::Px64.bytes();
 
     fn mean(map: &[f32]) -> f32 {
         map.iter().sum::<f32>() / map.len() as f32

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use worldstep_env::Rng;
 
 use crate::codec::encode_frames;
-use crate::config::{FRAME_BYTES, FRAME_CODES};
+use crate::config::FRAME_CODES;
 use crate::data::{ClipRange, Clips};
 use crate::engine::{DREAMT_LEVEL, FrameStep, Sampling, StepOutput, engine};
 use crate::eval::EvalOptions;
@@ -146,16 +146,16 @@ pub fn drift(
         if learned.len() >= ORDINARY_FRAMES * FRAME_CODE_BYTES {
             break;
         }
-        learned.extend(encode_frames(&model.tokenizer, frames_of(clips, range)));
+        learned.extend(encode_frames(&model.tokenizer, clips.film(range.rows())));
     }
     let ordinary = Ordinary::learn(&learned);
     let watcher = Watcher { ordinary, probe };
     let mut truth = Sums::default();
     for range in ranges {
-        let frames = frames_of(clips, range);
+        let frames = clips.film(range.rows());
         let codes = encode_frames(&model.tokenizer, frames);
         let mut before = None;
-        for (t, frame) in frames.chunks_exact(FRAME_BYTES).enumerate() {
+        for (t, frame) in frames.chunks_exact(clips.frame_size.bytes()).enumerate() {
             let codes = &codes[t * FRAME_CODE_BYTES..(t + 1) * FRAME_CODE_BYTES];
             truth.add(&watcher.look((codes, frame), before, uncertainty as f32, t));
             before = Some(frame);
@@ -163,10 +163,6 @@ pub fn drift(
     }
     let blocks = dream((model, task), clips, (&ranges[..dreams], options), &watcher)?;
     Ok(report(&truth, &blocks, &names, options.drift_steps))
-}
-
-fn frames_of<'a>(clips: &'a Clips, range: &ClipRange) -> &'a [u8] {
-    &clips.frames[range.start * FRAME_BYTES..(range.start + range.len) * FRAME_BYTES]
 }
 
 /// What is looked at in a frame.
@@ -186,7 +182,7 @@ impl Watcher<'_> {
     ) -> Sums {
         let difference = |before: &[u8]| {
             let sum: u64 = before.iter().zip(frame).map(|(a, b)| u64::from(a.abs_diff(*b))).sum();
-            sum as f64 / FRAME_BYTES as f64
+            sum as f64 / frame.len() as f64
         };
         let sights = self.probe.filter(|_| t.is_multiple_of(LOOK_EVERY)).map(|probe| probe.look(frame));
         Sums {
@@ -212,10 +208,11 @@ fn dream(
     let mut said = StepOutput::new(model, lanes);
     let starts: Vec<Vec<u8>> = ranges
         .iter()
-        .map(|range| encode_frames(&model.tokenizer, &frames_of(clips, range)[..context * FRAME_BYTES]))
+        .map(|range| encode_frames(&model.tokenizer, clips.film(range.start..range.start + context)))
         .collect();
     let mut rng = Rng::seed_from_u64(0);
-    let mut before = vec![0; lanes * FRAME_BYTES];
+    let bytes = clips.frame_size.bytes();
+    let mut before = vec![0; lanes * bytes];
     let mut blocks = vec![vec![Sums::default(); lanes]; options.drift_steps.div_ceil(BLOCK_STEPS)];
     for t in 0..context + options.drift_steps {
         if t < context {
@@ -229,7 +226,7 @@ fn dream(
             model.card.pad_action(task, clips.action(row), &mut actions);
         }
         let codes = said.codes.clone();
-        let mut frames = vec![0; lanes * FRAME_BYTES];
+        let mut frames = vec![0; lanes * bytes];
         engine.decode(&codes, &mut frames);
         let draws: Vec<u64> = (0..lanes).map(|lane| (lane as u64) << 32 | t as u64).collect();
         let levels = vec![if t < context { 0 } else { DREAMT_LEVEL }; lanes];
@@ -242,7 +239,7 @@ fn dream(
         if let Some(step) = t.checked_sub(context) {
             for (lane, sums) in blocks[step / BLOCK_STEPS].iter_mut().enumerate() {
                 let codes = &codes[lane * FRAME_CODE_BYTES..(lane + 1) * FRAME_CODE_BYTES];
-                let pixels = lane * FRAME_BYTES..(lane + 1) * FRAME_BYTES;
+                let pixels = lane * bytes..(lane + 1) * bytes;
                 let shown = (codes, &frames[pixels.clone()]);
                 sums.add(&watcher.look(shown, Some(&before[pixels]), said.uncertainty[lane], step));
             }

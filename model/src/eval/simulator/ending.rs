@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-/// Probability from which on an end is foretold.
-pub const ENDS: f32 = 0.5;
+/// Ends needed to choose a threshold by.
+const ENDS_MIN: usize = 8;
 /// Frames that a dreamt end may be early or late and still count as foretold.
 const TOLERANCE_FRAMES: usize = 5;
 
@@ -35,9 +35,29 @@ pub struct DreamtEndings {
     pub missed: usize,
 }
 
+/// The threshold at which probabilities of termination foretell best which steps end an episode, by F1: the middle of the
+/// range that does. `None` if fewer than eight do.
+pub fn best_threshold(mut foretold: Vec<(f32, bool)>) -> Option<f32> {
+    foretold.retain(|(probability, _)| probability.is_finite());
+    foretold.sort_by(|(a, _), (b, _)| b.total_cmp(a));
+    let events = foretold.iter().filter(|(_, ends)| *ends).count();
+    let (mut hits, mut best) = (0, (0.0, None));
+    for (place, (probability, ends)) in foretold.iter().enumerate() {
+        hits += usize::from(*ends);
+        let next = foretold.get(place + 1).map_or(0.0, |(next, _)| *next);
+        let f1 = 2.0 * hits as f64 / (place + 1 + events) as f64;
+        if next < *probability && f1 > best.0 {
+            best = (f1, Some(0.5 * (probability + next)));
+        }
+    }
+    best.1.filter(|_| events >= ENDS_MIN)
+}
+
 /// Counts of ends.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Endings {
+    /// Probability above which an end is foretold.
+    threshold: f32,
     foretold: u64,
     happened: u64,
     both: u64,
@@ -48,9 +68,23 @@ pub struct Endings {
 }
 
 impl Endings {
+    /// Nothing counted yet; an end is foretold above `threshold`.
+    pub fn new(threshold: f32) -> Self {
+        Self {
+            threshold,
+            foretold: 0,
+            happened: 0,
+            both: 0,
+            dreamt: 0,
+            ended: 0,
+            matched: 0,
+            late: Vec::new(),
+        }
+    }
+
     /// Adds one row foretold from true frames.
     pub fn add(&mut self, probability: f32, happened: bool) {
-        let foretold = probability > ENDS;
+        let foretold = probability > self.threshold;
         self.foretold += u64::from(foretold);
         self.happened += u64::from(happened);
         self.both += u64::from(foretold && happened);
@@ -62,7 +96,7 @@ impl Endings {
     pub fn add_dream(&mut self, probabilities: &[f32], told: usize, end: Option<usize>) {
         let known =
             if end.is_some() { probabilities } else { &probabilities[..told.min(probabilities.len())] };
-        let dreamt = known.iter().position(|probability| *probability > ENDS);
+        let dreamt = known.iter().position(|probability| *probability > self.threshold);
         self.dreamt += u64::from(dreamt.is_some());
         self.ended += u64::from(end.is_some());
         if let Some((dreamt, end)) = dreamt.zip(end) {
@@ -102,12 +136,29 @@ fn accuracy(both: u64, foretold: u64, happened: u64) -> Accuracy {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 
     #[test]
+    fn a_threshold_lies_in_the_middle_of_the_best_range() {
+        // Ends from 0.7 on, but for a step at 0.75 that is none and an end at 0.1 that nobody foresees.
+        let steps = (0..40).map(|i| (0.01 * i as f32, false)).chain([(0.75, false), (0.1, true)]);
+        let ends = (0..10).map(|i| (0.7 + 0.02 * i as f32, true));
+        let threshold = best_threshold(steps.chain(ends).collect()).unwrap();
+        assert!((threshold - 0.5 * (0.39 + 0.7)).abs() < 1e-6, "{threshold}");
+        assert_eq!(
+            best_threshold((0..7).map(|i| (i as f32, true)).collect()),
+            None,
+            "seven ends are too few"
+        );
+        let even = |i: usize| (0.5, i.is_multiple_of(2));
+        assert_eq!(best_threshold((0..40).map(even).collect()), Some(0.25), "all or none: all");
+    }
+
+    #[test]
     fn single_steps_are_counted_row_by_row() {
-        let mut endings = Endings::default();
+        let mut endings = Endings::new(0.5);
         for (probability, happened) in [(0.9, true), (0.2, true), (0.8, false), (0.1, false)] {
             endings.add(probability, happened);
         }
@@ -120,7 +171,7 @@ mod tests {
     #[test]
     fn dreams_end_early_late_or_not_at_all() {
         let ends_at = |t: usize| (0..40).map(|i| f32::from(i == t)).collect::<Vec<_>>();
-        let mut endings = Endings::default();
+        let mut endings = Endings::new(0.5);
         endings.add_dream(&ends_at(18), 28, Some(20));
         endings.add_dream(&ends_at(30), 28, Some(20));
         endings.add_dream(&[0.0; 40], 28, Some(20));
@@ -132,6 +183,6 @@ mod tests {
         assert_eq!(dreamt.accuracy.f1, Some(1.0 / 3.0), "{dreamt:?}");
         assert_eq!((dreamt.late_frames, dreamt.time_error_frames), (Some(4.0), Some(6.0)));
         assert_eq!((dreamt.missed, dreamt.accuracy.events), (1, 3));
-        assert_eq!(Endings::default().dreamt().accuracy, Accuracy::default(), "of nothing there is no share");
+        assert_eq!(Endings::new(0.5).dreamt().accuracy, Accuracy::default(), "of nothing there is no share");
     }
 }

@@ -8,7 +8,7 @@ mod surprise;
 use serde::{Deserialize, Serialize};
 
 pub use drift::{Drift, DriftBlock, drift};
-pub use ending::{Accuracy, DreamtEndings, Endings};
+pub use ending::{Accuracy, DreamtEndings, Endings, best_threshold};
 pub use reward::{RewardErrors, Rewards};
 pub use surprise::{Surprise, surprise};
 
@@ -17,7 +17,9 @@ pub use surprise::{Surprise, surprise};
 pub struct SimulatorReport {
     /// Rewards; null where the clips tell none.
     pub reward: Option<RewardErrors>,
-    /// Ends of episodes at probability 0.5, one step ahead of the true frames; null where the clips tell none.
+    /// Probability above which a step is taken to end the episode, [`TaskCard::ends_above`](crate::model::TaskCard).
+    pub termination_threshold: f32,
+    /// Ends of episodes by that threshold, one step ahead of the true frames; null where the clips tell none.
     pub termination_one_step: Option<Accuracy>,
     /// Ends of whole dreams, of clips that are not longer than what is dreamt; null where the clips tell none.
     pub termination_dreamt: Option<DreamtEndings>,

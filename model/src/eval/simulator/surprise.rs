@@ -6,7 +6,7 @@ use burn::tensor::{Tensor, TensorData};
 use serde::{Deserialize, Serialize};
 
 use crate::codec::{encode_frames, plain};
-use crate::config::{CODE_LOGITS, CODES_PER_TOKEN, FRAME_BYTES, NOISE_LEVELS, SPATIAL_TOKENS};
+use crate::config::{CODE_LOGITS, CODES_PER_TOKEN, NOISE_LEVELS, SPATIAL_TOKENS};
 use crate::data::{Annotations, ClipRange, Clips};
 use crate::dynamics::{FrameInput, TOKEN_LOGITS};
 use crate::fsq::{CODE_VALUES, LOGIT_OFFSETS};
@@ -43,8 +43,7 @@ pub struct KindSurprise {
 /// The model's surprise at each frame of a clip but the first: mean negative log-likelihood of the frame's true codes
 /// after all true frames before it, nats a softmax.
 fn surprises((model, task): (&Model, usize), clips: &Clips, range: &ClipRange) -> Vec<f64> {
-    let frames = &clips.frames[range.start * FRAME_BYTES..(range.start + range.len) * FRAME_BYTES];
-    let codes = encode_frames(&model.tokenizer, frames);
+    let codes = encode_frames(&model.tokenizer, clips.film(range.rows()));
     let frame = SPATIAL_TOKENS * TOKEN_LOGITS;
     let mut one_hot = vec![0.0; range.len * frame];
     let mut actions = Vec::new();

@@ -9,7 +9,6 @@ use worldstep_env::{AutoresetMode, Buffer, EnvError, VectorEnv};
 
 use super::observation::DreamObservation;
 use super::{NeuralVectorEnv, StartSource};
-use crate::config::FRAME_BYTES;
 use crate::dynamics::OBJECT_VALUES;
 
 /// Info columns of an audited dream, set in the steps and lanes that were compared.
@@ -169,7 +168,8 @@ impl Audit {
         let i = self.lanes.iter().position(|own| *own == lane)?;
         let steps = self.steps[i]?;
         let batch = self.truth.env().batch();
-        let frame = &batch.observations.as_u8()?[i * FRAME_BYTES..(i + 1) * FRAME_BYTES];
+        let bytes = row.frame.len();
+        let frame = &batch.observations.as_u8()?[i * bytes..(i + 1) * bytes];
         let mut objects = Vec::with_capacity(row.objects.len());
         self.truth.objects(i, &mut objects);
         let outcome = (steps > 0).then(|| OutcomeError {
@@ -259,11 +259,12 @@ impl NeuralVectorEnv {
 
     /// The frame that `lane` shows, or would.
     fn frame_of(&mut self, lane: usize) -> Vec<u8> {
+        let bytes = self.frame_bytes();
         if self.options.observation == DreamObservation::Rgb {
             let frames = self.batch.observations.as_u8().unwrap_or_default();
-            return frames[lane * FRAME_BYTES..(lane + 1) * FRAME_BYTES].to_vec();
+            return frames[lane * bytes..(lane + 1) * bytes].to_vec();
         }
-        let mut frame = vec![0; FRAME_BYTES];
+        let mut frame = vec![0; bytes];
         self.engine.decode(super::code_row(&self.codes, lane), &mut frame);
         frame
     }

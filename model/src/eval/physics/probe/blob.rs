@@ -1,5 +1,3 @@
-use crate::config::FRAME_SIDE;
-
 /// Moves of the window towards the weight in it; it rests after a few.
 const MOVES: usize = 6;
 /// Percentile of the silhouettes' half sides that the window has, and the pixels that are added.
@@ -19,14 +17,15 @@ pub struct Blob {
 pub fn extent<'a>(silhouettes: impl Iterator<Item = &'a [u8]>, label: u8) -> Option<[usize; 2]> {
     let (mut widths, mut heights) = (Vec::new(), Vec::new());
     for silhouette in silhouettes {
+        let side = silhouette.len().isqrt();
         let pixels = || silhouette.iter().enumerate().filter(|(_, other)| **other == label).map(|(i, _)| i);
         let span = |places: &mut dyn Iterator<Item = usize>| {
             let (low, high) =
                 places.fold((usize::MAX, 0), |(low, high), at| (at.min(low), (at + 1).max(high)));
             high.checked_sub(low)
         };
-        widths.extend(span(&mut pixels().map(|pixel| pixel % FRAME_SIDE)));
-        heights.extend(span(&mut pixels().map(|pixel| pixel / FRAME_SIDE)));
+        widths.extend(span(&mut pixels().map(|pixel| pixel % side)));
+        heights.extend(span(&mut pixels().map(|pixel| pixel / side)));
     }
     let half = |sides: &mut Vec<usize>| {
         sides.sort_unstable();
@@ -37,13 +36,13 @@ pub fn extent<'a>(silhouettes: impl Iterator<Item = &'a [u8]>, label: u8) -> Opt
 
 /// The window with the most weight, moved to where the weight in it is centred; `None` in an empty picture.
 pub fn find(weights: &[f32], [half_width, half_height]: [usize; 2]) -> Option<Blob> {
-    let sums = summed(weights);
+    let (sums, side) = (summed(weights), weights.len().isqrt());
     let mut best = (0.0, 0);
     for pixel in 0..weights.len() {
-        let (x, y) = (pixel % FRAME_SIDE, pixel / FRAME_SIDE);
-        let (left, right) = (x.saturating_sub(half_width), (x + half_width + 1).min(FRAME_SIDE));
-        let (top, bottom) = (y.saturating_sub(half_height), (y + half_height + 1).min(FRAME_SIDE));
-        let at = |y: usize, x: usize| sums[y * (FRAME_SIDE + 1) + x];
+        let (x, y) = (pixel % side, pixel / side);
+        let (left, right) = (x.saturating_sub(half_width), (x + half_width + 1).min(side));
+        let (top, bottom) = (y.saturating_sub(half_height), (y + half_height + 1).min(side));
+        let at = |y: usize, x: usize| sums[y * (side + 1) + x];
         let sum = at(bottom, right) + at(top, left) - at(top, right) - at(bottom, left);
         if sum > best.0 + 1e-6 {
             best = (sum, pixel);
@@ -52,8 +51,7 @@ pub fn find(weights: &[f32], [half_width, half_height]: [usize; 2]) -> Option<Bl
     if best.0 <= 0.0 {
         return None;
     }
-    let mut blob =
-        Blob { center: [(best.1 % FRAME_SIDE) as f32, (best.1 / FRAME_SIDE) as f32], weight: best.0 as f32 };
+    let mut blob = Blob { center: [(best.1 % side) as f32, (best.1 / side) as f32], weight: best.0 as f32 };
     for _ in 0..MOVES {
         let moved = centered(weights, blob.center, [half_width, half_height])?;
         let rests = moved == blob;
@@ -67,14 +65,15 @@ pub fn find(weights: &[f32], [half_width, half_height]: [usize; 2]) -> Option<Bl
 
 /// Centre and sum of the weight in the window about `center`.
 fn centered(weights: &[f32], center: [f32; 2], [half_width, half_height]: [usize; 2]) -> Option<Blob> {
+    let side = weights.len().isqrt();
     let range = |at: f32, half: usize| {
         let at = at.round() as usize;
-        at.saturating_sub(half)..(at + half + 1).min(FRAME_SIDE)
+        at.saturating_sub(half)..(at + half + 1).min(side)
     };
     let (mut sum, mut x_sum, mut y_sum) = (0.0, 0.0, 0.0);
     for y in range(center[1], half_height) {
         for x in range(center[0], half_width) {
-            let weight = weights[y * FRAME_SIDE + x];
+            let weight = weights[y * side + x];
             sum += weight;
             x_sum += weight * x as f32;
             y_sum += weight * y as f32;
@@ -83,14 +82,15 @@ fn centered(weights: &[f32], center: [f32; 2], [half_width, half_height]: [usize
     (sum > 0.0).then(|| Blob { center: [x_sum / sum, y_sum / sum], weight: sum })
 }
 
-/// `[65, 65]`: the sum of the weights above and left of each corner.
+/// `[side + 1, side + 1]`: the sum of the weights above and left of each corner.
 fn summed(weights: &[f32]) -> Vec<f64> {
-    let width = FRAME_SIDE + 1;
+    let side = weights.len().isqrt();
+    let width = side + 1;
     let mut sums = vec![0.0; width * width];
-    for y in 0..FRAME_SIDE {
+    for y in 0..side {
         let mut row = 0.0;
-        for x in 0..FRAME_SIDE {
-            row += f64::from(weights[y * FRAME_SIDE + x]);
+        for x in 0..side {
+            row += f64::from(weights[y * side + x]);
             sums[(y + 1) * width + x + 1] = sums[y * width + x + 1] + row;
         }
     }
@@ -101,6 +101,8 @@ fn summed(weights: &[f32]) -> Vec<f64> {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+
+    const FRAME_SIDE: usize = 64;
 
     fn with(pixels: &[(usize, usize, f32)]) -> Vec<f32> {
         let mut weights = vec![0.0; FRAME_SIDE * FRAME_SIDE];

@@ -1,5 +1,4 @@
 use super::Sample;
-use crate::config::FRAME_SIDE;
 
 /// Bits of each colour channel, finest first: a colour that was hardly seen is looked up more coarsely.
 const BITS: [u32; 3] = [5, 4, 3];
@@ -31,7 +30,7 @@ impl Colours {
 
     /// Of each object, how likely each pixel shows it; 0 where it hardly does.
     pub fn weights(&self, frame: &[u8]) -> Vec<Vec<f32>> {
-        let mut weights = vec![vec![0.0; FRAME_SIDE * FRAME_SIDE]; self.objects];
+        let mut weights = vec![vec![0.0; frame.len() / 3]; self.objects];
         for (pixel, color) in frame.chunks_exact(3).enumerate() {
             let Some(counts) = self.counts_of(color) else { continue };
             let total = counts.iter().sum::<u32>() as f32;

@@ -100,7 +100,13 @@ impl ObjectEye {
         let smallest = *sizes.get((sizes.len() as f64 * SMALLEST) as usize)? as f32;
         let (found, clear) = (FOUND * smallest, CLEAR * smallest);
         let trusted: Vec<_> = sights.into_iter().filter(|(blob, _)| blob.weight >= clear).collect();
-        (trusted.len() >= SIGHTS_MIN).then(|| Self { extent, found, clear, places: Places::fit(&trusted) })
+        let side = whole[0].silhouettes.len().isqrt();
+        (trusted.len() >= SIGHTS_MIN).then(|| Self {
+            extent,
+            found,
+            clear,
+            places: Places::fit(&trusted, side),
+        })
     }
 
     fn sight(&self, weights: &[f32]) -> Option<Sight> {
@@ -113,7 +119,8 @@ impl ObjectEye {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::FRAME_SIDE;
+
+    const FRAME_SIDE: usize = 64;
 
     /// A disc of radius 4 on a striped wall, partly behind a post.
     fn scene(x: f32, y: f32) -> (Vec<u8>, Vec<u8>) {
