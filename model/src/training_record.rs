@@ -48,7 +48,7 @@ pub struct TrainingRecord {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub schedule: Option<Schedule>,
     /// How gradients became steps.
-    #[serde(default)]
+    #[serde(default = "Optimizer::of_old")]
     pub optimizer: Optimizer,
     /// Numbers that large products were computed in.
     #[serde(default)]

@@ -307,7 +307,7 @@ fn it_goes_on_only_as_it_began() {
     };
     assert!(refusal(&|options| options.rate = 0.5).contains("with rate 1, not 0.5"));
     assert!(refusal(&|options| options.schedule.decay = 0.5).contains("decay 0.2"));
-    assert!(refusal(&|options| options.optimizer = Optimizer::Muon).contains("optimizer adamw, not muon"));
+    assert!(refusal(&|options| options.optimizer = Optimizer::AdamW).contains("optimizer muon, not adamw"));
     assert!(refusal(&|options| options.ema_decay = 0.5).contains("ema-decay 0.999, not 0.5"));
     train_until(&clips, &begun("other"), None);
     let message = refusal(&|options| options.from = Some(dir.path().join("other")));

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 use worldstep_env::EnvError;
 use worldstep_model::config::{ModelConfig, Preset};
-use worldstep_model::train::{Budget, Progress, Stage, TrainOptions, train as train_model};
+use worldstep_model::train::{Budget, Optimizer, Progress, Stage, TrainOptions, train as train_model};
 use worldstep_synth::{SynthOptions, write_dataset};
 
 use super::pytorch::{PyTorch, threads};
@@ -33,8 +33,8 @@ pub struct TrainBench {
     pub peers: Option<PathBuf>,
 }
 
-/// Training on the processor as `worldstep train` does it: frames/s of the median step of tokenizer and dynamics, and of
-/// PyTorch's steps on one batch of the same size.
+/// Training on the processor as `worldstep train` does it: frames/s of the median step of tokenizer and dynamics with each
+/// optimizer, and of PyTorch's steps with AdamW on one batch of the same size.
 ///
 /// # Errors
 /// [`EnvError::Engine`] if nothing can be recorded or trained, or PyTorch does not run.
@@ -44,28 +44,36 @@ pub fn train(bench: &TrainBench) -> Result<Vec<Row>, EnvError> {
         Some(data) => data.clone(),
         None => record(&scratch.0)?,
     };
-    let mut ours: [Vec<f64>; 2] = Default::default();
+    let mut ours: [[Vec<f64>; 2]; 2] = Default::default();
     let mut peers = Peers::default();
     let turn = bench.time / ROUNDS as u32;
     for round in 0..ROUNDS {
-        let out = scratch.0.join(format!("model-{round}"));
-        let rates = session(&data, &out, bench.preset, turn)?;
-        for (ours, rate) in ours.iter_mut().zip(rates) {
-            ours.push(rate);
-        }
-        if let Some(python) = &bench.peers {
-            peers.turn(python, &out, turn, rates)?;
+        for (ours, optimizer) in ours.iter_mut().zip(OPTIMIZERS) {
+            let out = scratch.0.join(format!("model-{round}-{}", optimizer.name()));
+            let rates = session(&data, &out, (bench.preset, optimizer), turn)?;
+            for (ours, rate) in ours.iter_mut().zip(rates) {
+                ours.push(rate);
+            }
+            if let Some(python) = bench.peers.as_ref().filter(|_| optimizer == PEERS_OPTIMIZER) {
+                peers.turn(python, &out, turn, rates)?;
+            }
         }
     }
     let mut rows = Vec::new();
-    for (stage, ours) in STAGES.into_iter().zip(ours) {
-        rows.push(row(bench.preset, stage, "frames_per_s", (median(ours), "frames/s"), None));
+    for (optimizer, ours) in OPTIMIZERS.into_iter().zip(ours) {
+        for (stage, ours) in STAGES.into_iter().zip(ours) {
+            let case = (bench.preset, stage, optimizer);
+            rows.push(row(case, "frames_per_s", (median(ours), "frames/s"), None));
+        }
     }
     rows.extend(peers.rows(bench.preset));
     Ok(rows)
 }
 
 const STAGES: [Stage; 2] = [Stage::Tokenizer, Stage::Dynamics];
+const OPTIMIZERS: [Optimizer; 2] = [Optimizer::AdamW, Optimizer::Muon];
+/// What PyTorch's steps are made with.
+const PEERS_OPTIMIZER: Optimizer = Optimizer::AdamW;
 
 fn name(stage: Stage) -> &'static str {
     match stage {
@@ -75,23 +83,28 @@ fn name(stage: Stage) -> &'static str {
 }
 
 fn row(
-    preset: Preset,
-    stage: Stage,
+    (preset, stage, optimizer): (Preset, Stage, Optimizer),
     metric: &'static str,
     (value, unit): (f64, &'static str),
     peer: Option<String>,
 ) -> Row {
     let case = json!({
-        "task": TASK, "stage": name(stage), "preset": preset, "device": "cpu", "threads": threads(), "turns": ROUNDS,
+        "task": TASK, "stage": name(stage), "preset": preset, "optimizer": optimizer, "device": "cpu", "threads": threads(),
+        "turns": ROUNDS,
     });
     Row { case, metric, value, unit, peer }
 }
 
 /// Trains a fresh model for `turn` in each stage; frames/s of the median step of each.
-fn session(data: &Path, out: &Path, preset: Preset, turn: Duration) -> Result<[f64; 2], EnvError> {
+fn session(
+    data: &Path,
+    out: &Path,
+    (preset, optimizer): (Preset, Optimizer),
+    turn: Duration,
+) -> Result<[f64; 2], EnvError> {
     let minutes = 2.0 * turn.as_secs_f64() / 60.0;
     let budget = Budget::Minutes { minutes, tokenizer_share: 0.5 };
-    let options = TrainOptions { preset, budget, ..TrainOptions::new(data, out) };
+    let options = TrainOptions { preset, optimizer, budget, ..TrainOptions::new(data, out) };
     let mut times: [Vec<f64>; 2] = Default::default();
     let mut last: Option<(Stage, Instant)> = None;
     train_model(&options, &mut |progress: &Progress| {
@@ -175,8 +188,8 @@ impl Peers {
             let rate = (median(measured.theirs), "frames/s");
             let ratio = (median(measured.ratios), "times");
             [
-                row(preset, measured.stage, "frames_per_s", rate, peer.clone()),
-                row(preset, measured.stage, "frames_per_s_ratio", ratio, peer),
+                row((preset, measured.stage, PEERS_OPTIMIZER), "frames_per_s", rate, peer.clone()),
+                row((preset, measured.stage, PEERS_OPTIMIZER), "frames_per_s_ratio", ratio, peer),
             ]
         };
         self.measured.into_iter().flat_map(rows).collect()

@@ -60,8 +60,8 @@ pub(super) struct TrainArgs {
     /// Windows of frames in one step of the dynamics.
     #[arg(long, default_value_t = 8)]
     batch: usize,
-    /// How gradients become steps: `adamw`, or `muon` for the matrices inside the blocks and AdamW for all else.
-    #[arg(long, default_value = "adamw")]
+    /// How gradients become steps: `muon` for the matrices inside the blocks and AdamW for all else, or `adamw`.
+    #[arg(long, default_value = "muon")]
     optimizer: String,
     /// Share of a stage in which the learning rate rises.
     #[arg(long, allow_negative_numbers = true, default_value_t = Schedule::default().warmup)]

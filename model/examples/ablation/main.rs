@@ -18,7 +18,9 @@ use worldstep_model::data::Clips;
 use worldstep_model::device::ComputeDevice;
 use worldstep_model::eval::{EvalOptions, evaluate};
 use worldstep_model::model::Model;
-use worldstep_model::train::{Budget, ObjectiveOptions, Progress, Stage, Stages, TrainOptions, train_on};
+use worldstep_model::train::{
+    Budget, ObjectiveOptions, Optimizer, Progress, Stage, Stages, TrainOptions, train_on,
+};
 
 use table::Cell;
 use variants::{Settings, VARIANTS, Variant};
@@ -112,6 +114,7 @@ fn cell(
             stages: Stages::Only(Stage::Tokenizer),
             objective: ObjectiveOptions { refiner: settings.objective.refiner.clone(), ..Default::default() },
             physics: Settings::default().physics,
+            optimizer: Optimizer::default(),
             ..options.clone()
         };
         learn(&tokenizer, clips, &format!("{kind} {seed}"))?;
@@ -153,6 +156,7 @@ fn options(
     };
     options.objective = settings.objective.clone();
     options.physics = settings.physics;
+    options.optimizer = settings.optimizer;
     options.batch = arguments.batch;
     options.seed = seed;
     // Begun or finished before, it is gone on with; otherwise it begins.

@@ -1,11 +1,21 @@
 use serde::{Deserialize, Serialize};
-use worldstep_model::train::{Corruption, ObjectiveOptions, PhysicsOptions, SelfForcing, ShortStarts};
+use worldstep_model::train::{
+    Corruption, ObjectiveOptions, Optimizer, PhysicsOptions, SelfForcing, ShortStarts,
+};
 
 /// What the dynamics learns: all that a row can change.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Settings {
     pub objective: ObjectiveOptions,
     pub physics: PhysicsOptions,
+    /// Of the dynamics; every tokenizer is learned with the default one.
+    #[serde(default = "adamw")]
+    pub optimizer: Optimizer,
+}
+
+/// What there was before there was a choice.
+fn adamw() -> Optimizer {
+    Optimizer::AdamW
 }
 
 /// One row of the table: the settings with something changed.
@@ -31,7 +41,7 @@ impl Variant {
 }
 
 /// The rows, in order; the first is what the others are compared with. A new trick gets a line here.
-pub const VARIANTS: [Variant; 14] = [
+pub const VARIANTS: [Variant; 15] = [
     Variant::new("all", "nothing", |_| ()),
     Variant::new("no-corruption", "context corruption off", |s| s.objective.corruption = Corruption::off()),
     Variant::new("no-changed-weight", "weight on changed codes off", |s| s.objective.changed_weight = 0.0),
@@ -48,6 +58,7 @@ pub const VARIANTS: [Variant; 14] = [
     Variant::new("no-hidden", "loss of hidden positions off", |s| s.physics.hidden = 0.0),
     Variant::new("no-physics", "all losses that know physics off", |s| s.physics = PhysicsOptions::OFF),
     Variant::new("plain", "all of it off", plain),
+    Variant::new("adamw", "AdamW for all weights", |s| s.optimizer = Optimizer::AdamW),
 ];
 
 /// Off where it is on, and on with its defaults where it is off.

@@ -45,6 +45,17 @@ pub fn index_of(model: &crate::model::Model) -> Option<usize> {
     (0..DEVICES_MAX).find(|index| burn::tensor::Device::cuda(*index) == device)
 }
 
+/// Bytes that nobody has taken of the memory of the GPU that `model` computes on and of the `devices` − 1 after it, as many
+/// of each as of the fullest; `None` where a driver does not tell.
+#[cfg(feature = "cuda")]
+pub fn free_bytes(model: &crate::model::Model, devices: usize) -> Option<u64> {
+    let first = index_of(model)?;
+    let free = |index| Some(cudarc::driver::CudaContext::new(index).ok()?.mem_get_info().ok()?.0 as u64);
+    let least =
+        (first..first + devices).map(free).try_fold(u64::MAX, |least, free| Some(least.min(free?)))?;
+    least.checked_mul(devices as u64)
+}
+
 /// GPUs of one machine that are looked for.
 #[cfg(feature = "cuda")]
 const DEVICES_MAX: usize = 16;

@@ -9,6 +9,10 @@ use crate::packing::FRAME_CODE_BYTES;
 /// Share of the free memory that a dream takes at most, if it is not told how much it may take.
 pub const MEMORY_SHARE: f64 = 0.5;
 
+/// The same of a GPU's memory, which the dream has for itself: the rest is for products and recordings.
+#[cfg(feature = "cuda")]
+const GPU_MEMORY_SHARE: f64 = 0.9;
+
 /// A lane's entries in lists: of rings, levels, draws, masks, and those of a reset.
 const LIST_ENTRIES_BYTES: usize = 256;
 
@@ -91,10 +95,20 @@ impl DreamMemory {
     }
 }
 
-/// Bytes that a dream of `model` may take if nobody says how many: a share of what is free, none for a device with memory
-/// of its own.
-pub fn default_bytes_max(model: &Model) -> Option<u64> {
-    runs_on_processor(model).then(free_bytes).flatten().map(|free| (free as f64 * MEMORY_SHARE) as u64)
+/// Bytes that a dream of `model` over `devices` devices may take if nobody says how many: a share of what is free where it
+/// computes. None where that is not told.
+pub fn default_bytes_max(model: &Model, devices: usize) -> Option<u64> {
+    let share = |free: u64, share: f64| (free as f64 * share) as u64;
+    if runs_on_processor(model) {
+        return free_bytes().map(|free| share(free, MEMORY_SHARE));
+    }
+    #[cfg(feature = "cuda")]
+    return crate::cuda::free_bytes(model, devices).map(|free| share(free, GPU_MEMORY_SHARE));
+    #[cfg(not(feature = "cuda"))]
+    {
+        let _ = devices;
+        None
+    }
 }
 
 fn mega(bytes: u64) -> String {

@@ -81,7 +81,9 @@ impl NeuralVectorEnv {
             check(&model, starts.as_ref(), &options).map_err(|message| EnvError::Argument { message })?;
         let (n, observation) = (options.num_envs, options.observation);
         let memory = DreamMemory::new(&model, n, observation, starts.context_frames());
-        if let Some(bytes_max) = options.memory_bytes_max.or_else(|| default_bytes_max(&model)) {
+        if let Some(bytes_max) =
+            options.memory_bytes_max.or_else(|| default_bytes_max(&model, options.devices))
+        {
             memory.check(n, bytes_max).map_err(|message| EnvError::Limit { message })?;
         }
         let observation_space = observation.space(&model.card.config, model.card.tasks[task].objects.len());

@@ -17,7 +17,7 @@ pub struct NeuralOptions {
     /// if none is given.
     pub termination_threshold: Option<f32>,
     /// Bytes that the dream may take in all; more environments than fit are refused. `None` allows a share
-    /// ([`MEMORY_SHARE`](super::MEMORY_SHARE)) of what is free on this machine.
+    /// ([`MEMORY_SHARE`](super::MEMORY_SHARE)) of what is free on this machine, or 0.9 of what is free on its GPUs.
     pub memory_bytes_max: Option<u64>,
     /// Devices that the lanes are divided over: GPUs from the model's on; on the processor so many engines stand in for them.
     pub devices: usize,

@@ -10,10 +10,10 @@ const WEIGHT_DECAY: f32 = 0.02;
 #[serde(rename_all = "lowercase")]
 pub enum Optimizer {
     /// [AdamW](https://arxiv.org/abs/1711.05101) for all weights.
-    #[default]
     AdamW,
     /// [Muon](https://arxiv.org/abs/2502.16982), steps of orthogonal matrices, for the matrices inside the blocks, scaled so
     /// that AdamW's learning rates and decay suit it; AdamW for all else.
+    #[default]
     Muon,
 }
 
@@ -21,6 +21,11 @@ impl Optimizer {
     /// Reads `adamw` or `muon`.
     pub fn from_name(name: &str) -> Option<Self> {
         [Self::AdamW, Self::Muon].into_iter().find(|optimizer| optimizer.name() == name)
+    }
+
+    /// What models were trained with before there was a choice.
+    pub(crate) fn of_old() -> Self {
+        Self::AdamW
     }
 
     /// Its lower-case name.

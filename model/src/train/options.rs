@@ -75,7 +75,7 @@ pub struct TrainOptions {
     pub objective: ObjectiveOptions,
     /// Losses that know physics.
     pub physics: PhysicsOptions,
-    /// How gradients become steps. Default [`Optimizer::AdamW`].
+    /// How gradients become steps. Default [`Optimizer::Muon`].
     pub optimizer: Optimizer,
     /// Learning rate over each stage.
     pub schedule: Schedule,
