@@ -28,6 +28,9 @@ CHANNELS = "rgb,depth,instance"
 BENCHES = ("train", "dream", "render")
 # Measured if none are named: training is, in its own stage; its bench measures the processor.
 BENCHES_DEFAULT = ("dream", "render")
+# What results in one folder must have in common.
+SETTINGS = ("preset", "side", "precision", "batch", "clips")
+SETTINGS_FILE = "settings"
 # What a training does after it was told to stop: the step under way, a checkpoint.
 GRACE_S = 60
 
@@ -175,6 +178,18 @@ def run(name: str, stage: Any, out: Path) -> dict[str, Any]:
     return result
 
 
+def check_same(arguments: argparse.Namespace) -> None:
+    """Refuses to go on in a folder that holds the results of other models."""
+    path = arguments.out / SETTINGS_FILE
+    asked = {name: getattr(arguments, name) for name in SETTINGS}
+    if path.exists():
+        begun = json.loads(path.read_text())
+        if other := [name for name in SETTINGS if begun.get(name) != asked[name]]:
+            differs = ", ".join(f"--{name} {begun.get(name)}, not {asked[name]}" for name in other)
+            sys.exit(f"gpu_report: {arguments.out} was begun with {differs}; choose another --out")
+    path.write_text(json.dumps(asked) + "\n")
+
+
 def summary(name: str, result: dict[str, Any]) -> str:
     """One line about a stage."""
     found = result["result"]
@@ -218,7 +233,7 @@ def page(results: dict[str, dict[str, Any]], arguments: argparse.Namespace) -> s
         f"<pre>{html.escape(json.dumps(result['result'], indent=1))}</pre></details>"
         for name, result in results.items()
     )
-    title = f"{arguments.preset} on {arguments.device}"
+    title = f"{arguments.preset}, {arguments.side}×{arguments.side}, on {arguments.device}"
     style = "body{font:15px system-ui;max-width:60rem;margin:2rem auto;padding:0 1rem}details{margin:.5rem 0}"
     return (
         f"<!doctype html><html lang=en><meta charset=utf-8><title>{html.escape(title)}</title>"
@@ -230,6 +245,7 @@ def main() -> None:
     """Runs what is not done yet."""
     arguments = parse_arguments()
     arguments.out.mkdir(parents=True, exist_ok=True)
+    check_same(arguments)
     results: dict[str, dict[str, Any]] = {}
     complaints: list[str] = []
     for name, stage in stages(arguments):

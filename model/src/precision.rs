@@ -1,4 +1,4 @@
-//! Mixed precision: weights, optimiser, normalisation, softmax and loss stay in 32 bits; only the operands of large products
+//! Mixed precision: weights, optimizer, normalisation, softmax and loss stay in 32 bits; only the operands of large products
 //! are rounded to bfloat16, which a GPU multiplies several times faster.
 //!
 //! A network computes in the precision of its linear layers' weights, so nothing has to be told to its layers: training

@@ -16,8 +16,6 @@ use worldstep_model::model::Model;
 use worldstep_model::packing::FRAME_CODE_BYTES;
 use worldstep_model::precision::Precision;
 
-const FRAME_BYTES: usize = FrameSize::Px64.bytes();
-
 /// Sums of a few hundred products in another order, through eight layers: single precision keeps five digits of them.
 const EXACT: Tolerance = Tolerance { numbers: 2e-4, features: 1e-3, codes: 1e-4, pixels: (1, 1e-3) };
 
@@ -94,19 +92,24 @@ fn reading_out_appends_nothing_and_says_what_the_processors_engine_says() {
 
 #[test]
 fn frames_are_encoded_and_decoded_as_on_the_processor() {
-    let model = small();
-    let (mut cpu, mut cuda) = (CpuEngine::new(&model, 3).unwrap(), engine(&model, 3));
+    for frame in FrameSize::ALL {
+        codes_frames(&model(ModelConfig { frame, ..small().card.config }));
+    }
+}
+
+fn codes_frames(model: &Model) {
+    let bytes = 11 * model.card.config.frame.bytes();
+    let (mut cpu, mut cuda) = (CpuEngine::new(model, 3).unwrap(), engine(model, 3));
     let mut rng = Rng::seed_from_u64(8);
     // Flat patches with some noise: pixels of a random frame are all alike to an encoder. More frames than one pass takes.
-    let frames: Vec<u8> =
-        (0..11 * FRAME_BYTES).map(|i| (i / 24 * 37 % 200) as u8 + rng.random_range(0..50u8)).collect();
+    let frames: Vec<u8> = (0..bytes).map(|i| (i / 24 * 37 % 200) as u8 + rng.random_range(0..50u8)).collect();
     let (mut codes, mut expected) = (vec![0; 11 * FRAME_CODE_BYTES], vec![0; 11 * FRAME_CODE_BYTES]);
     cuda.encode(&frames, &mut codes);
     cpu.encode(&frames, &mut expected);
     let other = codes.iter().zip(&expected).filter(|(a, b)| a != b).count();
     assert!(other * 1_000 < codes.len(), "{other} of {} levels differ", codes.len());
     let codes = moment(11, &mut rng).codes;
-    let (mut ours, mut theirs) = (vec![0; 11 * FRAME_BYTES], vec![0; 11 * FRAME_BYTES]);
+    let (mut ours, mut theirs) = (vec![0; bytes], vec![0; bytes]);
     cuda.decode(&codes, &mut ours);
     cpu.decode(&codes, &mut theirs);
     let worst = ours.iter().zip(&theirs).map(|(a, b)| a.abs_diff(*b)).max().unwrap();
@@ -133,7 +136,10 @@ fn an_engine_goes_on_in_another_thread() {
 /// The model of memory is what the engine asks for, to the byte.
 #[test]
 fn it_takes_the_memory_that_it_was_said_to_take() {
-    for (model, lanes) in [(small(), 1), (small(), 5), (model(ModelConfig::new(Preset::S, 7, 3)), 2)] {
+    let large = model(ModelConfig { frame: FrameSize::Px128, ..small().card.config });
+    for (model, lanes) in
+        [(small(), 1), (small(), 5), (large, 3), (model(ModelConfig::new(Preset::S, 7, 3)), 2)]
+    {
         let memory = DeviceMemory::new(&model.card.config, Precision::F32);
         assert_eq!(engine(&model, lanes).device_bytes(), memory.total(lanes));
         let narrow = DeviceMemory::new(&model.card.config, Precision::Bf16);

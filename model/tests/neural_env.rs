@@ -283,6 +283,21 @@ fn more_lanes_than_fit_are_refused_with_how_many_do() {
 }
 
 #[test]
+fn an_episode_ends_above_the_tasks_threshold_unless_another_is_given() {
+    let ends = |card: Option<f32>, given: Option<f32>| {
+        let mut model = model();
+        model.card.tasks[0].termination_threshold = card;
+        let options = NeuralOptions { termination_threshold: given, ..NeuralOptions::new(1) };
+        let mut env = NeuralVectorEnv::new(model, Box::new(Stripes(spec())), options).unwrap();
+        env.reset_all(Some(1)).unwrap();
+        env.step_all(&actions(&[1])).unwrap();
+        env.batch().terminated[0]
+    };
+    assert!(ends(Some(0.0), None) && !ends(Some(1.0), None), "by the card");
+    assert!(!ends(Some(0.0), Some(1.0)) && ends(Some(1.0), Some(0.0)), "by the option");
+}
+
+#[test]
 fn impossible_options_are_refused() {
     let refused = |change: fn(&mut NeuralOptions)| {
         let mut options = NeuralOptions::new(1);

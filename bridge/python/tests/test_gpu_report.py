@@ -50,6 +50,9 @@ def test_stages_go_on_where_they_were_and_leave_their_results(tmp_path: Path) ->
     again = gpu_report(tmp_path)
     assert again.returncode == 0
     assert (tmp_path / f"train-{TASK}.json").stat().st_mtime_ns == kept, "it was trained anew"
+    other = gpu_report(tmp_path, "--side", "128")
+    assert other.returncode != 0
+    assert "was begun with --side 64, not 128; choose another --out" in other.stderr
 
 
 def test_wrong_options_are_named_before_anything_runs(tmp_path: Path) -> None:

@@ -105,7 +105,8 @@ pub struct ServeConfig {
         "Seconds for which a server that is told to end goes on serving the sessions that it has", limits().drain.as_secs()
     ))]
     pub drain_s: Option<u64>,
-    /// Megabytes (10⁶ bytes) that one dream may take, all its environments together; half of what is free if not given.
+    /// Megabytes (10⁶ bytes) that one dream may take, all its environments together; half of what is free, or 0.9
+    /// of it on GPUs, if not given.
     #[arg(long, value_name = "MB")]
     pub memory_mb: Option<u64>,
     /// Where to answer `GET /metrics` (for Prometheus) and `GET /healthz`, for instance 127.0.0.1:9447; nowhere if not

@@ -6,6 +6,7 @@ use indicatif::ProgressBar;
 use serde_json::json;
 use worldstep_model::config::Preset;
 use worldstep_model::device::ComputeDevice;
+use worldstep_model::model::{Model, load_card};
 use worldstep_model::precision::Precision;
 use worldstep_model::train::{
     Budget, Optimizer, PhysicsOptions, Progress, Schedule, Stages, TrainOptions, TrainSummary, train,
@@ -60,9 +61,10 @@ pub(super) struct TrainArgs {
     /// Windows of frames in one step of the dynamics.
     #[arg(long, default_value_t = 8)]
     batch: usize,
-    /// How gradients become steps: `muon` for the matrices inside the blocks and AdamW for all else, or `adamw`.
-    #[arg(long, default_value = "muon")]
-    optimizer: String,
+    /// How gradients become steps: `muon` for the matrices inside the blocks and AdamW for all else, the default, or `adamw`.
+    /// A training that is resumed goes on as it began.
+    #[arg(long)]
+    optimizer: Option<String>,
     /// Share of a stage in which the learning rate rises.
     #[arg(long, allow_negative_numbers = true, default_value_t = Schedule::default().warmup)]
     warmup: f64,
@@ -116,8 +118,7 @@ fn options(args: &TrainArgs) -> Result<TrainOptions> {
     options.device = ComputeDevice::from_name(&args.device)?;
     options.precision = Precision::from_name(&args.precision)
         .with_context(|| format!("unknown precision {:?}; expected f32 or bf16", args.precision))?;
-    options.optimizer = Optimizer::from_name(&args.optimizer)
-        .with_context(|| format!("unknown optimizer {:?}; expected adamw or muon", args.optimizer))?;
+    options.optimizer = optimizer(args)?;
     options.budget = match args.steps {
         Some((tokenizer, dynamics)) => Budget::Steps { tokenizer, dynamics },
         None => Budget::Minutes { minutes: args.minutes, tokenizer_share: args.tokenizer_share },
@@ -131,6 +132,16 @@ fn options(args: &TrainArgs) -> Result<TrainOptions> {
     options.validations = args.validations;
     options.log_every = args.log_every;
     Ok(options)
+}
+
+/// The one that was asked for, else that of the training that is to be resumed.
+fn optimizer(args: &TrainArgs) -> Result<Optimizer> {
+    match &args.optimizer {
+        Some(name) => Optimizer::from_name(name)
+            .with_context(|| format!("unknown optimizer {name:?}; expected adamw or muon")),
+        None if args.resume && Model::is_in(&args.out) => Ok(load_card(&args.out)?.training.optimizer),
+        None => Ok(Optimizer::default()),
+    }
 }
 
 fn report(args: &TrainArgs, summary: &TrainSummary) -> Result<()> {

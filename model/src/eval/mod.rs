@@ -135,7 +135,11 @@ pub fn evaluate_with(
     check_objects(clips, &model.card.tasks[task])?;
     let sets = sets(clips, sources.annotations, options)?;
     let probe = sources.annotations.and_then(|annotations| fit_probe(clips, annotations, &sets));
-    let mut report = EvalReport { context_frames: options.context_frames, ..EvalReport::default() };
+    let mut report = EvalReport {
+        context_frames: options.context_frames,
+        temperature: options.temperature,
+        ..EvalReport::default()
+    };
     for (first, (name, chosen)) in sets.iter().enumerate().map(|(i, set)| (i == 0, set)) {
         let mut run = SetRun::new((model, task), clips, (sources.annotations, probe.as_ref()), options);
         run.add_all(chosen, &mut sources.perturbed)?;
@@ -157,23 +161,20 @@ pub fn evaluate_with(
     Ok(report)
 }
 
-/// The probability of termination above which the steps of `ranges` are best taken to end their episode, see
-/// [`simulator::best_threshold`].
+/// Appends, for each row of `ranges`, the probability of termination one step ahead of the true frames, and whether the
+/// episode did end: what [`simulator::best_threshold`] is chosen by.
 ///
 /// # Errors
 /// [`ModelError::Damaged`] if the weights are not those of the configuration.
-pub fn termination_threshold(
+pub fn foretell_ends(
     (model, task): (&Model, usize),
     clips: &Clips,
     ranges: &[ClipRange],
-) -> Result<Option<f32>, ModelError> {
+    foretold: &mut Vec<(f32, bool)>,
+) -> Result<(), ModelError> {
     let options = EvalOptions::default();
-    let mut foretold = Vec::new();
-    for ranges in ranges.chunks(options.batch) {
-        let batch = Batch::new((model, task), clips, ranges, &options);
-        batch.watch(|said| foretold.push((said.terminated, clips.terminated[said.row])))?;
-    }
-    Ok(simulator::best_threshold(foretold))
+    let batch = Batch::new((model, task), clips, ranges, &options);
+    batch.watch(|said| foretold.push((said.terminated, clips.terminated[said.row])))
 }
 
 /// The readout is read in the order of the clips' moving things.

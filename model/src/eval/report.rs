@@ -41,13 +41,16 @@ pub struct EvalReport {
     pub clips: usize,
     /// True frames seen before dreaming.
     pub context_frames: usize,
+    /// Sampling temperature of the dreams; 0 takes the likeliest codes.
+    #[serde(default)]
+    pub temperature: f32,
     /// Clips long enough for each horizon.
     pub clips_at_horizon: BTreeMap<usize, usize>,
     /// Pictures.
     pub psnr_db: PsnrTable,
     /// Mean absolute error of the reward, one step ahead of the true frames; null where the clips tell none.
     pub reward_mae: Option<f64>,
-    /// Termination at probability 0.5, one step ahead of the true frames; null where the clips tell none.
+    /// Termination above the task's threshold, one step ahead of the true frames; null where the clips tell none.
     pub termination: Option<Accuracy>,
     /// The set that the fields above are of: `val` where there is one.
     pub summarised: String,

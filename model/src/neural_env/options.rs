@@ -27,7 +27,8 @@ pub struct NeuralOptions {
 const DEVICES_MAX: usize = 16;
 
 impl NeuralOptions {
-    /// Defaults: NEXT_STEP, frames, likeliest codes, the task's threshold, half of the free memory.
+    /// Defaults: NEXT_STEP, frames, likeliest codes, the task's threshold, half of the free memory (0.9 of it on
+    /// GPUs).
     pub fn new(num_envs: usize) -> Self {
         Self {
             num_envs,

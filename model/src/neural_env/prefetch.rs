@@ -6,7 +6,7 @@ use worldstep_env::{EnvError, EnvSpec};
 
 use super::StartSource;
 
-/// Starts that are kept ready at most; of four frames each, 12.6 MB. Further lanes wait for the drawing of theirs.
+/// Starts that are kept ready at most; of four frames of 64 × 64 each, 12.6 MB. Further lanes wait for the drawing of theirs.
 pub const STARTS_AHEAD_MAX: usize = 256;
 /// Starts that are drawn together ahead of time: a caller who needs another one waits for these at most.
 const AHEAD_TOGETHER: usize = 8;

@@ -3,19 +3,27 @@
 use burn::module::Module;
 
 use crate::data::{ClipRange, Clips, Corpus, Split};
-use crate::eval::termination_threshold;
+use crate::eval::foretell_ends;
+use crate::eval::simulator::best_threshold;
 use crate::model::{Model, ModelError};
 
-/// Frames looked at for each task: some seconds on a processor.
+/// Frames looked at for each task: some seconds of `nano` on a processor.
 const FRAMES_MAX: usize = 16_384;
+/// Clips that are looked at together.
+const CLIPS_TOGETHER: usize = 16;
 
 /// Notes in the card of each task of `corpus` above which probability a step is best taken to end the episode. A rare
 /// event weighs more in training than the steps without it, so its probabilities come out too high. Chosen on clips of
-/// the split `val`; a task with too few ends among them, or none that are told, keeps what it has.
+/// the split `val`; a task with too few ends among them, or whose ends the model does not foretell, keeps what it has. Gives
+/// up when `stopped` says so.
 ///
 /// # Errors
 /// [`ModelError::Damaged`] if the weights are not those of the configuration.
-pub fn calibrate(model: &mut Model, corpus: &Corpus<'_>) -> Result<(), ModelError> {
+pub fn calibrate(
+    model: &mut Model,
+    corpus: &Corpus<'_>,
+    stopped: impl Fn() -> bool,
+) -> Result<(), ModelError> {
     let plain = Model {
         tokenizer: model.tokenizer.valid(),
         dynamics: model.dynamics.valid(),
@@ -23,22 +31,31 @@ pub fn calibrate(model: &mut Model, corpus: &Corpus<'_>) -> Result<(), ModelErro
         card: model.card.clone(),
     };
     for (task, card) in model.card.tasks.iter_mut().enumerate() {
-        let told = corpus.of_task(&card.id).find(|clips| clips.targets.terminated);
-        if let Some(clips) = told
-            && let Some(threshold) = termination_threshold((&plain, task), clips, &chosen(clips))?
-        {
-            card.termination_threshold = Some(threshold);
+        let told = corpus.of_task(&card.id).filter(|clips| clips.targets.terminated);
+        let mut foretold = Vec::new();
+        for (clips, ranges) in chosen(told) {
+            for some in ranges.chunks(CLIPS_TOGETHER) {
+                if stopped() {
+                    return Ok(());
+                }
+                foretell_ends((&plain, task), clips, some, &mut foretold)?;
+            }
         }
+        card.termination_threshold = best_threshold(foretold).or(card.termination_threshold);
     }
     Ok(())
 }
 
 /// Clips for validation, as many as there is time for.
-fn chosen(clips: &Clips) -> Vec<ClipRange> {
+fn chosen<'a>(all: impl Iterator<Item = &'a Clips>) -> Vec<(&'a Clips, Vec<ClipRange>)> {
     let mut frames = 0;
-    let fits = |clip: &&ClipRange| {
-        frames += clip.len;
-        frames <= FRAMES_MAX
+    let mut of = |clips: &'a Clips| {
+        let fits = |clip: &&ClipRange| {
+            let fits = frames < FRAMES_MAX;
+            frames += clip.len;
+            fits
+        };
+        (clips, clips.split(Split::Val).take_while(fits).cloned().collect())
     };
-    clips.split(Split::Val).take_while(fits).cloned().collect()
+    all.map(&mut of).collect()
 }

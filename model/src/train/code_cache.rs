@@ -18,7 +18,7 @@ const MAGIC: &[u8; 8] = b"WSCODES1";
 const HEADER: usize = 32;
 
 /// The codes of all frames of a corpus, encoded once by the finished tokenizer and kept in the run's folder: 256 bytes a
-/// frame, where the frame itself has 12,288.
+/// frame, where the frame itself has 12,288 or more.
 ///
 /// A file is believed only if its key (datasets and tokenizer weights), length, checksum and every code are right.
 pub struct CodeCache {

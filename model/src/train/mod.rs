@@ -191,12 +191,15 @@ impl Training<'_> {
 
     /// Chooses at the end above which probability a step ends the episode.
     fn calibrate(&mut self) -> Result<(), TrainError> {
-        let begun = self.state.stage == Stage::Dynamics && self.options.stages.include(Stage::Dynamics);
-        if self.options.stopped() || !begun {
+        let record = &self.state.record;
+        let knows = record.dynamics_steps > 0 || !record.from.is_empty();
+        let its_turn = self.state.stage == Stage::Dynamics && self.options.stages.include(Stage::Dynamics);
+        if self.options.stopped() || !(knows && its_turn) {
             return Ok(());
         }
-        calibration::calibrate(&mut self.model, &self.corpus)?;
-        Ok(self.model.save(&self.options.out)?)
+        calibration::calibrate(&mut self.model, &self.corpus, || self.options.stopped())?;
+        self.model.save(&self.options.out)?;
+        Ok(self.folder.publish(&self.model, self.options)?)
     }
 
     /// Measures at the end what a model that was fine-tuned still knows.

@@ -64,12 +64,17 @@ mod tests {
 
     use super::*;
     use crate::codec::plain;
-    use crate::config::{ModelConfig, Preset};
+    use crate::config::{ModelConfig, Preset, RefinerConfig};
     use crate::dynamics::Dynamics;
+    use crate::model::TrainingRecord;
+    use crate::tokenizer::Tokenizer;
     use crate::train::learner::numbered;
 
+    /// Name, values and shape.
+    type Move = (String, Vec<f32>, Vec<usize>);
+
     #[derive(Default)]
-    struct Named(Vec<(String, Vec<f32>, Vec<usize>)>, Vec<String>);
+    struct Named(Vec<Move>, Vec<String>);
 
     impl burn::module::ModuleVisitor for Named {
         fn enter_module(&mut self, name: &str, _: &str) {
@@ -85,19 +90,20 @@ mod tests {
         }
     }
 
-    fn values(dynamics: &Dynamics) -> Named {
+    fn values(module: &impl Module) -> Named {
         let mut named = Named::default();
-        dynamics.visit(&mut named);
+        module.visit(&mut named);
         named
     }
 
-    /// The sum of squared weights has the weights for its gradient: far from orthogonal, and AdamW makes signs of it.
-    fn stepped(optimizer: Optimizer, dynamics: Dynamics) -> Vec<(String, Vec<f32>, Vec<usize>)> {
-        let before = values(&dynamics);
-        let mut sum = Sum(Tensor::zeros([1], &dynamics.device()));
-        dynamics.visit(&mut sum);
-        let gradients = GradientsParams::from_grads(sum.0.backward(), &dynamics);
-        let after = values(&optimizer.begin().step(1e-3, dynamics, gradients));
+    /// How a step moves each weight. The sum of squared weights has the weights for its gradient: far from orthogonal, and
+    /// AdamW makes signs of it.
+    fn stepped<M: Module>(optimizer: Optimizer, module: M) -> Vec<Move> {
+        let before = values(&module);
+        let mut sum = Sum(Tensor::zeros([1], &Device::flex().autodiff()));
+        module.visit(&mut sum);
+        let gradients = GradientsParams::from_grads(sum.0.backward(), &module);
+        let after = values(&optimizer.begin().step(1e-3, module, gradients));
         let moves = before.0.into_iter().zip(after.0).map(|((name, from, shape), (_, to, _))| {
             (name, from.iter().zip(to).map(|(from, to)| from - to).collect(), shape)
         });
@@ -112,31 +118,47 @@ mod tests {
         }
     }
 
+    /// Matrices that Muon moves otherwise than AdamW; each by a near orthogonal step.
+    fn moved_by_muon<M: Module>(module: M) -> Vec<String> {
+        let module = numbered(module);
+        let adamw = stepped(Optimizer::AdamW, module.clone());
+        let muon = stepped(Optimizer::Muon, module);
+        let pairs = adamw.into_iter().zip(muon).filter(|((_, plain, _), (_, moved, _))| plain != moved);
+        let orthogonal = |((name, _, shape), (_, moved, _)): (Move, Move)| {
+            // Rows of an orthogonal step are as long as its learning rate, whatever the gradient's were.
+            let (rows, columns) = (shape[0], shape[1]);
+            let rate = 1e-3 * 0.2 * (rows.max(columns) as f32).sqrt();
+            let norm = moved.iter().map(|value| value * value).sum::<f32>().sqrt();
+            let share = norm / (rate * (rows.min(columns) as f32).sqrt());
+            assert!((0.7..1.3).contains(&share), "{name}: {share}");
+            name
+        };
+        pairs.map(orthogonal).collect()
+    }
+
     #[test]
     fn muon_moves_the_blocks_matrices_by_near_orthogonal_steps_and_nothing_else() {
-        let config = ModelConfig::new(Preset::Nano, 2, 1);
-        let dynamics = numbered(Dynamics::new(&config, &Device::flex().autodiff()));
-        let adamw = stepped(Optimizer::AdamW, dynamics.clone());
-        let muon = stepped(Optimizer::Muon, dynamics);
-        let mut matrices = 0;
-        for ((name, plain, shape), (_, moved, _)) in adamw.iter().zip(&muon) {
-            let inside = name.starts_with("blocks.") && name.ends_with(".weight");
-            matrices += usize::from(inside);
-            assert_eq!(inside, plain != moved, "{name}");
-            if inside {
-                // Rows of an orthogonal step are as long as its learning rate, whatever the gradient's were.
-                let (rows, columns) = (shape[0], shape[1]);
-                let rate = 1e-3 * 0.2 * (rows.max(columns) as f32).sqrt();
-                let norm = moved.iter().map(|value| value * value).sum::<f32>().sqrt();
-                let share = norm / (rate * (rows.min(columns) as f32).sqrt());
-                assert!((0.7..1.3).contains(&share), "{name}: {share}");
-            }
-        }
-        assert_eq!(
-            matrices,
-            4 * 5 + 2 * 2,
-            "qkv, out, gate, value and out in each of nano's blocks, and over time in every other"
-        );
+        let device = Device::flex().autodiff();
+        let refiner = Some(RefinerConfig::default());
+        let config = ModelConfig { refiner, ..ModelConfig::new(Preset::Nano, 2, 1) };
+        let moved = moved_by_muon(Dynamics::new(&config, &device));
+        // Queries with keys and values, their output, gate, value and output: in each block and the refiner's; the first
+        // two once more in every other block, over time.
+        assert_eq!(moved.len(), 5 * (4 + 1) + 2 * 2, "{moved:?}");
+        assert!(moved.iter().all(|name| name.contains("blocks.") && name.ends_with(".weight")), "{moved:?}");
+        let moved = moved_by_muon(Tokenizer::new(&config, &device));
+        // The encoder does not attend.
+        assert_eq!(moved.len(), 3 + 2 * 5, "{moved:?}");
+        let inside = |name: &String| name.starts_with("encoder.") || name.starts_with("decoder.");
+        assert!(moved.iter().all(inside), "{moved:?}");
+    }
+
+    #[test]
+    fn a_record_without_one_is_of_adamw() {
+        let mut record = serde_json::to_value(TrainingRecord::default()).unwrap();
+        assert_eq!(record.as_object_mut().unwrap().remove("optimizer").unwrap(), "muon");
+        let record: TrainingRecord = serde_json::from_value(record).unwrap();
+        assert_eq!(record.optimizer, Optimizer::AdamW);
     }
 
     #[test]

@@ -15,12 +15,13 @@ pub fn markdown(card: &ModelCard, parameters: usize, options: &TrainOptions) -> 
          A world model of {tasks} that `worldstep train` made: a tokenizer (frames ↔ codes) and a dynamics \
          (codes and action → next codes, reward, termination, object states). {parameters} weights.\n\n\
          ## Data\n\n\
-         {} clips with {} frames of the split `train`, 64 × 64 pixels, from {}: content hash `{}`, seed {}.{}\n\n\
+         {} clips with {} frames of the split `train`, {} pixels, from {}: content hash `{}`, seed {}.{}\n\n\
          ## Sizes\n\n\
          | part | width | layers | heads | key and value heads | hidden |\n|---|---|---|---|---|---|\n",
         card.config.preset.name(),
         record.clips,
         record.frames,
+        card.config.frame,
         data(options).map(|path| format!("`{path}`")).collect::<Vec<_>>().join(", "),
         record.dataset_hash,
         record.dataset_seed,
@@ -106,6 +107,15 @@ fn training(card: &ModelCard, options: &TrainOptions) -> String {
         options.device.name(),
         options.seed,
     );
+    for task in card.tasks.iter().filter(|task| task.termination_threshold.is_some()) {
+        let _ = write!(
+            text,
+            "\nA step of {} is taken to end the episode above a probability of {:.2}, which foretells the ends of the split \
+             `val` best.\n",
+            task.id,
+            task.ends_above(),
+        );
+    }
     text
 }
 

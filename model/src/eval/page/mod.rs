@@ -32,8 +32,13 @@ pub fn page(report: &EvalReport, subject: &Subject) -> String {
     } else {
         format!(
             "<section><h2>Truth beside dream</h2><p class=note>Each dream begins after {} true frames and is given the \
-             true actions. Differences are drawn from white (none) to black.</p>{films}</section>",
-            report.context_frames
+             true actions; codes are {}. Differences are drawn from white (none) to black.</p>{films}</section>",
+            report.context_frames,
+            if report.temperature > 0.0 {
+                format!("drawn at temperature {}", report.temperature)
+            } else {
+                "the likeliest ones".to_owned()
+            }
         )
     };
     let sections: String = sets.iter().map(|(name, set)| section(name, set)).collect();

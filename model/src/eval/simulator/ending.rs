@@ -4,6 +4,9 @@ use serde::{Deserialize, Serialize};
 
 /// Ends needed to choose a threshold by.
 const ENDS_MIN: usize = 8;
+/// A threshold that foretells worse than this, by F1, is none: a model that knows nothing of ends does best to call every
+/// step one.
+const F1_MIN: f64 = 0.5;
 /// Frames that a dreamt end may be early or late and still count as foretold.
 const TOLERANCE_FRAMES: usize = 5;
 
@@ -36,9 +39,11 @@ pub struct DreamtEndings {
 }
 
 /// The threshold at which probabilities of termination foretell best which steps end an episode, by F1: the middle of the
-/// range that does. `None` if fewer than eight do.
+/// range that does. `None` if fewer than eight steps do, if the best F1 is below 0.5, or if 0.5 foretells as well.
 pub fn best_threshold(mut foretold: Vec<(f32, bool)>) -> Option<f32> {
     foretold.retain(|(probability, _)| probability.is_finite());
+    let mut plain = Endings::new(0.5);
+    foretold.iter().for_each(|(probability, ends)| plain.add(*probability, *ends));
     foretold.sort_by(|(a, _), (b, _)| b.total_cmp(a));
     let events = foretold.iter().filter(|(_, ends)| *ends).count();
     let (mut hits, mut best) = (0, (0.0, None));
@@ -50,7 +55,8 @@ pub fn best_threshold(mut foretold: Vec<(f32, bool)>) -> Option<f32> {
             best = (f1, Some(0.5 * (probability + next)));
         }
     }
-    best.1.filter(|_| events >= ENDS_MIN)
+    let gains = best.0 >= F1_MIN && plain.one_step().f1.is_none_or(|f1| best.0 > f1);
+    best.1.filter(|_| gains && events >= ENDS_MIN)
 }
 
 /// Counts of ends.
@@ -143,17 +149,23 @@ mod tests {
     #[test]
     fn a_threshold_lies_in_the_middle_of_the_best_range() {
         // Ends from 0.7 on, but for a step at 0.75 that is none and an end at 0.1 that nobody foresees.
-        let steps = (0..40).map(|i| (0.01 * i as f32, false)).chain([(0.75, false), (0.1, true)]);
+        let steps = (0..64).map(|i| (0.01 * i as f32, false)).chain([(0.75, false), (0.1, true)]);
         let ends = (0..10).map(|i| (0.7 + 0.02 * i as f32, true));
         let threshold = best_threshold(steps.chain(ends).collect()).unwrap();
-        assert!((threshold - 0.5 * (0.39 + 0.7)).abs() < 1e-6, "{threshold}");
-        assert_eq!(
-            best_threshold((0..7).map(|i| (i as f32, true)).collect()),
-            None,
-            "seven ends are too few"
-        );
-        let even = |i: usize| (0.5, i.is_multiple_of(2));
-        assert_eq!(best_threshold((0..40).map(even).collect()), Some(0.25), "all or none: all");
+        assert!((threshold - 0.5 * (0.63 + 0.7)).abs() < 1e-6, "{threshold}");
+    }
+
+    #[test]
+    fn no_threshold_is_chosen_where_none_helps() {
+        let apart = |ends: usize, at: f32| {
+            let ends = (0..ends).map(|_| (at + 0.1, true));
+            best_threshold((0..40).map(|i| (at - 0.01 * i as f32, false)).chain(ends).collect())
+        };
+        assert!(apart(8, 0.8).is_some());
+        assert_eq!(apart(7, 0.8), None, "seven ends are too few");
+        assert_eq!(apart(8, 0.45), None, "0.5 tells them apart already");
+        let even = |i: usize| (0.6, i.is_multiple_of(4));
+        assert_eq!(best_threshold((0..80).map(even).collect()), None, "nothing is known of ends");
     }
 
     #[test]

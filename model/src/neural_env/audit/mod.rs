@@ -19,7 +19,7 @@ pub const AUDIT_INFO: [&str; 4] =
 ///
 /// It is told nothing of the model, and the model nothing of physics or renderer.
 pub trait AuditTruth: Send {
-    /// The truth of the same task, one lane for each that is audited: 64 × 64 frames, [`AutoresetMode::Disabled`].
+    /// The truth of the same task, one lane for each that is audited: frames of the model's size, [`AutoresetMode::Disabled`].
     fn env(&self) -> &dyn VectorEnv;
 
     /// The same, to be stepped.
