@@ -134,7 +134,7 @@ fuzz: setup
 fuzz-smoke: setup
 	setup/fuzz 60
 
-## make nano     trains the shipped weights anew (MODEL_MINUTES=36) into out/nano
+## make nano     trains weights of CatchBehindScreen-v0 for MODEL_MINUTES=36, as long as the shipped ones, into out/nano
 nano: build
 	$(VENV)/bin/worldstep synth --scenario CatchBehindScreen-v0 --clips 1500 --seed 100000 \
 	    --channels rgb,depth,instance --out out/nano-data --resume

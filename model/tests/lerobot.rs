@@ -16,7 +16,6 @@ use worldstep_model::model::Model;
 use worldstep_model::train::{Budget, TrainOptions, train, train_on};
 
 const FRAME_BYTES: usize = FrameSize::Px64.bytes();
-const FRAME_SIDE: usize = FrameSize::Px64.side();
 
 const CONFIG: &str = "task = \"my-arm\"\ncamera = \"observation.images.front\"\n";
 
@@ -35,8 +34,8 @@ fn options(data: &Path, out: PathBuf) -> TrainOptions {
 }
 
 /// The frame of a row, had it been cropped to the centred square and scaled by picking the nearest pixel.
-fn expected_pixel(episode: usize, row: usize, (x, y): (usize, usize)) -> [u8; 3] {
-    let scale = disk::HEIGHT as f64 / FRAME_SIDE as f64;
+fn expected_pixel(episode: usize, row: usize, side: usize, (x, y): (usize, usize)) -> [u8; 3] {
+    let scale = disk::HEIGHT as f64 / side as f64;
     let at = |i: usize| ((i as f64 + 0.5) * scale) as usize;
     let pixel = at(y) * disk::WIDTH + at(x) + (disk::WIDTH - disk::HEIGHT) / 2;
     disk::picture(episode, row)[pixel * 3..pixel * 3 + 3].try_into().unwrap()
@@ -44,11 +43,13 @@ fn expected_pixel(episode: usize, row: usize, (x, y): (usize, usize)) -> [u8; 3]
 
 /// Share of the pixels of `frame` that are what the picture shows there, within `levels`.
 fn agreement(frame: &[u8], episode: usize, row: usize, levels: u8) -> f64 {
-    let same = (0..FRAME_SIDE * FRAME_SIDE).filter(|i| {
-        let expected = expected_pixel(episode, row, (i % FRAME_SIDE, i / FRAME_SIDE));
+    let pixels = frame.len() / 3;
+    let side = pixels.isqrt();
+    let same = (0..pixels).filter(|i| {
+        let expected = expected_pixel(episode, row, side, (i % side, i / side));
         expected.iter().zip(&frame[i * 3..i * 3 + 3]).all(|(a, b)| a.abs_diff(*b) <= levels)
     });
-    same.count() as f64 / (FRAME_SIDE * FRAME_SIDE) as f64
+    same.count() as f64 / pixels as f64
 }
 
 #[test]
@@ -72,6 +73,22 @@ fn frames_actions_and_episodes_are_read() {
     let told = clips.targets;
     assert!(!told.rewards && !told.terminated && clips.tracked_objects() == 0);
     assert_eq!(clips.hash.len(), 16);
+}
+
+#[test]
+fn frames_can_be_larger() {
+    let dir = tempfile::tempdir().unwrap();
+    disk::with_images(dir.path());
+    let clips = lerobot::load(dir.path(), &config("side = 128")).unwrap();
+    assert_eq!((clips.frame_size, clips.info.frame_size), (FrameSize::Px128, 128));
+    assert_eq!(clips.frames.len(), clips.rows() * FrameSize::Px128.bytes());
+    assert_eq!(clips.pixel_class.len(), clips.rows() * FrameSize::Px128.pixels());
+    let seen = agreement(clips.frame(12 + 3), 1, 3, 8);
+    assert!(seen > 0.96, "{seen}");
+    let path = dir.path().join("my.toml");
+    std::fs::write(&path, format!("{CONFIG}side = 96")).unwrap();
+    let message = LerobotConfig::load(&path).unwrap_err().to_string();
+    assert!(message.contains("96 × 96 pixels, expected 64 or 128"), "{message}");
 }
 
 /// Foreground is where the square is, was or will be, nothing else.
