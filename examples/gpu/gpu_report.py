@@ -233,7 +233,7 @@ def page(results: dict[str, dict[str, Any]], arguments: argparse.Namespace) -> s
         f"<pre>{html.escape(json.dumps(result['result'], indent=1))}</pre></details>"
         for name, result in results.items()
     )
-    title = f"{arguments.preset}, {arguments.side}×{arguments.side}, on {arguments.device}"
+    title = f"{arguments.preset}, {arguments.side}x{arguments.side}, on {arguments.device}"
     style = "body{font:15px system-ui;max-width:60rem;margin:2rem auto;padding:0 1rem}details{margin:.5rem 0}"
     return (
         f"<!doctype html><html lang=en><meta charset=utf-8><title>{html.escape(title)}</title>"

@@ -54,7 +54,7 @@ class Tokenizer(nn.Module):
         return self.to_code(rms_norm(x))
 
     def decode(self, codes: Tensor) -> Tensor:
-        """`[frames * 64, 4]`, values in ±1, to `[frames * 64, patch values]`, pixels in ±1 (and a little beyond)."""
+        """`[frames * 64, 4]`, values in ±1, to `[frames * 64, patch values]`, pixels in about ±1."""
         x = add_position(self.embed_code(codes), self.decoder_position)
         for block in self.decoder:
             x = block(x, FRAME_CODES)
