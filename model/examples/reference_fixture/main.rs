@@ -15,14 +15,13 @@ use std::error::Error;
 use std::path::Path;
 
 use burn::tensor::Device;
-use worldstep_model::config::{ModelConfig, Preset};
+use worldstep_model::config::{FrameSize, ModelConfig, Preset};
 use worldstep_model::model::Model;
 
 use answers::answers;
 use arrays::{Arrays, Values};
 
-const USAGE: &str =
-    "usage: reference_fixture weights PRESET LIKE MODEL | answer MODEL INPUTS OUT | check MODEL INPUTS SAID";
+const USAGE: &str = "usage: reference_fixture weights PRESET SIDE LIKE MODEL | answer MODEL INPUTS OUT | check MODEL INPUTS SAID";
 /// Sums of a few hundred products in another order, through up to a dozen layers, as a share of the value where that is
 /// above 1: single precision keeps five digits of them.
 const TOLERANCE: f32 = 1e-4;
@@ -33,7 +32,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match arguments[..] {
-        ["weights", preset, like, model] => fresh(preset, like)?.save(Path::new(model))?,
+        ["weights", preset, side, like, model] => fresh(preset, side, like)?.save(Path::new(model))?,
         ["answer", model, inputs, out] => said(model, inputs)?.write(Path::new(out))?,
         ["check", model, inputs, theirs] => {
             compare(&said(model, inputs)?, &Arrays::read(Path::new(theirs))?)?;
@@ -48,14 +47,15 @@ fn said(model: &str, inputs: &str) -> Result<Arrays, Box<dyn Error>> {
     answers(&model, &Arrays::read(Path::new(inputs))?)
 }
 
-/// Random weights of `preset`, with every readout that there is, for what the model in `like` dreams.
-fn fresh(preset: &str, like: &str) -> Result<Model, Box<dyn Error>> {
+/// Random weights of `preset`, for frames of `side` pixels, with every readout that there is, for what the model in `like` dreams.
+fn fresh(preset: &str, side: &str, like: &str) -> Result<Model, Box<dyn Error>> {
     let preset = Preset::from_name(preset).ok_or_else(|| format!("no preset {preset:?}"))?;
+    let frame = FrameSize::from_side(side.parse()?).ok_or_else(|| format!("no frames of {side} pixels"))?;
     let device = Device::flex();
     device.seed(7);
     let mut card = Model::load(Path::new(like), &device)?.card;
     let (actions, objects) = (card.config.action_values, card.config.tracked_objects);
-    card.config = ModelConfig { presence: true, ..ModelConfig::new(preset, actions, objects) };
+    card.config = ModelConfig { presence: true, frame, ..ModelConfig::new(preset, actions, objects) };
     Ok(Model::random(card, &device))
 }
 

@@ -68,9 +68,9 @@ def test_the_shipped_weights_say_the_same(tmp_path: Path) -> None:
     compare_here(SHIPPED, tmp_path)
 
 
-@pytest.mark.parametrize("preset", ["nano", "s"])
-def test_weights_made_by_rust_say_the_same(tmp_path: Path, preset: str) -> None:
-    run("weights", preset, SHIPPED, tmp_path / "model")
+@pytest.mark.parametrize(("preset", "side"), [("nano", 64), ("s", 64), ("s", 128)])
+def test_weights_made_by_rust_say_the_same(tmp_path: Path, preset: str, side: int) -> None:
+    run("weights", preset, side, SHIPPED, tmp_path / "model")
     compare_here(tmp_path / "model", tmp_path)
 
 
