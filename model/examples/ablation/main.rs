@@ -57,6 +57,9 @@ struct Arguments {
     /// Validation clips evaluated at most.
     #[arg(long, default_value_t = 128)]
     clips: usize,
+    /// What all variants but `adamw`, and the tokenizers, are learned with: muon or adamw.
+    #[arg(long, default_value = "muon", value_parser = parse_optimizer)]
+    optimizer: Optimizer,
     /// Where to compute.
     #[arg(long, default_value = "cpu")]
     device: String,
@@ -70,6 +73,10 @@ fn parse_steps(text: &str) -> Result<(u64, u64), String> {
     }
 }
 
+fn parse_optimizer(name: &str) -> Result<Optimizer, String> {
+    Optimizer::from_name(name).ok_or_else(|| format!("no optimizer {name:?}; expected muon or adamw"))
+}
+
 fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
     let unknown = arguments.only.iter().find(|name| VARIANTS.iter().all(|variant| variant.name != **name));
@@ -77,10 +84,10 @@ fn main() -> anyhow::Result<()> {
         let names: Vec<&str> = VARIANTS.iter().map(|variant| variant.name).collect();
         bail!("no variant {name:?}; there are {}", names.join(", "));
     }
-    let base = match &arguments.objective {
-        Some(path) => Settings { objective: ObjectiveOptions::load(path)?, ..Settings::default() },
-        None => Settings::default(),
-    };
+    let mut base = Settings { optimizer: arguments.optimizer, ..Settings::default() };
+    if let Some(path) = &arguments.objective {
+        base.objective = ObjectiveOptions::load(path)?;
+    }
     let clips = Clips::load(&arguments.data, None)?;
     let mut cells = Vec::new();
     for seed in 0..arguments.seeds {
@@ -114,7 +121,7 @@ fn cell(
             stages: Stages::Only(Stage::Tokenizer),
             objective: ObjectiveOptions { refiner: settings.objective.refiner.clone(), ..Default::default() },
             physics: Settings::default().physics,
-            optimizer: Optimizer::default(),
+            optimizer: arguments.optimizer,
             ..options.clone()
         };
         learn(&tokenizer, clips, &format!("{kind} {seed}"))?;

@@ -8,7 +8,7 @@ use worldstep_model::train::{
 pub struct Settings {
     pub objective: ObjectiveOptions,
     pub physics: PhysicsOptions,
-    /// Of the dynamics; every tokenizer is learned with the default one.
+    /// Of the dynamics.
     #[serde(default = "adamw")]
     pub optimizer: Optimizer,
 }
