@@ -1,6 +1,7 @@
 //! What the step engine takes of a GPU's memory, known before anything is allocated and without a GPU.
 
-use crate::config::{FRAME_CODES, FRAME_TOKENS, ModelConfig, NOISE_LEVELS, StackConfig};
+use super::exchange::{Inputs, NUMBERS, Outputs};
+use crate::config::{FRAME_CODES, FRAME_TOKENS, ModelConfig, NOISE_LEVELS, SPATIAL_TOKENS, StackConfig};
 use crate::dynamics::TOKEN_LOGITS;
 use crate::fsq::CODE_VALUES;
 use crate::packing::FRAME_CODE_BYTES;
@@ -14,8 +15,6 @@ pub const COLUMNS: usize = 4;
 /// What rows and columns of products are rounded up to, so that a GPU's matrix units take them: cubek asks for whole tiles.
 pub const TILE_ROWS: usize = 128;
 const TILE_COLUMNS: usize = 16;
-/// One number for all environments.
-const TEMPERATURE_BYTES: u64 = size_of::<f32>() as u64;
 /// Bytes of 32 bits.
 const WIDE: usize = size_of::<f32>();
 
@@ -26,12 +25,18 @@ pub struct DeviceMemory {
     pub ring: u64,
     /// Bytes of what a step makes of one environment: stream, queries, gates, logits.
     pub step: u64,
-    /// Bytes of one environment's codes, actions and numbers.
+    /// Bytes of one environment's codes, actions and numbers, to and fro.
     pub exchange: u64,
     /// Bytes of the weights.
     pub weights: u64,
     /// Bytes of what a step makes of one token: of those that only fill up a tile, too.
     token: u64,
+    /// As `token`, of one environment's readouts.
+    readout: u64,
+    /// As `token`, of one token that is refined.
+    refined: u64,
+    /// Values of an action, and of the objects.
+    values: [usize; 2],
     /// Bytes of frames and codes of each of the frames that are encoded or decoded in one pass.
     frame: u64,
     /// Bytes of what that makes of one patch.
@@ -49,8 +54,17 @@ impl DeviceMemory {
         let layers = stack.layers.div_ceil(config.temporal_every);
         let ring = 2 * layers * FRAME_TOKENS * stack.kv_heads * config.context_frames * stack.head_dim();
         let token = row_bytes(stack, narrow) + WIDE * padded(TOKEN_LOGITS);
-        let step = FRAME_TOKENS * token + WIDE * (padded(readout(config)) + FRAME_CODES + stack.width);
-        let numbers = WIDE * (config.action_values + 4 + 3 + config.object_values()) + size_of::<u64>();
+        let readout = WIDE * padded(readout(config)) + narrow * stack.width;
+        // What a refiner reads of a token, and what it says of it; how sure codes are, and which are masked.
+        let (refined, judged) = match &config.refiner {
+            Some(_) => {
+                (WIDE * padded(TOKEN_LOGITS), 2 * WIDE * FRAME_CODES + narrow * SPATIAL_TOKENS * stack.width)
+            }
+            None => (0, 0),
+        };
+        let step = FRAME_TOKENS * token + readout + WIDE * FRAME_CODES + SPATIAL_TOKENS * refined + judged;
+        let values = [config.action_values, config.object_values()];
+        let numbers = WIDE * (values[0] + 4 + NUMBERS + values[1]) + size_of::<u64>();
         let patch = row_bytes(&config.encoder, narrow)
             + row_bytes(&config.decoder, narrow)
             + (narrow + WIDE) * config.frame.patch_values()
@@ -61,6 +75,9 @@ impl DeviceMemory {
             exchange: (2 * FRAME_CODE_BYTES + numbers) as u64,
             weights: weight_bytes(config, narrow),
             token: token as u64,
+            readout: readout as u64,
+            refined: refined as u64,
+            values,
             frame: (config.frame.bytes() + FRAME_CODE_BYTES) as u64,
             patch: patch as u64,
         }
@@ -73,10 +90,17 @@ impl DeviceMemory {
 
     /// Bytes of what `lanes` environments share.
     pub fn shared(&self, lanes: usize) -> u64 {
-        let (tokens, frames) = (lanes * FRAME_TOKENS, lanes.clamp(1, FRAMES_MAX));
+        let frames = lanes.clamp(1, FRAMES_MAX);
         let codec = self.frame * frames as u64 + self.patch * tile_rows(frames * FRAME_CODES) as u64;
-        let filled_up = self.token * (tile_rows(tokens) - tokens) as u64;
-        self.weights + TEMPERATURE_BYTES + codec + filled_up
+        let filled_up = |bytes: u64, rows: usize| bytes * (tile_rows(rows) - rows) as u64;
+        let tiles = filled_up(self.token, lanes * FRAME_TOKENS)
+            + filled_up(self.readout, lanes)
+            + filled_up(self.refined, lanes * SPATIAL_TOKENS);
+        let [action, objects] = self.values;
+        let exchanged = Inputs::new(action, lanes).bytes + Outputs::new(objects, lanes).bytes;
+        let gaps = exchanged as u64 - self.exchange * lanes as u64;
+        // One ring is nobody's.
+        self.weights + self.ring + codec + tiles + gaps
     }
 
     /// Bytes of `lanes` environments in all.
@@ -101,9 +125,6 @@ impl DeviceMemory {
 /// # Errors
 /// What there are none for, and what would be right.
 pub fn check(config: &ModelConfig) -> Result<(), String> {
-    if config.refiner.is_some() {
-        return Err("it has a refiner, expected none".to_owned());
-    }
     let stacks = [("dynamics", &config.dynamics), ("encoder", &config.encoder), ("decoder", &config.decoder)];
     for (name, stack) in stacks {
         for (what, size) in [("width", stack.width), ("hidden", stack.hidden), ("head", stack.head_dim())] {
@@ -157,7 +178,11 @@ fn weight_bytes(config: &ModelConfig, narrow: usize) -> u64 {
             + narrow * stack.width * ends
             + WIDE * (FRAME_CODES * stack.width + if attends { patch } else { CODE_VALUES })
     };
-    let dynamics = stack.layers * block(stack, true) + over_time + heads;
+    let refiner = config.refiner.as_ref().map_or(0, |refiner| {
+        let ends = TOKEN_LOGITS + padded(TOKEN_LOGITS);
+        refiner.layers * block(stack, true) + narrow * width * ends + WIDE * SPATIAL_TOKENS * width
+    });
+    let dynamics = stack.layers * block(stack, true) + over_time + heads + refiner;
     (dynamics + codec(&config.encoder, false) + codec(&config.decoder, true)) as u64
 }
 

@@ -2,7 +2,8 @@
 
 use super::context::{Buffer, Context, Stored};
 use super::kernels::{
-    HeadRows, Product, Ring, RowsOf, Span, gated, norm_heads, norm_rows, over_time, product, within_frame,
+    HeadRows, Product, Ring, Span, add_product, gated, norm_heads, norm_rows, over_time, product,
+    within_frame,
 };
 use super::layout::Heads;
 use super::memory::tile_rows;
@@ -56,23 +57,23 @@ pub struct Pass<'a, S> {
 }
 
 impl<S: Stored> Pass<'_, S> {
-    /// One block; `ring` is its layer's, if it attends over time.
+    /// One block; `ring` is its layer's, if it attends over time. It finds the stream [normalised](Self::norm), and leaves
+    /// it so.
     pub fn block(&self, block: &Block<S>, ring: Option<&Ring<'_, S>>) {
+        let (work, hidden) = (self.work, self.stack.hidden);
         if let Some(spatial) = &block.spatial {
             self.project(spatial, None);
             within_frame(self.context, &self.span());
-            self.merge(spatial);
+            self.add(&work.mixed, &spatial.out, self.stack.width);
         }
         if let (Some(temporal), Some(ring)) = (&block.temporal, ring) {
             self.project(&temporal.attention, Some(ring));
             over_time(self.context, &self.span(), ring, &temporal.distance_bias);
-            self.merge(&temporal.attention);
+            self.add(&work.mixed, &temporal.attention.out, self.stack.width);
         }
-        self.norm();
-        let (work, hidden) = (self.work, self.stack.hidden);
-        self.multiply(&work.normed, &block.gate_value, &work.gates, [self.stack.width, 2 * hidden], false);
+        self.multiply(&block.gate_value, &work.gates, 2 * hidden);
         gated(self.context, &work.gates, &work.hidden, (self.rows, hidden));
-        self.multiply(&work.hidden, &block.out, &work.stream, [hidden, self.stack.width], true);
+        self.add(&work.hidden, &block.out, hidden);
     }
 
     /// The stream, normalised.
@@ -80,13 +81,18 @@ impl<S: Stored> Pass<'_, S> {
         norm_rows(self.context, &self.work.stream, &self.work.normed, (self.rows, self.stack.width));
     }
 
+    /// Adds `a · b` to the stream, `k` values long, and normalises that.
+    pub fn add(&self, a: &Buffer<S>, b: &Buffer<S>, k: usize) {
+        let Work { stream, normed, branch, .. } = self.work;
+        let p = Product { a, b, bias: None, c: branch, size: [self.rows, k, self.stack.width] };
+        add_product(self.context, &p, stream, normed);
+    }
+
     /// Normalised queries and keys, and values, of the whole stream.
     fn project(&self, weights: &Attention<S>, ring: Option<&Ring<'_, S>>) {
-        self.norm();
-        let heads = Heads::new(self.stack);
-        let (work, size) = (self.work, [self.stack.width, heads.row()]);
-        self.multiply(&work.normed, &weights.qkv, &work.qkv, size, false);
-        let rows = HeadRows { qkv: &work.qkv, gain: &weights.gain, rows: self.rows, heads };
+        let (heads, qkv) = (Heads::new(self.stack), &self.work.qkv);
+        self.multiply(&weights.qkv, qkv, heads.row());
+        let rows = HeadRows { qkv, gain: &weights.gain, rows: self.rows, heads };
         norm_heads(self.context, &rows, ring, self.tokens);
     }
 
@@ -95,15 +101,9 @@ impl<S: Stored> Pass<'_, S> {
         Span { qkv, mixed, rows: self.rows, tokens: self.tokens, heads: Heads::new(self.stack) }
     }
 
-    /// Adds what attention found to the stream.
-    fn merge(&self, weights: &Attention<S>) {
-        let width = self.stack.width;
-        self.multiply(&self.work.mixed, &weights.out, &self.work.stream, [width, width], true);
-    }
-
-    fn multiply(&self, a: &Buffer<S>, b: &Buffer<S>, c: &Buffer<f32>, [k, n]: [usize; 2], adds: bool) {
-        let size = [self.rows, k, n];
-        let room = adds.then_some(&self.work.branch);
-        product(self.context, &Product { a, rows_of: RowsOf::ALL, b, bias: None, c, size, adds, room });
+    /// `n` columns of the normalised stream's products.
+    fn multiply(&self, b: &Buffer<S>, c: &Buffer<f32>, n: usize) {
+        let size = [self.rows, self.stack.width, n];
+        product(self.context, &Product { a: &self.work.normed, b, bias: None, c, size });
     }
 }

@@ -5,7 +5,7 @@ use burn::store::ModuleSnapshot;
 use super::context::{Buffer, Context, Stored};
 use super::layout::Heads;
 use super::memory::padded;
-use crate::config::{FRAME_CODES, FRAME_TOKENS, ModelConfig, NOISE_LEVELS, StackConfig};
+use crate::config::{FRAME_CODES, FRAME_TOKENS, ModelConfig, NOISE_LEVELS, SPATIAL_TOKENS, StackConfig};
 use crate::dynamics::TOKEN_LOGITS;
 use crate::engine::tensors::{MissingWeight, Tensors};
 use crate::fsq::CODE_VALUES;
@@ -77,12 +77,10 @@ impl Loader<'_> {
             weights.push((self.tensors.take(&format!("{name}.weight"), width * own)?, *own));
             bias.extend(self.tensors.take(&format!("{name}.bias"), *own)?);
         }
-        let missing = columns - bias.len();
         bias.resize(columns, 0.0);
-        let zeros = vec![0.0; width * missing];
-        let parts = weights.iter().map(|(values, columns)| (values.as_slice(), *columns));
-        let parts: Vec<_> = parts.chain([(zeros.as_slice(), missing)]).collect();
-        Ok((stored(self.context, &side_by_side(&parts, width)), Buffer::of(self.context, &bias)))
+        let parts: Vec<_> = weights.iter().map(|(values, columns)| (values.as_slice(), *columns)).collect();
+        let weights = stored(self.context, &filled_up(&parts, [width, columns]));
+        Ok((weights, Buffer::of(self.context, &bias)))
     }
 }
 
@@ -95,6 +93,21 @@ fn stored<S: Stored>(context: &Context, values: &[f32]) -> Buffer<S> {
 fn side_by_side(parts: &[(&[f32], usize)], rows: usize) -> Vec<f32> {
     let row = |i: usize| parts.iter().flat_map(move |(values, n)| &values[i * n..(i + 1) * n]);
     (0..rows).flat_map(row).copied().collect()
+}
+
+/// As [`side_by_side`], and zeros up to `columns`.
+fn filled_up(parts: &[(&[f32], usize)], [rows, columns]: [usize; 2]) -> Vec<f32> {
+    let missing = columns - parts.iter().map(|(_, columns)| columns).sum::<usize>();
+    let zeros = vec![0.0; rows * missing];
+    side_by_side(&[parts, &[(&zeros, missing)]].concat(), rows)
+}
+
+/// `bias` added to each row of `rows`.
+fn added_to_rows(mut rows: Vec<f32>, bias: &[f32]) -> Vec<f32> {
+    for row in rows.chunks_exact_mut(bias.len()) {
+        row.iter_mut().zip(bias).for_each(|(value, bias)| *value += bias);
+    }
+    rows
 }
 
 /// See [`Attention`](crate::attention::Attention).
@@ -124,6 +137,38 @@ pub struct Block<S> {
     pub out: Buffer<S>,
 }
 
+/// See [`Refiner`](crate::refiner::Refiner).
+pub struct Refiner<S> {
+    /// `[TOKEN_LOGITS, width]`.
+    pub known_rows: Buffer<S>,
+    /// `[SPATIAL_TOKENS, width]`: a token's place, and the bias of its embedding.
+    pub start: Buffer<f32>,
+    pub blocks: Vec<Block<S>>,
+    /// `[width, padded(TOKEN_LOGITS)]`.
+    pub to_codes: Buffer<S>,
+}
+
+impl<S: Stored> Refiner<S> {
+    fn new(loader: &mut Loader<'_>, layers: usize, stack: &StackConfig) -> Result<Self, MissingWeight> {
+        let width = stack.width;
+        let bias = loader.tensors.take("refiner.embed_known.bias", width)?;
+        let start = loader.tensors.take("refiner.position", SPATIAL_TOKENS * width)?;
+        let start = added_to_rows(start, &bias);
+        let blocks = (0..layers).map(|i| loader.block(&format!("refiner.blocks.{i}"), stack, (true, None)));
+        let blocks = blocks.collect::<Result<_, _>>()?;
+        let to_codes = loader.tensors.take("refiner.to_codes.weight", width * TOKEN_LOGITS)?;
+        Ok(Self {
+            known_rows: loader.matrix("refiner.embed_known.weight", TOKEN_LOGITS * width)?,
+            start: Buffer::of(loader.context, &start),
+            blocks,
+            to_codes: stored(
+                loader.context,
+                &filled_up(&[(&to_codes, TOKEN_LOGITS)], [width, padded(TOKEN_LOGITS)]),
+            ),
+        })
+    }
+}
+
 /// See [`Dynamics`](crate::dynamics::Dynamics).
 pub struct Dynamics<S> {
     pub code_rows: Buffer<S>,
@@ -136,6 +181,7 @@ pub struct Dynamics<S> {
     pub persistence: Buffer<f32>,
     /// Reward, termination and objects side by side.
     pub to_readout: (Buffer<S>, Buffer<f32>),
+    pub refiner: Option<Refiner<S>>,
 }
 
 impl<S: Stored> Dynamics<S> {
@@ -152,6 +198,10 @@ impl<S: Stored> Dynamics<S> {
             loader.block(&format!("blocks.{i}"), stack, (true, time))
         });
         let blocks = blocks.collect::<Result<_, _>>()?;
+        let refiner = match &config.refiner {
+            Some(refiner) => Some(Refiner::new(&mut loader, refiner.layers, stack)?),
+            None => None,
+        };
         let readouts =
             [("to_reward", REWARD_BINS), ("to_terminated", 1), ("to_objects", config.object_values())];
         Ok(Self {
@@ -165,6 +215,7 @@ impl<S: Stored> Dynamics<S> {
             to_codes: loader.heads(&[("to_codes", TOKEN_LOGITS)], [width, padded(TOKEN_LOGITS)])?,
             persistence: loader.vector("persistence", TOKEN_LOGITS)?,
             to_readout: loader.heads(&readouts, [width, padded(REWARD_BINS + 1 + config.object_values())])?,
+            refiner,
         })
     }
 }
@@ -215,10 +266,7 @@ impl<S: Stored> Codec<S> {
         let mut loader = Loader { context, tensors: Tensors::of(module) };
         let width = stack.width;
         let bias = loader.tensors.take(&format!("{embed}.bias"), width)?;
-        let mut start = loader.tensors.take(position, FRAME_CODES * width)?;
-        for row in start.chunks_exact_mut(width) {
-            row.iter_mut().zip(&bias).for_each(|(value, bias)| *value += bias);
-        }
+        let start = added_to_rows(loader.tensors.take(position, FRAME_CODES * width)?, &bias);
         let made = (0..stack.layers).map(|i| loader.block(&format!("{blocks}.{i}"), stack, (spatial, None)));
         let made = made.collect::<Result<_, _>>()?;
         Ok(Self {

@@ -13,6 +13,10 @@ pub(crate) mod tensors;
 
 pub use burn_engine::BurnEngine;
 pub use cpu::CpuEngine;
+#[cfg(all(test, feature = "kernels-on-cpu"))]
+pub(crate) use refinement::Draft;
+#[cfg(feature = "kernels")]
+pub(crate) use refinement::redraw_salt;
 pub(crate) use refinement::{Foretold, refine};
 pub use sampling::{entropy, sample_codes, uniform};
 pub use sharded::{ShardedEngine, shares};
