@@ -2,7 +2,8 @@
 ///
 /// Read so, the buffer of a matrix is its transpose. `c = a · b` is therefore `cᵀ = bᵀ · aᵀ`: BLAS is given `b` as its first
 /// factor and `a` as its second, both as they are, and leaves `c` as it is wanted. A bias that is added to each of `c`'s rows
-/// is one number for each row of BLAS's product.
+/// is one number for each row of BLAS's product. Where the second factor's buffer holds its columns one after another, BLAS is
+/// told to transpose its first factor, whose columns are then `k` long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ColumnMajor {
     /// Rows of BLAS's product, and of its first factor.
@@ -24,11 +25,17 @@ impl ColumnMajor {
 mod tests {
     use super::*;
 
-    /// What BLAS does with two buffers, without transposing either, each column beginning where the last one ended.
-    fn blas(size: ColumnMajor, first: &[f32], second: &[f32], bias: &[f32]) -> Vec<f32> {
+    /// What BLAS does with two buffers, each column beginning where the last one ended.
+    fn blas(
+        (size, transposes): (ColumnMajor, bool),
+        first: &[f32],
+        second: &[f32],
+        bias: &[f32],
+    ) -> Vec<f32> {
         let ColumnMajor { m, n, k } = size;
+        let first = |row: usize, i: usize| if transposes { first[i + row * k] } else { first[row + i * m] };
         let at = |row: usize, column: usize| -> f32 {
-            (0..k).map(|i| first[row + i * m] * second[i + column * k]).sum::<f32>() + bias[row]
+            (0..k).map(|i| first(row, i) * second[i + column * k]).sum::<f32>() + bias[row]
         };
         (0..n)
             .flat_map(|column| (0..m).map(move |row| (row, column)))
@@ -46,6 +53,9 @@ mod tests {
             let (row, column) = (i / columns, i % columns);
             (0..k).map(|j| a[row * k + j] * b[j * columns + column]).sum::<f32>() + bias[column]
         });
-        assert_eq!(blas(ColumnMajor::new(size), &b, &a, &bias), expected.collect::<Vec<_>>());
+        let expected: Vec<f32> = expected.collect();
+        assert_eq!(blas((ColumnMajor::new(size), false), &b, &a, &bias), expected);
+        let transposed: Vec<f32> = (0..k * columns).map(|i| b[i % k * columns + i / k]).collect();
+        assert_eq!(blas((ColumnMajor::new(size), true), &transposed, &a, &bias), expected);
     }
 }

@@ -177,6 +177,14 @@ impl Context {
         self.bytes.get()
     }
 
+    /// Does `work`, which keeps none of the buffers that it makes.
+    pub fn not_counting<T>(&self, work: impl FnOnce() -> T) -> T {
+        let before = self.bytes.get();
+        let done = work();
+        self.bytes.set(before);
+        done
+    }
+
     fn count(&self, bytes: usize) {
         self.bytes.set(self.bytes.get() + bytes as u64);
     }

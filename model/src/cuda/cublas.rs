@@ -7,7 +7,7 @@
 use std::any::Any;
 use std::collections::HashMap;
 use std::ffi::c_void;
-use std::ptr::{from_ref, null};
+use std::ptr::from_ref;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use cubecl::prelude::Client;
@@ -20,11 +20,13 @@ use super::column_major::ColumnMajor;
 
 /// What the library may work in.
 const WORKSPACE_BYTES: usize = 32 << 20;
+/// `CUBLAS_OP_T`.
+const TRANSPOSED: i32 = 1;
 /// Where the driver is.
 const DRIVER: &str = "libcuda.so.1";
 
 type OfContext = unsafe extern "C" fn(sys::CUcontext, sys::CUevent) -> sys::CUresult;
-type Server = <cubecl::cuda::CudaRuntime as cubecl::Runtime>::Server;
+type Server = <cubecl::cuda::CudaRuntime as cubecl_runtime::runtime::Runtime>::Server;
 
 /// Where a buffer lies; it stays there as long as this is held.
 pub struct Address {
@@ -48,6 +50,8 @@ pub enum Operand {
     F32,
     /// bfloat16, summed in 32 bits.
     Bf16,
+    /// [Eight bits](super::fp8), summed in 32; the second factor is transposed.
+    Fp8,
 }
 
 /// A product as the library is told of it once.
@@ -74,6 +78,8 @@ pub struct Operands {
     pub bias: Option<u64>,
     /// The product.
     pub c: u64,
+    /// What the product is multiplied by.
+    pub scale: f32,
 }
 
 /// The library, set up for one GPU.
@@ -185,7 +191,7 @@ impl Cublas {
     #[allow(unsafe_code, reason = "a library of C")]
     fn launch(&self, plan: &Plan, shape: Shape, operands: Operands) -> Result<(), lt::CublasError> {
         let [first, second, product] = plan.layouts;
-        let (alpha, beta) = (1.0_f32, if shape.adds { 1.0_f32 } else { 0.0 });
+        let (alpha, beta) = (operands.scale, if shape.adds { 1.0_f32 } else { 0.0 });
         let (alpha, beta) = (from_ref(&alpha).cast::<c_void>(), from_ref(&beta).cast::<c_void>());
         let at = |address: u64| address as *const c_void;
         // SAFETY: the layouts say how large the matrices are, whose buffers the caller holds.
@@ -223,6 +229,7 @@ impl Cublas {
             match shape.operand {
                 Operand::F32 => lt_sys::cudaDataType::CUDA_R_32F,
                 Operand::Bf16 => lt_sys::cudaDataType::CUDA_R_16BF,
+                Operand::Fp8 => lt_sys::cudaDataType::CUDA_R_8F_E4M3,
             },
         );
         let product = lt::create_matmul_desc(lt_sys::cublasComputeType_t::CUBLAS_COMPUTE_32F, wide)?;
@@ -234,7 +241,9 @@ impl Cublas {
             lt::create_matrix_layout(number, rows as u64, columns as u64, rows as i64)
         };
         let ColumnMajor { m, n, k } = shape.size;
-        let layouts = [layout(number, [m, k])?, layout(number, [k, n])?, layout(wide, [m, n])?];
+        let transposes = shape.operand == Operand::Fp8;
+        let first = if transposes { [k, m] } else { [m, k] };
+        let layouts = [layout(number, first)?, layout(number, [k, n])?, layout(wide, [m, n])?];
         let preference = lt::create_matmul_pref()?;
         let most = lt_sys::cublasLtMatmulPreferenceAttributes_t::CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES;
         let bytes = from_ref(&WORKSPACE_BYTES).cast::<c_void>();
@@ -242,6 +251,10 @@ impl Cublas {
         let best = unsafe {
             let attribute = lt_sys::cublasLtMatmulDescAttributes_t::CUBLASLT_MATMUL_DESC_EPILOGUE;
             set(product, attribute, &epilogue)?;
+            if transposes {
+                let attribute = lt_sys::cublasLtMatmulDescAttributes_t::CUBLASLT_MATMUL_DESC_TRANSA;
+                set(product, attribute, &TRANSPOSED)?;
+            }
             lt::set_matmul_pref_attribute(preference, most, bytes, size_of::<usize>())?;
             let [first, second, to] = layouts;
             let best = lt::get_matmul_algo_heuristic(self.handle, product, first, second, to, to, preference);

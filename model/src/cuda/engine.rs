@@ -7,10 +7,10 @@ use super::context::{Buffer, Context, Stored};
 use super::exchange::{Inputs, NUMBERS, Outputs, Place, bucket};
 use super::frame_codec::FrameCodec;
 use super::kernels::{
-    Drawn, FrameTokens, KnownCodes, Logits, Product, Readout, Redraw, Ring, RowsOf, check_library,
+    Drawn, Factor, FrameTokens, KnownCodes, Logits, Product, Readout, Redraw, Ring, RowsOf, check_library,
     draw_codes, embed_frame, embed_known, mask_codes, peaks, product, read_out, redraw_codes, take_rows,
 };
-use super::memory::{check, padded, tile_rows};
+use super::memory::{ProductNumbers, check, padded, tile_rows};
 use super::profile::Profile;
 use super::recording::Recording;
 use super::rings::{Mark, RingSizes, Rings};
@@ -148,19 +148,36 @@ impl<S: Stored> CudaEngine<S> {
     /// [`EngineError`] if the device cannot be used, there are no kernels for the model (one with widths that are no
     /// multiples of 4), or its weights are not those of its configuration.
     pub fn new(model: &Model, lanes: usize, device: &cubecl::Device) -> Result<Self, EngineError> {
+        Self::with_products(model, lanes, (device, ProductNumbers::Wide))
+    }
+
+    /// As [`new`](Self::new), with the products of blocks made of `numbers`.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new); [`EngineError::Device`] too if a GPU cannot multiply numbers of eight bits.
+    pub fn with_products(
+        model: &Model,
+        lanes: usize,
+        (device, numbers): (&cubecl::Device, ProductNumbers),
+    ) -> Result<Self, EngineError> {
+        let is_narrow = numbers == ProductNumbers::Fp8;
         let config = model.card.config.clone();
         check(&config).map_err(|message| EngineError::Model { message })?;
         let context = Context::new(device).map_err(|message| EngineError::Device { message })?;
         let made = context.shared().do_on_stream(|| {
-            if lanes >= LIBRARY_LANES {
+            if lanes >= LIBRARY_LANES || is_narrow {
                 context.take_library(device);
-                check_library::<S>(&context);
+                check_library::<S>(&context, is_narrow);
+            }
+            if is_narrow && !context.is_processor() && !context.has_library() {
+                let message = format!("fp8 products need cuBLASLt: {}", context.products());
+                return Err(EngineError::Device { message });
             }
             Ok::<_, EngineError>((
-                Dynamics::new(&context, &model.dynamics, &config)?,
-                FrameCodec::new(&context, &model.tokenizer, &config, lanes)?,
+                Dynamics::new(&context, &model.dynamics, (&config, is_narrow))?,
+                FrameCodec::new(&context, &model.tokenizer, (&config, is_narrow), lanes)?,
                 Rings::new(&context, RingSizes::new(&config), lanes),
-                Work::new(&context, &config.dynamics, lanes * FRAME_TOKENS),
+                Work::new(&context, &config.dynamics, (lanes * FRAME_TOKENS, is_narrow)),
                 StepBuffers::new(&context, &config, lanes),
             ))
         });
@@ -336,11 +353,12 @@ impl<S: Stored> CudaEngine<S> {
         let (a, (b, bias)) = (&self.work.normed, &weights.to_codes);
         // All tokens, though four in twenty carry no codes: so the product takes whole tiles.
         let size = [lanes * FRAME_TOKENS, width, padded(TOKEN_LOGITS)];
-        product(context, &Product { a, b, bias: Some(bias), c: &step.logits, size });
+        product(context, &Product { a, b: Factor::Wide(b), bias: Some(bias), c: &step.logits, size });
         draw_codes(context, &self.logits(views), &self.drawn(views), lanes);
         let (columns, rows) = (padded(REWARD_BINS + 1 + objects), &step.readout_rows);
         take_rows(context, [a, rows], (lanes, width), READOUTS);
         let ((b, bias), size) = (&weights.to_readout, [lanes, width, columns]);
+        let b = Factor::Wide(b);
         product(context, &Product { a: rows, b, bias: Some(bias), c: &step.readouts, size });
         let (rows, entropies, numbers) = (&step.readouts, &step.entropies, &views.numbers);
         read_out(context, &Readout { rows, entropies, numbers, columns, objects }, lanes);
@@ -393,7 +411,7 @@ impl<S: Stored> CudaEngine<S> {
         pass.norm();
         refiner.blocks.iter().for_each(|block| pass.block(block, None));
         let size = [rows, stack.width, padded(TOKEN_LOGITS)];
-        let (a, b, c) = (&work.normed, &refiner.to_codes, &draft.refined);
+        let (a, b, c) = (&work.normed, Factor::Wide(&refiner.to_codes), &draft.refined);
         product(context, &Product { a, b, bias: None, c, size });
         let redraw = Redraw { refined: &draft.refined, masked, step };
         redraw_codes(context, &self.logits(views), &self.drawn(views), &redraw, lanes);

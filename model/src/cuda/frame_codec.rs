@@ -4,7 +4,7 @@ use burn::store::ModuleSnapshot;
 
 use super::context::{Buffer, Context, Stored};
 use super::kernels::{
-    Product, begin_codes, embed_codes, frames_of_patches, patches_of_frames, product, quantise,
+    Factor, Product, begin_codes, embed_codes, frames_of_patches, patches_of_frames, product, quantise,
 };
 use super::memory::{FRAMES_MAX, tile_rows};
 use super::stack::{Pass, Work};
@@ -35,16 +35,16 @@ impl<S: Stored> FrameCodec<S> {
     pub fn new(
         context: &Context,
         module: &impl ModuleSnapshot,
-        config: &ModelConfig,
+        (config, is_narrow): (&ModelConfig, bool),
         lanes: usize,
     ) -> Result<Self, MissingWeight> {
         let frames_max = lanes.clamp(1, FRAMES_MAX);
         let (rows, size) = (tile_rows(frames_max * FRAME_CODES), config.frame);
         Ok(Self {
-            encoder: Codec::encoder(context, module, config)?,
-            decoder: Codec::decoder(context, module, config)?,
-            encoder_work: Work::new(context, &config.encoder, rows),
-            decoder_work: Work::new(context, &config.decoder, rows),
+            encoder: Codec::encoder(context, module, (config, is_narrow))?,
+            decoder: Codec::decoder(context, module, (config, is_narrow))?,
+            encoder_work: Work::new(context, &config.encoder, (rows, is_narrow)),
+            decoder_work: Work::new(context, &config.decoder, (rows, is_narrow)),
             frames: Buffer::empty(context, frames_max * size.bytes()),
             codes: Buffer::empty(context, frames_max * FRAME_CODE_BYTES),
             patches: Buffer::empty(context, rows * size.patch_values()),
@@ -80,7 +80,7 @@ impl<S: Stored> FrameCodec<S> {
         patches_of_frames(context, &self.frames, &self.patches, (count, frame));
         begin_codes(context, &weights.start, &work.stream, [count, stack.width]);
         let pass = Pass { context, work, stack, tokens: FRAME_CODES, rows };
-        pass.add(&self.patches, &weights.embed, frame.patch_values());
+        pass.add(&self.patches, Factor::Wide(&weights.embed), frame.patch_values());
         self.finish(&pass, weights, (&self.values, CODE_VALUES));
         quantise(context, &self.values, &self.codes, rows * CODE_VALUES);
         self.codes.read(context, codes);
@@ -116,6 +116,7 @@ impl<S: Stored> FrameCodec<S> {
     fn finish(&self, pass: &Pass<'_, S>, weights: &Codec<S>, (c, columns): (&Buffer<f32>, usize)) {
         weights.blocks.iter().for_each(|block| pass.block(block, None));
         let (b, bias) = &weights.to_rows;
+        let b = Factor::Wide(b);
         let (a, bias, size) = (&pass.work.normed, Some(bias), [pass.rows, pass.stack.width, columns]);
         product(pass.context, &Product { a, b, bias, c, size });
     }

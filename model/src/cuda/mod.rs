@@ -20,6 +20,8 @@ mod cublas;
 #[cfg(feature = "kernels")]
 mod engine;
 #[cfg(feature = "kernels")]
+mod fp8;
+#[cfg(feature = "kernels")]
 mod frame_codec;
 #[cfg(feature = "kernels")]
 mod kernels;
@@ -38,8 +40,8 @@ mod weights;
 pub use context::Stored;
 #[cfg(feature = "kernels")]
 pub use engine::{CudaEngine, EngineError};
-pub use memory::DeviceMemory;
 pub(crate) use memory::check;
+pub use memory::{DeviceMemory, ProductNumbers};
 #[cfg(feature = "cuda")]
 pub use profile::profile;
 pub use profile::{KernelTime, Profile};

@@ -50,6 +50,6 @@ impl Profile {
 #[cfg(feature = "cuda")]
 pub fn profile(model: &Model, lanes: usize, runs: usize) -> Result<Profile, String> {
     let device = super::device_of(model).ok_or("kernels run on GPUs: choose --device cuda:N")?;
-    let engine = super::CudaEngine::<half::bf16>::new(model, lanes, &device);
+    let engine = super::CudaEngine::<half::bf16>::with_products(model, lanes, (&device, model.products));
     Ok(engine.map_err(|error| error.to_string())?.profile(runs))
 }

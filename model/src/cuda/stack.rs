@@ -2,12 +2,12 @@
 
 use super::context::{Buffer, Context, Stored};
 use super::kernels::{
-    HeadRows, Product, Ring, Span, add_product, gated, norm_heads, norm_rows, over_time, product,
+    Factor, HeadRows, Product, Ring, Span, add_product, gated, norm_heads, norm_rows, over_time, product,
     within_frame,
 };
 use super::layout::Heads;
 use super::memory::tile_rows;
-use super::weights::{Attention, Block};
+use super::weights::{Attention, Block, Matrix};
 use crate::config::StackConfig;
 
 /// What blocks work in, for so many rows at most.
@@ -26,11 +26,13 @@ pub struct Work<S> {
     hidden: Buffer<S>,
     /// `[rows, width]`: what is to be added to the stream.
     pub branch: Buffer<f32>,
+    /// `[rows, max(width, hidden)]`: first factors in eight bits, where blocks multiply such.
+    narrow: Option<Buffer<u8>>,
 }
 
 impl<S: Stored> Work<S> {
     /// Room for `rows` rows of `stack`, and for those that fill up the last tile.
-    pub fn new(context: &Context, stack: &StackConfig, rows: usize) -> Self {
+    pub fn new(context: &Context, stack: &StackConfig, (rows, is_narrow): (usize, bool)) -> Self {
         let rows = tile_rows(rows);
         let [width, row, hidden] = [stack.width, Heads::new(stack).row(), stack.hidden];
         Self {
@@ -41,6 +43,7 @@ impl<S: Stored> Work<S> {
             gates: Buffer::empty(context, rows * 2 * hidden),
             hidden: Buffer::empty(context, rows * hidden),
             branch: Buffer::empty(context, rows * width),
+            narrow: is_narrow.then(|| Buffer::empty(context, rows * width.max(hidden))),
         }
     }
 }
@@ -64,16 +67,16 @@ impl<S: Stored> Pass<'_, S> {
         if let Some(spatial) = &block.spatial {
             self.project(spatial, None);
             within_frame(self.context, &self.span());
-            self.add(&work.mixed, &spatial.out, self.stack.width);
+            self.add(&work.mixed, self.factor(&spatial.out), self.stack.width);
         }
         if let (Some(temporal), Some(ring)) = (&block.temporal, ring) {
             self.project(&temporal.attention, Some(ring));
             over_time(self.context, &self.span(), ring, &temporal.distance_bias);
-            self.add(&work.mixed, &temporal.attention.out, self.stack.width);
+            self.add(&work.mixed, self.factor(&temporal.attention.out), self.stack.width);
         }
         self.multiply(&block.gate_value, &work.gates, 2 * hidden);
         gated(self.context, &work.gates, &work.hidden, (self.rows, hidden));
-        self.add(&work.hidden, &block.out, hidden);
+        self.add(&work.hidden, self.factor(&block.out), hidden);
     }
 
     /// The stream, normalised.
@@ -82,7 +85,7 @@ impl<S: Stored> Pass<'_, S> {
     }
 
     /// Adds `a · b` to the stream, `k` values long, and normalises that.
-    pub fn add(&self, a: &Buffer<S>, b: &Buffer<S>, k: usize) {
+    pub fn add(&self, a: &Buffer<S>, b: Factor<'_, S>, k: usize) {
         let Work { stream, normed, branch, .. } = self.work;
         let p = Product { a, b, bias: None, c: branch, size: [self.rows, k, self.stack.width] };
         add_product(self.context, &p, stream, normed);
@@ -102,8 +105,16 @@ impl<S: Stored> Pass<'_, S> {
     }
 
     /// `n` columns of the normalised stream's products.
-    fn multiply(&self, b: &Buffer<S>, c: &Buffer<f32>, n: usize) {
-        let size = [self.rows, self.stack.width, n];
+    fn multiply(&self, b: &Matrix<S>, c: &Buffer<f32>, n: usize) {
+        let (b, size) = (self.factor(b), [self.rows, self.stack.width, n]);
         product(self.context, &Product { a: &self.work.normed, b, bias: None, c, size });
+    }
+
+    fn factor<'b>(&'b self, matrix: &'b Matrix<S>) -> Factor<'b, S> {
+        match (matrix, &self.work.narrow) {
+            (Matrix::Wide(values), _) => Factor::Wide(values),
+            (Matrix::Narrow(bytes, scale), Some(room)) => Factor::Narrow { bytes, scale: *scale, room },
+            (Matrix::Narrow(..), None) => unreachable!("work of narrow blocks has room for narrow factors"),
+        }
     }
 }

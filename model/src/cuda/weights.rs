@@ -3,6 +3,7 @@
 use burn::store::ModuleSnapshot;
 
 use super::context::{Buffer, Context, Stored};
+use super::fp8::narrowed;
 use super::layout::Heads;
 use super::memory::padded;
 use crate::config::{FRAME_CODES, FRAME_TOKENS, ModelConfig, NOISE_LEVELS, SPATIAL_TOKENS, StackConfig};
@@ -15,6 +16,16 @@ use crate::reward::REWARD_BINS;
 struct Loader<'a> {
     context: &'a Context,
     tensors: Tensors,
+    /// Whether the matrices of blocks are stored in eight bits.
+    is_narrow: bool,
+}
+
+/// A matrix of a block.
+pub enum Matrix<S> {
+    /// As it is, `[rows, columns]`.
+    Wide(Buffer<S>),
+    /// In [eight bits](super::fp8), transposed, and what its numbers are to be multiplied by.
+    Narrow(Buffer<u8>, f32),
 }
 
 impl Loader<'_> {
@@ -22,6 +33,25 @@ impl Loader<'_> {
     fn matrix<S: Stored>(&mut self, name: &str, len: usize) -> Result<Buffer<S>, MissingWeight> {
         let values = self.tensors.take(name, len)?;
         Ok(stored(self.context, &values))
+    }
+
+    /// A matrix of a block.
+    fn block_matrix<S: Stored>(&self, values: &[f32], columns: usize) -> Matrix<S> {
+        if self.is_narrow {
+            let (bytes, scale) = narrowed(values, columns);
+            return Matrix::Narrow(Buffer::of(self.context, &bytes), scale);
+        }
+        Matrix::Wide(stored(self.context, values))
+    }
+
+    /// As [`block_matrix`](Self::block_matrix), by its name.
+    fn named_matrix<S: Stored>(
+        &mut self,
+        name: &str,
+        [rows, columns]: [usize; 2],
+    ) -> Result<Matrix<S>, MissingWeight> {
+        let values = self.tensors.take(name, rows * columns)?;
+        Ok(self.block_matrix(&values, columns))
     }
 
     /// Anything else.
@@ -36,8 +66,8 @@ impl Loader<'_> {
     ) -> Result<Attention<S>, MissingWeight> {
         let row = Heads::new(stack).row();
         Ok(Attention {
-            qkv: self.matrix(&format!("{name}.qkv.weight"), stack.width * row)?,
-            out: self.matrix(&format!("{name}.out.weight"), stack.width * stack.width)?,
+            qkv: self.named_matrix(&format!("{name}.qkv.weight"), [stack.width, row])?,
+            out: self.named_matrix(&format!("{name}.out.weight"), [stack.width, stack.width])?,
             gain: self.vector(&format!("{name}.q_gain"), stack.head_dim())?,
         })
     }
@@ -61,8 +91,9 @@ impl Loader<'_> {
         let gate = self.tensors.take(&format!("{name}.feed_forward.gate.weight"), size)?;
         let value = self.tensors.take(&format!("{name}.feed_forward.value.weight"), size)?;
         let parts = [(gate.as_slice(), stack.hidden), (value.as_slice(), stack.hidden)];
-        let gate_value = stored(self.context, &side_by_side(&parts, stack.width));
-        let out = self.matrix(&format!("{name}.feed_forward.out.weight"), size)?;
+        let gate_value = self.block_matrix(&side_by_side(&parts, stack.width), 2 * stack.hidden);
+        let out =
+            self.named_matrix(&format!("{name}.feed_forward.out.weight"), [stack.hidden, stack.width])?;
         Ok(Block { spatial, temporal, gate_value, out })
     }
 
@@ -113,9 +144,9 @@ fn added_to_rows(mut rows: Vec<f32>, bias: &[f32]) -> Vec<f32> {
 /// See [`Attention`](crate::attention::Attention).
 pub struct Attention<S> {
     /// `[width, heads.row()]`.
-    pub qkv: Buffer<S>,
+    pub qkv: Matrix<S>,
     /// `[width, width]`.
-    pub out: Buffer<S>,
+    pub out: Matrix<S>,
     /// `[head_dim]`.
     pub gain: Buffer<f32>,
 }
@@ -132,9 +163,9 @@ pub struct Block<S> {
     pub spatial: Option<Attention<S>>,
     pub temporal: Option<Temporal<S>>,
     /// `[width, 2 * hidden]`: gate and value side by side.
-    pub gate_value: Buffer<S>,
+    pub gate_value: Matrix<S>,
     /// `[hidden, width]`.
-    pub out: Buffer<S>,
+    pub out: Matrix<S>,
 }
 
 /// See [`Refiner`](crate::refiner::Refiner).
@@ -189,9 +220,9 @@ impl<S: Stored> Dynamics<S> {
     pub fn new(
         context: &Context,
         module: &impl ModuleSnapshot,
-        config: &ModelConfig,
+        (config, is_narrow): (&ModelConfig, bool),
     ) -> Result<Self, MissingWeight> {
-        let mut loader = Loader { context, tensors: Tensors::of(module) };
+        let mut loader = Loader { context, tensors: Tensors::of(module), is_narrow };
         let (stack, width) = (&config.dynamics, config.dynamics.width);
         let blocks = (0..stack.layers).map(|i| {
             let time = i.is_multiple_of(config.temporal_every).then_some(config.context_frames);
@@ -236,14 +267,14 @@ impl<S: Stored> Codec<S> {
     pub fn encoder(
         context: &Context,
         module: &impl ModuleSnapshot,
-        config: &ModelConfig,
+        (config, is_narrow): (&ModelConfig, bool),
     ) -> Result<Self, MissingWeight> {
         let names = ["embed_patch", "encoder_position", "encoder", "to_code"];
         Self::new(
             context,
             module,
             (&config.encoder, names, false),
-            [config.frame.patch_values(), CODE_VALUES],
+            ([config.frame.patch_values(), CODE_VALUES], is_narrow),
         )
     }
 
@@ -251,19 +282,20 @@ impl<S: Stored> Codec<S> {
     pub fn decoder(
         context: &Context,
         module: &impl ModuleSnapshot,
-        config: &ModelConfig,
+        (config, is_narrow): (&ModelConfig, bool),
     ) -> Result<Self, MissingWeight> {
         let names = ["embed_code", "decoder_position", "decoder", "to_patch"];
-        Self::new(context, module, (&config.decoder, names, true), [CODE_VALUES, config.frame.patch_values()])
+        let ends = [CODE_VALUES, config.frame.patch_values()];
+        Self::new(context, module, (&config.decoder, names, true), (ends, is_narrow))
     }
 
     fn new(
         context: &Context,
         module: &impl ModuleSnapshot,
         (stack, [embed, position, blocks, out], spatial): (&StackConfig, [&str; 4], bool),
-        [input, output]: [usize; 2],
+        ([input, output], is_narrow): ([usize; 2], bool),
     ) -> Result<Self, MissingWeight> {
-        let mut loader = Loader { context, tensors: Tensors::of(module) };
+        let mut loader = Loader { context, tensors: Tensors::of(module), is_narrow };
         let width = stack.width;
         let bias = loader.tensors.take(&format!("{embed}.bias"), width)?;
         let start = added_to_rows(loader.tensors.take(position, FRAME_CODES * width)?, &bias);

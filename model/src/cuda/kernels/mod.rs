@@ -7,6 +7,7 @@ mod attention;
 mod embed;
 mod gate;
 mod head;
+mod narrow;
 mod norm;
 mod patch;
 mod probe;
@@ -22,5 +23,5 @@ pub use head::{Drawn, Logits, Readout, Redraw, draw_codes, read_out, redraw_code
 pub use norm::{HeadRows, RowsOf, norm_heads, norm_rows, take_rows};
 pub use patch::{frames_of_patches, patches_of_frames, quantise};
 pub use probe::peaks;
-pub use product::{Product, add_product, check_library, product};
+pub use product::{Factor, Product, add_product, check_library, product};
 pub use refine::{KnownCodes, embed_known, mask_codes};

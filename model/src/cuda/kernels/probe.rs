@@ -2,7 +2,7 @@
 
 use cubecl::prelude::*;
 
-use super::product::{Product, product};
+use super::product::{Factor, Product, product};
 use crate::cuda::context::{Buffer, Context, Stored};
 use crate::cuda::memory::COLUMNS;
 use crate::cuda::meter::Cost;
@@ -34,7 +34,7 @@ pub fn peaks<S: Stored>(context: &Context, side: usize, numbers: usize) -> (f64,
     let copied = context.metered(RUNS, || copy(context, &x, &y));
     let [a, b] = [(); 2].map(|()| Buffer::of(context, &vec![S::nearest(0.5); side * side]));
     let c = Buffer::empty(context, side * side);
-    let p = Product { a: &a, b: &b, bias: None, c: &c, size: [side; 3] };
+    let p = Product { a: &a, b: Factor::Wide(&b), bias: None, c: &c, size: [side; 3] };
     let multiplied = context.metered(RUNS, || product(context, &p));
     (rate(&multiplied, |time| time.flops), rate(&copied, |time| time.bytes))
 }

@@ -3,8 +3,10 @@ use cubek_matmul::definition::{MatmulElems, MatmulGlobalElems, MatmulSetupError}
 use cubek_matmul::launch::launch_ref;
 use cubek_std::InputBinding;
 
+use super::narrow::{narrow, narrow_product};
 use super::norm::{add_norm_rows, norm_rows};
 use crate::cuda::context::{Buffer, Context, Stored};
+use crate::cuda::fp8::narrowed;
 use crate::cuda::memory::{COLUMNS, tile_rows};
 use crate::cuda::meter::Cost;
 
@@ -15,12 +17,11 @@ const ROWS: usize = 4;
 const CHECKED: [usize; 3] = [80, 64, 48];
 
 /// `c = a · b + bias`.
-#[derive(Clone, Copy)]
 pub struct Product<'a, S: Stored> {
     /// `[m, k]`.
     pub a: &'a Buffer<S>,
     /// `[k, n]`; `n` is a multiple of [`COLUMNS`].
-    pub b: &'a Buffer<S>,
+    pub b: Factor<'a, S>,
     /// `[n]`.
     pub bias: Option<&'a Buffer<f32>>,
     /// `[m, n]`.
@@ -29,11 +30,46 @@ pub struct Product<'a, S: Stored> {
     pub size: [usize; 3],
 }
 
+/// The second factor of a product.
+pub enum Factor<'a, S: Stored> {
+    /// As it is.
+    Wide(&'a Buffer<S>),
+    /// In [eight bits](crate::cuda::fp8); the first factor is rounded to such in `room`, `[m, k]`.
+    Narrow {
+        /// Transposed: `[n, k]`.
+        bytes: &'a Buffer<u8>,
+        /// What its numbers are to be multiplied by.
+        scale: f32,
+        /// Where the first factor goes.
+        room: &'a Buffer<u8>,
+    },
+}
+
+impl<S: Stored> Clone for Factor<'_, S> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<S: Stored> Copy for Factor<'_, S> {}
+
+impl<S: Stored> Clone for Product<'_, S> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<S: Stored> Copy for Product<'_, S> {}
+
 impl<S: Stored> Product<'_, S> {
     fn cost(&self, adds: bool) -> Cost {
         let [m, k, n] = self.size;
         let to = m * n * size_of::<f32>() * if adds { 2 } else { 1 };
-        let bytes = (m * k + k * n) * size_of::<S>() + to;
+        let operand = match self.b {
+            Factor::Wide(_) => size_of::<S>(),
+            Factor::Narrow { .. } => 1,
+        };
+        let bytes = (m * k + k * n) * operand + to;
         Cost { kernel: "product", product: Some(self.size), flops: 2 * m * k * n, bytes }
     }
 }
@@ -95,8 +131,23 @@ fn add_bias_kernel(c: &mut [f32], bias: &[f32], m: u32, #[comptime] n: usize) {
 /// Multiplies; sums are 32 bits wide. By NVIDIA's library where the context has it, else by the matrix units of the device or
 /// the tiles of the processor's cache (cubek's kernels), else by units that each keep a few numbers in registers.
 pub fn product<S: Stored>(context: &Context, p: &Product<'_, S>) {
-    if !by_library(context, p, false) && by_tiles(context, p).is_err() {
-        by_units(context, p);
+    if by_library(context, p, false) {
+        return;
+    }
+    match p.b {
+        Factor::Narrow { bytes, scale, room } => {
+            let [m, k, _] = p.size;
+            narrow(context, p.a, room, m * k);
+            narrow_product(context, [room, bytes], p.c, (p.size, scale));
+            if let Some(bias) = p.bias {
+                add_bias(context, p, bias);
+            }
+        }
+        Factor::Wide(b) => {
+            if by_tiles(context, p, b).is_err() {
+                by_units(context, p, b);
+            }
+        }
     }
 }
 
@@ -125,14 +176,33 @@ fn by_library<S: Stored>(context: &Context, p: &Product<'_, S>, adds: bool) -> b
     use crate::cuda::cublas::{Operand, Operands, Shape};
 
     let Some(cublas) = context.cublas() else { return false };
-    let operand = if size_of::<S>() == size_of::<f32>() { Operand::F32 } else { Operand::Bf16 };
-    let shape = Shape { size: ColumnMajor::new(p.size), operand, has_bias: p.bias.is_some(), adds };
+    let [rows, k, n] = p.size;
+    let (operand, scale) = match p.b {
+        Factor::Narrow { scale, .. } => (Operand::Fp8, scale),
+        Factor::Wide(_) if size_of::<S>() == size_of::<f32>() => (Operand::F32, 1.0),
+        Factor::Wide(_) => (Operand::Bf16, 1.0),
+    };
+    // Matrix units take numbers of eight bits in whole tiles alone.
+    let made = match operand {
+        Operand::Fp8 => tile_rows(rows),
+        Operand::F32 | Operand::Bf16 => rows,
+    };
+    debug_assert!(made * k <= p.a.len() && made * n <= p.c.len());
+    let size = ColumnMajor::new([made, k, n]);
+    let shape = Shape { size, operand, has_bias: p.bias.is_some(), adds };
     let operands = || {
         let bias = match p.bias {
             Some(bias) => Some(bias.address(context)?),
             None => None,
         };
-        Some(Operands { a: p.a.address(context)?, b: p.b.address(context)?, bias, c: p.c.address(context)? })
+        let (a, b) = match p.b {
+            Factor::Wide(b) => (p.a.address(context)?, b.address(context)?),
+            Factor::Narrow { bytes, room, .. } => {
+                narrow(context, p.a, room, made * k);
+                (room.address(context)?, bytes.address(context)?)
+            }
+        };
+        Some(Operands { a, b, bias, c: p.c.address(context)?, scale })
     };
     let done = operands().ok_or_else(|| "a buffer has no address".to_owned());
     match done.and_then(|operands| cublas.multiply(context.client(), shape, operands)) {
@@ -152,39 +222,66 @@ fn by_library<S: Stored>(_: &Context, _: &Product<'_, S>, _: bool) -> bool {
     false
 }
 
-/// Goes on without NVIDIA's library if that does not say what units say: of a product with a bias, and of one that is added.
-pub fn check_library<S: Stored>(context: &Context) {
-    let size @ [m, k, n] = CHECKED;
-    let number = |i: usize| ((i * 37 % 101) as f32 - 50.0) / 50.0;
-    let stored = |count: usize| (0..count).map(|i| S::nearest(number(i))).collect::<Vec<_>>();
-    let [a, b] = [stored(m * k), stored(k * n)].map(|values| Buffer::of(context, &values));
-    let bias = Buffer::of(context, &(0..n).map(number).collect::<Vec<_>>());
-    let start: Vec<f32> = (0..m * n).map(number).collect();
-    let [ours, theirs, with_bias] = [(); 3].map(|()| Buffer::of(context, &start));
-    let p = Product { a: &a, b: &b, bias: None, c: &ours, size };
-    by_units(context, &p);
-    let multiplied = by_library(context, &Product { bias: Some(&bias), c: &with_bias, ..p }, false)
-        && by_library(context, &Product { c: &theirs, ..p }, true);
-    if !multiplied {
-        return;
-    }
-    let read = |buffer: &Buffer<f32>| {
-        let mut values = vec![0.0; m * n];
-        buffer.read(context, &mut values);
-        values
-    };
-    let [ours, theirs, with_bias] = [&ours, &theirs, &with_bias].map(read);
-    let is_close = |found: f32, expected: f32| (found - expected).abs() <= 1e-3 * expected.abs().max(1.0);
-    let agrees = (0..m * n)
-        .all(|i| is_close(theirs[i], start[i] + ours[i]) && is_close(with_bias[i], ours[i] + number(i % n)));
-    if !agrees {
+/// Goes on without NVIDIA's library, if the context has it, where that does not say what units say: of a product with a bias,
+/// of one that is added, and if they will be needed of one in eight bits.
+pub fn check_library<S: Stored>(context: &Context, is_narrow: bool) {
+    let is_right =
+        || context.not_counting(|| agrees::<S>(context) && (!is_narrow || agrees_in_bytes::<S>(context)));
+    if context.has_library() && !is_right() {
         context.refuse_library("cuBLASLt multiplies otherwise than expected".to_owned());
     }
 }
 
+/// Numbers between -1 and 1, whose products bfloat16 holds nearly all of.
+fn number(i: usize) -> f32 {
+    ((i * 37 % 101) as f32 - 50.0) / 50.0
+}
+
+fn agrees<S: Stored>(context: &Context) -> bool {
+    let size @ [m, k, n] = CHECKED;
+    let stored = |count: usize| (0..count).map(|i| S::nearest(number(i))).collect::<Vec<_>>();
+    let [a, b] = [stored(m * k), stored(k * n)].map(|values| Buffer::of(context, &values));
+    let start: Vec<f32> = (0..m * n).map(number).collect();
+    let bias = Buffer::of(context, &start[..n]);
+    let [ours, added, with_bias] = [(); 3].map(|()| Buffer::of(context, &start));
+    let p = Product { a: &a, b: Factor::Wide(&b), bias: None, c: &ours, size };
+    by_units(context, &p, &b);
+    by_library(context, &Product { bias: Some(&bias), c: &with_bias, ..p }, false)
+        && by_library(context, &Product { c: &added, ..p }, true)
+        && says(context, &added, &ours, |i| start[i])
+        && says(context, &with_bias, &ours, |i| start[i % n])
+}
+
+fn agrees_in_bytes<S: Stored>(context: &Context) -> bool {
+    let size @ [m, k, n] = CHECKED;
+    let rows = tile_rows(m);
+    let a: Vec<S> = (0..rows * k).map(|i| S::nearest(number(i))).collect();
+    let b: Vec<f32> = (0..k * n).map(number).collect();
+    let (a, (bytes, scale)) = (Buffer::of(context, &a), narrowed(&b, n));
+    let (bytes, room) = (Buffer::of(context, &bytes), Buffer::empty(context, rows * k));
+    let [ours, theirs] = [(); 2].map(|()| Buffer::empty(context, rows * n));
+    narrow(context, &a, &room, m * k);
+    narrow_product(context, [&room, &bytes], &ours, (size, scale));
+    let b = Factor::Narrow { bytes: &bytes, scale, room: &room };
+    let p = Product { a: &a, b, bias: None, c: &theirs, size };
+    by_library(context, &p, false) && says(context, &theirs, &ours, |_| 0.0)
+}
+
+/// Whether what was found is what units say and `more`, to rounding.
+fn says(context: &Context, found: &Buffer<f32>, ours: &Buffer<f32>, more: impl Fn(usize) -> f32) -> bool {
+    let [m, _, n] = CHECKED;
+    let [found, ours] = [found, ours].map(|buffer| {
+        let mut values = vec![0.0; m * n];
+        buffer.read(context, &mut values);
+        values
+    });
+    let is_close = |found: f32, expected: f32| (found - expected).abs() <= 1e-3 * expected.abs().max(1.0);
+    (0..m * n).all(|i| is_close(found[i], ours[i] + more(i)))
+}
+
 /// # Errors
 /// What cubek has against it: a shape, or a device without what its kernel needs.
-fn by_tiles<S: Stored>(context: &Context, p: &Product<'_, S>) -> Result<(), MatmulSetupError> {
+fn by_tiles<S: Stored>(context: &Context, p: &Product<'_, S>, b: &Buffer<S>) -> Result<(), MatmulSetupError> {
     let [count, k, n] = p.size;
     // Matrix units take whole tiles: where there is room for them, rows that mean nothing are made too.
     let filled_up = tile_rows(count);
@@ -196,18 +293,23 @@ fn by_tiles<S: Stored>(context: &Context, p: &Product<'_, S>) -> Result<(), Matm
         out: f32::elem_type_native(),
     });
     let a = InputBinding::new(p.a.matrix(m, k), S::elem_type_native());
-    let b = InputBinding::new(p.b.matrix(k, n), S::elem_type_native());
+    let b = InputBinding::new(b.matrix(k, n), S::elem_type_native());
     launch_ref(context.tiles(), context.client(), a, b, p.c.matrix(m, n), &mut elements)?;
     context.launched(p.cost(false));
     if let Some(bias) = p.bias {
-        let (cubes, dim) = context.each(count * n);
-        add_bias_kernel::launch(context.client(), cubes, dim, p.c.arg(), bias.arg(), count as u32, n);
-        context.launched(Cost::new("bias", count * n, 2 * count * n * size_of::<f32>()));
+        add_bias(context, p, bias);
     }
     Ok(())
 }
 
-fn by_units<S: Stored>(context: &Context, p: &Product<'_, S>) {
+fn add_bias<S: Stored>(context: &Context, p: &Product<'_, S>, bias: &Buffer<f32>) {
+    let [m, _, n] = p.size;
+    let (cubes, dim) = context.each(m * n);
+    add_bias_kernel::launch(context.client(), cubes, dim, p.c.arg(), bias.arg(), m as u32, n);
+    context.launched(Cost::new("bias", m * n, 2 * m * n * size_of::<f32>()));
+}
+
+fn by_units<S: Stored>(context: &Context, p: &Product<'_, S>, b: &Buffer<S>) {
     let [m, k, n] = p.size;
     let columns = n / COLUMNS;
     let [none, _] = context.nothing::<f32>();
@@ -219,7 +321,7 @@ fn by_units<S: Stored>(context: &Context, p: &Product<'_, S>) {
         dim,
         COLUMNS,
         p.a.arg(),
-        p.b.vectors(COLUMNS),
+        b.vectors(COLUMNS),
         bias,
         p.c.vectors(COLUMNS),
         m as u32,
@@ -250,14 +352,20 @@ mod tests {
                 let [da, db, dbias] = [&a, &b, &bias].map(|values| Buffer::of(context, values));
                 let c = Buffer::of(context, &numbers(m * n, 4));
                 for with_bias in [true, false] {
-                    let p = Product { a: &da, b: &db, bias: with_bias.then_some(&dbias), c: &c, size };
+                    let p = Product {
+                        a: &da,
+                        b: Factor::Wide(&db),
+                        bias: with_bias.then_some(&dbias),
+                        c: &c,
+                        size,
+                    };
                     let expected = by_hand(size, &a, &b, with_bias.then_some(&bias));
                     let mut found = vec![0.0; m * n];
-                    by_units(context, &p);
+                    by_units(context, &p, &db);
                     c.read(context, &mut found);
                     close(&found, &expected, 1e-5);
                     c.write(context, vec![f32::NAN; m * n]);
-                    by_tiles(context, &p).unwrap();
+                    by_tiles(context, &p, &db).unwrap();
                     c.read(context, &mut found);
                     close(&found, &expected, 1e-5);
                 }
@@ -278,8 +386,9 @@ mod tests {
             let [da, db, dbias, dc] = [&a, &b, &bias, &c].map(|values| Buffer::of(context, values));
             let mut found = vec![0.0; m * n];
             for with_bias in [true, false] {
-                let p = Product { a: &da, b: &db, bias: with_bias.then_some(&dbias), c: &dc, size };
-                by_tiles(context, &p).unwrap();
+                let p =
+                    Product { a: &da, b: Factor::Wide(&db), bias: with_bias.then_some(&dbias), c: &dc, size };
+                by_tiles(context, &p, &db).unwrap();
                 dc.read(context, &mut found);
                 close(&found, &by_hand(size, &a, &b, with_bias.then_some(&bias)), 1e-5);
             }
