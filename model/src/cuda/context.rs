@@ -4,13 +4,14 @@
 use std::cell::OnceCell;
 use std::cell::{Cell, RefCell};
 use std::marker::PhantomData;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{PoisonError, RwLock};
 use std::time::Instant;
 
 use cubecl::bytes::Bytes;
 use cubecl::prelude::*;
-use cubecl::server::Handle;
+use cubecl::server::{Handle, ServerError};
 use cubecl_environment::stream::StreamId;
 use cubek_matmul::routine::BlueprintStrategy;
 use cubek_matmul::strategy::Strategy;
@@ -293,6 +294,20 @@ impl Turn {
     }
 }
 
+/// Bytes on their way from the device.
+pub struct Arriving<'a>(Pin<Box<dyn Future<Output = Result<Vec<Bytes>, ServerError>> + Send + 'a>>);
+
+impl Arriving<'_> {
+    /// Waits for them.
+    ///
+    /// # Panics
+    /// If the device has failed: nothing that was on it is known then.
+    pub fn wait(self) -> Bytes {
+        let bytes = cubecl::future::block_on(self.0);
+        bytes.unwrap_or_else(|error| panic!("the device has failed: {error}")).remove(0)
+    }
+}
+
 /// Numbers in a device's memory.
 pub struct Buffer<T> {
     handle: Handle,
@@ -352,8 +367,7 @@ impl<T: CubeElement> Buffer<T> {
     /// Copies `values` to its beginning: on a GPU out of page-locked memory, so that nothing waits for the copy.
     pub fn write(&self, context: &Context, values: Vec<T>) {
         debug_assert!(values.len() <= self.len);
-        let unused = ((self.len - values.len()) * size_of::<T>()) as u64;
-        let part = self.handle.clone().offset_end(unused);
+        let part = self.part(0, values.len());
         let mut bytes = Bytes::from_elems(values);
         if !context.is_processor {
             context.client.staging(std::iter::once(&mut bytes), false);
@@ -363,10 +377,7 @@ impl<T: CubeElement> Buffer<T> {
 
     /// Copies `values` to where `at` numbers come before them.
     pub fn write_at(&self, context: &Context, at: usize, values: &[T]) {
-        let size = size_of::<T>();
-        let part = self.handle.clone().offset_start((at * size) as u64);
-        let part = part.offset_end(((self.len - at - values.len()) * size) as u64);
-        context.client.write(&part, Bytes::from_elems(values.to_vec()));
+        context.client.write(&self.part(at, values.len()), Bytes::from_elems(values.to_vec()));
     }
 
     /// Copies its first numbers to `out`, when everything launched so far is done.
@@ -393,12 +404,29 @@ impl<T: CubeElement> Buffer<T> {
         self.fetch(context, 0, count)
     }
 
+    /// As [`first`](Self::first), without waiting: what is launched from now on may write over them on the device.
+    ///
+    /// # Panics
+    /// As [`read`](Self::read), on a processor.
+    pub fn first_later<'a>(&self, context: &'a Context, count: usize) -> Arriving<'a> {
+        let arriving = Arriving(Box::pin(context.client.read_async(vec![self.part(0, count)])));
+        // A GPU's copies are in order with its launches; a processor gives its own memory.
+        if context.is_processor {
+            let here = Bytes::from_bytes_vec(arriving.wait().to_vec());
+            return Arriving(Box::pin(std::future::ready(Ok(vec![here]))));
+        }
+        arriving
+    }
+
     fn fetch(&self, context: &Context, at: usize, count: usize) -> Bytes {
+        let bytes = context.client.read_one(self.part(at, count));
+        bytes.unwrap_or_else(|error| panic!("the device has failed: {error}"))
+    }
+
+    fn part(&self, at: usize, count: usize) -> Handle {
         let size = size_of::<T>();
         let part = self.handle.clone().offset_start((at * size) as u64);
-        let part = part.offset_end(((self.len - at - count) * size) as u64);
-        let bytes = context.client.read_one(part);
-        bytes.unwrap_or_else(|error| panic!("the device has failed: {error}"))
+        part.offset_end(((self.len - at - count) * size) as u64)
     }
 
     /// As an argument of a kernel.

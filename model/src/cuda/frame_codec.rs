@@ -2,7 +2,7 @@
 
 use burn::store::ModuleSnapshot;
 
-use super::context::{Buffer, Context, Stored};
+use super::context::{Arriving, Buffer, Context, Stored};
 use super::kernels::{
     Factor, Product, begin_codes, embed_codes, frames_of_patches, patches_of_frames, product, quantise,
 };
@@ -13,6 +13,9 @@ use crate::config::{FRAME_CODES, ModelConfig};
 use crate::engine::MissingWeight;
 use crate::fsq::CODE_VALUES;
 use crate::packing::FRAME_CODE_BYTES;
+
+/// Passes of decoding that are launched before the frames of the first are waited for: what they take of page-locked memory.
+const PASSES_AHEAD: usize = 32;
 
 /// Both sides of the tokenizer, and what they work in.
 pub struct FrameCodec<S> {
@@ -65,10 +68,21 @@ impl<S: Stored> FrameCodec<S> {
 
     /// Frames (HWC `uint8`) of codes, any number of them.
     pub fn decode(&self, context: &Context, codes: &[u8], frames: &mut [u8]) {
-        let most = self.frames_max;
-        let some =
-            codes.chunks(most * FRAME_CODE_BYTES).zip(frames.chunks_mut(most * self.config.frame.bytes()));
-        some.for_each(|(codes, frames)| self.decode_some(context, codes, frames));
+        let (most, bytes) = (self.frames_max, self.config.frame.bytes());
+        let (codes_max, frames_max) = (PASSES_AHEAD * most * FRAME_CODE_BYTES, PASSES_AHEAD * most * bytes);
+        for (codes, frames) in codes.chunks(codes_max).zip(frames.chunks_mut(frames_max)) {
+            let passes = codes.chunks(most * FRAME_CODE_BYTES).map(|codes| {
+                let count = codes.len() / FRAME_CODE_BYTES;
+                self.codes.write(context, codes.to_vec());
+                self.make_frames(context, count);
+                self.frames.first_later(context, count * bytes)
+            });
+            // All are under way before the first is waited for.
+            let arriving: Vec<Arriving<'_>> = passes.collect();
+            for (arriving, frames) in arriving.into_iter().zip(frames.chunks_mut(most * bytes)) {
+                frames.copy_from_slice(&arriving.wait());
+            }
+        }
     }
 
     fn encode_some(&self, context: &Context, frames: &[u8], codes: &mut [u8]) {
@@ -84,12 +98,6 @@ impl<S: Stored> FrameCodec<S> {
         self.finish(&pass, weights, (&self.values, CODE_VALUES));
         quantise(context, &self.values, &self.codes, rows * CODE_VALUES);
         self.codes.read(context, codes);
-    }
-
-    fn decode_some(&self, context: &Context, codes: &[u8], frames: &mut [u8]) {
-        self.codes.write(context, codes.to_vec());
-        self.make_frames(context, codes.len() / FRAME_CODE_BYTES);
-        self.frames.read(context, frames);
     }
 
     /// The launches of decoding what it was last told, over and over where `lanes` are more than one pass takes.

@@ -118,3 +118,84 @@ impl<S: Stored> Pass<'_, S> {
         }
     }
 }
+
+#[cfg(all(test, feature = "kernels-on-cpu"))]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use burn::module::Module;
+    use burn::tensor::{Device, Tensor, TensorData};
+
+    use super::*;
+    use crate::codec::plain;
+    use crate::config::{FRAME_TOKENS, ModelConfig, Preset};
+    use crate::cuda::kernels::testing::{close, numbers, on_processor};
+    use crate::cuda::weights::block_of;
+    use crate::timeline::Timeline;
+
+    const LANES: usize = 3;
+    /// More than a ring holds.
+    const FRAMES: usize = 7;
+    const RING_FRAMES: usize = 4;
+
+    #[derive(Module, Debug)]
+    struct Layer {
+        block: crate::block::Block,
+    }
+
+    /// Each kind of layer, of each stack of a model, beside burn's forward pass over the whole window: frame after frame for
+    /// the kernels, all at once for burn.
+    #[test]
+    fn every_layer_says_what_burns_forward_pass_says() {
+        for preset in [Preset::Nano, Preset::S] {
+            let config = ModelConfig::new(preset, 3, 2);
+            let kinds = [
+                (&config.dynamics, true, Some(RING_FRAMES)),
+                (&config.dynamics, true, None),
+                (&config.encoder, false, None),
+                (&config.decoder, true, None),
+            ];
+            for (stack, spatial, ring) in kinds {
+                layer_agrees(stack, (spatial, ring));
+            }
+        }
+    }
+
+    fn layer_agrees(stack: &StackConfig, (spatial, ring): (bool, Option<usize>)) {
+        let device = Device::flex();
+        device.seed(3);
+        let layer = Layer { block: crate::block::Block::new(stack, spatial, ring, &device) };
+        let frame = FRAME_TOKENS * stack.width;
+        let window = numbers(LANES * FRAMES * frame, 1);
+        let x = TensorData::new(window.clone(), [LANES * FRAMES * FRAME_TOKENS, stack.width]);
+        let timeline = Timeline::causal(FRAMES, RING_FRAMES, &device);
+        let x = Tensor::from_data(x, &device);
+        let expected =
+            plain(layer.block.forward_in_time(x, FRAME_TOKENS, &timeline, &mut std::iter::empty()));
+        on_processor(|context| {
+            let block: Block<f32> = block_of(context, (&layer, "block"), stack, (spatial, ring)).unwrap();
+            let work = Work::new(context, stack, (LANES * FRAME_TOKENS, false));
+            let kept = LANES * FRAME_TOKENS * stack.kv_heads * RING_FRAMES * stack.head_dim();
+            let [keys, values] = [(); 2].map(|()| Buffer::empty(context, kept));
+            for t in 0..FRAMES {
+                let at = |lane: usize| (lane * FRAMES + t) * frame..(lane * FRAMES + t + 1) * frame;
+                let now: Vec<f32> = (0..LANES).flat_map(|lane| &window[at(lane)]).copied().collect();
+                let newest = vec![(t % RING_FRAMES) as u32; LANES];
+                let ages = vec![(t + 1).min(RING_FRAMES) as u32; LANES];
+                let [lanes, newest, ages] =
+                    [vec![0, 1, 2], newest, ages].map(|numbers| Buffer::of(context, &numbers));
+                let (keys, values, frames) = (&keys, &values, RING_FRAMES);
+                let places = Ring { keys, values, lanes: &lanes, newest: &newest, ages: &ages, frames };
+                work.stream.write(context, now);
+                let rows = LANES * FRAME_TOKENS;
+                let pass = Pass { context, work: &work, stack, tokens: FRAME_TOKENS, rows };
+                pass.norm();
+                pass.block(&block, Some(&places));
+                let mut found = vec![0.0; LANES * frame];
+                work.stream.read(context, &mut found);
+                for (lane, found) in found.chunks(frame).enumerate() {
+                    close(found, &expected[at(lane)], 1e-4);
+                }
+            }
+        });
+    }
+}

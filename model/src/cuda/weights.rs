@@ -309,3 +309,15 @@ impl<S: Stored> Codec<S> {
         })
     }
 }
+
+/// A block of `module` by its name, for tests of one layer.
+#[cfg(all(test, feature = "kernels-on-cpu"))]
+pub fn block_of<S: Stored>(
+    context: &Context,
+    (module, name): (&impl ModuleSnapshot, &str),
+    stack: &StackConfig,
+    (spatial, frames): (bool, Option<usize>),
+) -> Result<Block<S>, MissingWeight> {
+    let mut loader = Loader { context, tensors: Tensors::of(module), is_narrow: false };
+    loader.block(name, stack, (spatial, frames))
+}

@@ -14,7 +14,7 @@ mod probe;
 mod product;
 mod refine;
 #[cfg(all(test, feature = "kernels-on-cpu"))]
-mod testing;
+pub mod testing;
 
 pub use attention::{Ring, Span, over_time, within_frame};
 pub use embed::{FrameTokens, begin_codes, embed_codes, embed_frame};
