@@ -76,7 +76,13 @@ fn add_position(x: Tensor<2>, position: &Param<Tensor<2>>) -> Tensor<2> {
 
 /// Frames of `size`, HWC `uint8`, as rows of patches in ±1.
 pub fn patches(frames: &[u8], size: FrameSize, device: &Device) -> Tensor<2> {
-    let (count, run) = (frames.len() / size.bytes(), size.patch_side() * 3);
+    let rows = frames.len() / size.bytes() * FRAME_CODES;
+    Tensor::from_data(TensorData::new(patch_values(frames, size), [rows, size.patch_values()]), device)
+}
+
+/// The values of [`patches`], row-major.
+pub fn patch_values(frames: &[u8], size: FrameSize) -> Vec<f32> {
+    let run = size.patch_side() * 3;
     let mut values = vec![0.0; frames.len()];
     for (frame, out) in frames.chunks_exact(size.bytes()).zip(values.chunks_exact_mut(size.bytes())) {
         for_each_run(size, |pixel, patch| {
@@ -85,7 +91,7 @@ pub fn patches(frames: &[u8], size: FrameSize, device: &Device) -> Tensor<2> {
             }
         });
     }
-    Tensor::from_data(TensorData::new(values, [count * FRAME_CODES, size.patch_values()]), device)
+    values
 }
 
 /// The inverse of [`patches`] on plain values, rounded and clamped to `uint8`.

@@ -22,6 +22,7 @@ mod render_peer;
 mod render_stage;
 mod swarm;
 mod train;
+mod train_profile;
 
 pub use bridge::{BridgeBench, PARTS as BRIDGE_PARTS, bridge};
 pub use dream::{DreamBench, dream};
@@ -31,6 +32,7 @@ pub use env_peer::env_peers;
 pub use numerics::{Numerics, numerics};
 pub use render::{RenderBench, render};
 pub use train::{TrainBench, train};
+pub use train_profile::StepOptions;
 
 /// One measured figure.
 #[derive(Debug, Serialize)]
@@ -95,6 +97,7 @@ impl Row {
         let digits = match self.unit {
             "ms" => 3,
             "times" => 2,
+            "share" => 4,
             _ => 1,
         };
         let (value, unit, metric) = (self.value, self.unit, self.metric);

@@ -36,7 +36,18 @@ impl<'a> TokenizerObjective<'a> {
     }
 }
 
+/// Frames as patches, on the host.
+pub struct DrawnFrames {
+    size: FrameSize,
+    /// As [`tokenizer::patches`].
+    patches: Vec<f32>,
+    /// As `patches`: what each value weighs.
+    weights: Vec<f32>,
+}
+
 impl Objective<Tokenizer> for TokenizerObjective<'_> {
+    type Drawn = DrawnFrames;
+
     fn peak_rate(&self) -> f64 {
         3e-3
     }
@@ -49,21 +60,26 @@ impl Objective<Tokenizer> for TokenizerObjective<'_> {
         BATCH
     }
 
-    fn loss(&self, tokenizer: &Tokenizer, draw: &mut Draw) -> Loss {
-        let count = draw.count;
-        let size = tokenizer.frame_size();
-        let mut frames = Vec::with_capacity(count * size.bytes());
-        let mut weights = Vec::with_capacity(count * size.bytes());
-        for _ in 0..count {
+    fn draw(&self, draw: &mut Draw) -> DrawnFrames {
+        let size = self.parts[0].0.frame_size;
+        let mut frames = Vec::with_capacity(draw.count * size.bytes());
+        let mut weights = Vec::with_capacity(draw.count * size.bytes());
+        for _ in 0..draw.count {
             let (clips, rows) = &self.parts[self.sampler.draw(&mut draw.rng)];
             let row = rows[draw.rng.random_range(0..rows.len())];
             frames.extend_from_slice(clips.frame(row));
             patch_weights(clips.classes(row), size, &mut weights);
         }
-        let device = tokenizer.device();
-        let target = tokenizer::patches(&frames, size, &device);
-        let weights = TensorData::new(weights, [count * FRAME_CODES, size.patch_values()]);
-        let weights: Tensor<2> = Tensor::from_data(weights, &device);
+        DrawnFrames { size, patches: tokenizer::patch_values(&frames, size), weights }
+    }
+
+    fn loss(&self, tokenizer: &Tokenizer, drawn: DrawnFrames) -> Loss {
+        let (device, width) = (tokenizer.device(), drawn.size.patch_values());
+        let tensor = |values: Vec<f32>| -> Tensor<2> {
+            let rows = values.len() / width;
+            Tensor::from_data(TensorData::new(values, [rows, width]), &device)
+        };
+        let (target, weights) = (tensor(drawn.patches), tensor(drawn.weights));
         let error = (tokenizer.decode(tokenizer.encode(target.clone())) - target).abs();
         let total = weights.clone().sum();
         let worst = error.clone().max_dim(1).mean();
