@@ -126,18 +126,19 @@ impl TokenLayout {
 }
 
 /// `[values / width, width]`, a byte each.
-fn bytes(values: &[u8], width: usize, device: &Device) -> Tensor<2, Int> {
+pub fn bytes(values: &[u8], width: usize, device: &Device) -> Tensor<2, Int> {
     let data = TensorData::new(values.to_vec(), [values.len() / width, width]);
     Tensor::from_data(data, (device, DType::U8))
 }
 
-fn places(places: impl Iterator<Item = usize>, device: &Device) -> Tensor<1, Int> {
+/// Places to select.
+pub fn places(places: impl Iterator<Item = usize>, device: &Device) -> Tensor<1, Int> {
     let places: Vec<i32> = places.map(|place| place as i32).collect();
     let count = places.len();
     Tensor::from_data(TensorData::new(places, [count]), (device, DType::I32))
 }
 
 /// As the network on `device` takes it: with autodiff where it has some.
-fn on(device: &Device, tensor: Tensor<2>) -> Tensor<2> {
+pub fn on(device: &Device, tensor: Tensor<2>) -> Tensor<2> {
     if device.is_autodiff() { tensor.autodiff() } else { tensor }
 }

@@ -1,7 +1,7 @@
 use super::error::TrainError;
 use crate::device::ComputeDevice;
 
-/// Share of the device's free memory that the coded corpus takes at most: the rest is for weights, moments and what a step
+/// Share of the device's free memory that the coded corpus, or all frames while the tokenizer learns, take at most: the rest is for weights, moments and what a step
 /// keeps for its backward pass.
 pub const CORPUS_SHARE: f64 = 0.5;
 
@@ -17,8 +17,8 @@ pub enum Feed {
     /// By a thread that is one batch ahead, while the step before is computed.
     Ahead,
     /// On the device. The codes of all frames, and all else that the dynamics' batches read, are put there once; a step
-    /// gathers its batch by the numbers of rows, and the host, one batch ahead, only draws. The tokenizer's frames, 48 times
-    /// as large as their codes and more, come as with [`Ahead`](Self::Ahead).
+    /// gathers its batch by the numbers of rows, and the host, one batch ahead, only draws. The tokenizer's frames the same
+    /// way; where these, 48 times as large as their codes and more, do not fit, they come as with [`Ahead`](Self::Ahead).
     Device,
 }
 

@@ -73,7 +73,7 @@ fn losses(model: &Model, clips: &Clips, options: &TrainOptions, shards: &Shards)
     let rows = Arc::new(CodedRows::new(&corpus, &codes, &model.card, &options.objective));
     let dynamics = DynamicsObjective::new(&corpus, Split::Val, &rows, &model.card, options)?;
     Some(Losses {
-        tokenizer: mean(shards, &tokenizer, &TokenizerObjective::new(&corpus, Split::Val)?),
+        tokenizer: mean(shards, &tokenizer, &TokenizerObjective::new(&corpus, Split::Val, None)?),
         dynamics: mean(shards, &model.dynamics.valid(), &dynamics),
     })
 }

@@ -11,6 +11,7 @@ mod code_cache;
 mod coded_corpus;
 mod coded_rows;
 mod curves;
+mod device_frames;
 mod device_rows;
 mod dynamics_batch;
 mod dynamics_loss;
@@ -67,6 +68,7 @@ use checkpoint::{Checkpoint, TrainState};
 use clock::Clock;
 use code_cache::{CodeCache, Source};
 use coded_rows::CodedRows;
+use device_frames::DeviceFrames;
 use dynamics_stage::DynamicsObjective;
 use run_folder::RunFolder;
 use stage::{Objectives, Run};
@@ -149,7 +151,8 @@ impl Training<'_> {
         if self.state.stage != Stage::Tokenizer {
             return Ok(());
         }
-        let objective = |split| TokenizerObjective::new(&self.corpus, split);
+        let frames = self.frames_on_device();
+        let objective = |split| TokenizerObjective::new(&self.corpus, split, frames.clone());
         let train = objective(Split::Train).ok_or_else(|| self.no_clips())?;
         let objectives = Objectives { train, val: objective(Split::Val) };
         self.warn_without_validation(objectives.val.is_none());
@@ -185,9 +188,18 @@ impl Training<'_> {
         Ok(())
     }
 
+    /// All frames on the device, if batches are gathered there and they fit.
+    fn frames_on_device(&self) -> Option<Arc<DeviceFrames>> {
+        let (device, bytes) = (self.options.device, DeviceFrames::bytes(&self.corpus));
+        let fits = self.options.feed.puts_on(device, bytes, device.free_bytes()).unwrap_or(false);
+        fits.then(|| Arc::new(DeviceFrames::new(&self.corpus, &device.burn())))
+    }
+
     /// Puts rows where the options say that batches are put together, and says if they are too many for that.
     fn put(&mut self, rows: CodedRows) -> Result<CodedRows, TrainError> {
         let (feed, device, bytes) = (self.options.feed, self.options.device, rows.device_bytes());
+        // The driver is to know that what the tokenizer's frames took is free again.
+        device.burn().memory_cleanup();
         let rows = rows.put(feed, device)?;
         if feed == Feed::Auto && device != ComputeDevice::Cpu && !rows.are_on_device() {
             self.folder.notices.add(format!(

@@ -12,9 +12,12 @@ use worldstep_env::{Rng, Space};
 
 use super::coded_corpus::CodedCorpus;
 use super::coded_rows::{CodedRows, NO_CODE, Targets};
+use super::device_frames::DeviceFrames;
 use super::dynamics_batch::Windows;
+use super::gradients::{Draw, Objective};
 use super::objective::{ObjectiveOptions, ShortStarts};
 use super::tasks::task_cards;
+use super::tokenizer_stage::TokenizerObjective;
 use super::window_plan::WindowSizes;
 use crate::action::ActionCoding;
 use crate::codec::plain;
@@ -100,6 +103,26 @@ fn gathered_is_what_the_host_puts_together() {
         target_bits(gathered.targets(&other.rows, &device)),
         target_bits(host.targets(&frames.rows, &device))
     );
+}
+
+#[test]
+fn gathered_frames_are_what_the_host_puts_together() {
+    let clips = tasks();
+    let corpus = Corpus::new(&clips, &[]).unwrap();
+    let device = Device::flex().autodiff();
+    let on_device = Arc::new(DeviceFrames::new(&corpus, &device));
+    let batch = |on_device: Option<&Arc<DeviceFrames>>, seed| {
+        let objective = TokenizerObjective::new(&corpus, Split::Train, on_device.cloned()).unwrap();
+        let mut draw = Draw { rng: Rng::seed_from_u64(seed), count: 12, progress: 0.0 };
+        objective.draw(&mut draw).gather(&device).map(bits)
+    };
+    assert_eq!(batch(Some(&on_device), 3), batch(None, 3));
+    assert_ne!(batch(Some(&on_device), 3), batch(None, 4));
+    let [_, weights] = batch(None, 3);
+    let moving = |weight: &&u32| **weight == 10f32.to_bits();
+    assert!(weights.iter().filter(moving).count() > 100, "nothing moves");
+    let rows: usize = clips.iter().map(Clips::rows).sum();
+    assert_eq!(DeviceFrames::bytes(&corpus), (rows * (64 * 64 * 4)) as u64);
 }
 
 /// Both tasks, frames beyond an end, the last frames of clips, and corrupted ones.
