@@ -145,7 +145,7 @@ cuda: setup
 	@setup/llvm-for-cuda "$(VENV)"
 	$(CARGO) build --release -p worldstep-bridge --features cuda
 
-## make gpu-report all that a GPU can answer, in stages of 9 minutes: numerics, clips, training, evaluation, dream beside PyTorch, renderer
+## make gpu-report all that a GPU can answer, in stages of 9 minutes: numerics, clips, training and its profile, evaluation, kernels, dream beside PyTorch, renderer
 gpu-report: cuda reference
 	$(PYTHON) examples/gpu/gpu_report.py --worldstep "$(CARGO_TARGET_DIR)/release/worldstep" --out out/gpu \
 	    --peers .venv-reference/bin/python

@@ -6,12 +6,14 @@ machine is only lent for minutes at a time, run the same command again. Training
 when its stage's time is up and goes on with the next call, until its minutes are spent.
 
     python3 examples/gpu/gpu_report.py --worldstep ./worldstep --out out/gpu
+
+report.html in --out shows what there is so far; report_page.py and the files beside it make it. With
+--publish, each result that is there is copied to a folder too, as gpu-STAGE.json.
 """
 
 from __future__ import annotations
 
 import argparse
-import html
 import json
 import signal
 import subprocess
@@ -20,14 +22,16 @@ import time
 from pathlib import Path
 from typing import Any
 
+import report_page
+
 TASKS = ("CatchBehindScreen-v0", "CartPole-v0", "PushCube-v0")
 TRAIN_SEED = 100_000
 # No clip that is learned from has such a seed.
 EVAL_SEED = 900_000
 CHANNELS = "rgb,depth,instance"
-BENCHES = ("train", "dream", "render")
+BENCHES = ("train", "dream", "kernels", "profile", "render")
 # Measured if none are named: training is, in its own stage; its bench measures the processor.
-BENCHES_DEFAULT = ("dream", "render")
+BENCHES_DEFAULT = ("dream", "kernels", "profile", "render")
 # What results in one folder must have in common.
 SETTINGS = ("preset", "side", "precision", "batch", "clips")
 SETTINGS_FILE = "settings"
@@ -67,13 +71,14 @@ def parse_arguments(given: list[str] | None = None) -> argparse.Namespace:
         "--bench",
         action="append",
         choices=BENCHES,
-        help="one of several; dream and render by default: train measures the processor",
+        help="one of several; all by default but train, which measures the processor",
     )
     parser.add_argument("--envs", default="1,64,1024,4096,8192", help="numbers of dreams stepped at once")
     parser.add_argument("--peers", help="a Python that has PyTorch, for the dream's bench beside it")
     parser.add_argument(
         "--tiles", default="1,64,1024,4096", help="numbers of views that are rendered at once"
     )
+    parser.add_argument("--publish", type=Path, help="folder that results are copied to, as gpu-STAGE.json")
     arguments = parser.parse_args(given)
     arguments.tasks = arguments.tasks or list(TASKS)
     for name in ("minutes", "stage_minutes", "bench_seconds"):
@@ -157,11 +162,30 @@ def stages(arguments: argparse.Namespace) -> list[tuple[str, Any]]:
             *("--model", models, "--seconds", short, "--device", arguments.device),
             *("--envs", arguments.envs, *(("--peers", arguments.peers) if arguments.peers else ())),
         ),
+        "kernels": (
+            *("--device", arguments.device, "--preset", arguments.preset),
+            *("--envs", max(arguments.envs.split(","), key=int)),
+        ),
         "render": ("--tiles", arguments.tiles, "--seconds", short),
     }
     for part in arguments.bench or BENCHES_DEFAULT:
-        every.append((f"bench-{part}", lambda part=part: ask(arguments, "bench", part, *words[part])))
+        stage = (
+            profile
+            if part == "profile"
+            else lambda arguments, part=part: ask(arguments, "bench", part, *words[part])
+        )
+        every.append((f"bench-{part}", lambda stage=stage: stage(arguments)))
     return every
+
+
+def profile(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Where the time of a training step goes, on the first task's clips."""
+    return ask(
+        arguments,
+        *("bench", "train", "--profile", "--data", arguments.out / "clips" / arguments.tasks[0]),
+        *("--preset", arguments.preset, "--device", arguments.device, "--precision", arguments.precision),
+        *("--batch", arguments.batch, "--seconds", 5 * arguments.bench_seconds),
+    )
 
 
 def run(name: str, stage: Any, out: Path) -> dict[str, Any]:
@@ -200,12 +224,14 @@ def summary(name: str, result: dict[str, Any]) -> str:
         gain = psnr["model"]["16"]["foreground"] - psnr["copy_last"]["16"]["foreground"]
         return f"foreground {gain:+.1f} dB over copy-last at 16 steps, F1 of ends {found['termination_f1']}"
     if name.startswith("numerics-"):
-        apart = {row["metric"]: row["value"] for row in found["rows"]}
         numbers = ("rewards_apart", "terminated_apart", "objects_apart", "uncertainty_apart", "latents_apart")
-        worst, others = max(apart[metric] for metric in numbers), apart["other_codes"]
+        worst = max(row["value"] for row in found["rows"] if row["metric"] in numbers)
+        others = max(row["value"] for row in found["rows"] if row["metric"] == "other_codes")
         return f"numbers at most {worst:.1e} from the processor's, {others:.2%} of codes are others"
     if name == "bench-dream":
         return dream_summary(found["rows"])
+    if name == "bench-profile":
+        return profile_summary(found["rows"])
     keys = ("clips", "frames", "parameters", "tokenizer_steps", "dynamics_steps")
     told = {**found, **found.get("training", {})}
     return ", ".join(f"{told[key]} {key.replace('_', ' ')}" for key in keys if key in told) or "done"
@@ -225,20 +251,19 @@ def dream_summary(rows: list[dict[str, Any]]) -> str:
     return "; ".join(told)
 
 
-def page(results: dict[str, dict[str, Any]], arguments: argparse.Namespace) -> str:
-    """All results as one page that needs nothing beside itself."""
-    rows = "".join(
-        f"<details><summary><b>{html.escape(name)}</b> {result['seconds']:.0f} s · "
-        f"{html.escape(summary(name, result))}</summary>"
-        f"<pre>{html.escape(json.dumps(result['result'], indent=1))}</pre></details>"
-        for name, result in results.items()
-    )
-    title = f"{arguments.preset}, {arguments.side}x{arguments.side}, on {arguments.device}"
-    style = "body{font:15px system-ui;max-width:60rem;margin:2rem auto;padding:0 1rem}details{margin:.5rem 0}"
-    return (
-        f"<!doctype html><html lang=en><meta charset=utf-8><title>{html.escape(title)}</title>"
-        f"<style>{style}:root{{color-scheme:light dark}}</style><h1>{html.escape(title)}</h1>{rows}</html>\n"
-    )
+def profile_summary(rows: list[dict[str, Any]]) -> str:
+    """A step's time, and what takes most of it."""
+    times = {row["case"]["part"]: row["value"] for row in rows if row["metric"] == "time"}
+    whole = times.pop("step")
+    largest = max(times, key=lambda part: times[part])
+    return f"{whole:.1f} ms a step, {times[largest] / whole:.0%} of it {largest.replace('_', ' ')}"
+
+
+def publish(results: dict[str, dict[str, Any]], folder: Path) -> None:
+    """Copies what was measured to where it is kept: the results alone, as the command printed them."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, result in results.items():
+        (folder / f"gpu-{name}.json").write_text(json.dumps(result["result"], indent=1) + "\n")
 
 
 def main() -> None:
@@ -248,7 +273,10 @@ def main() -> None:
     check_same(arguments)
     results: dict[str, dict[str, Any]] = {}
     complaints: list[str] = []
-    for name, stage in stages(arguments):
+    every = stages(arguments)
+    names = [name for name, _ in every]
+    title = f"{arguments.preset}, {arguments.side}x{arguments.side}, on {arguments.device}"
+    for name, stage in every:
         try:
             results[name] = run(name, stage, arguments.out)
         except Stopped as stopped:
@@ -262,7 +290,10 @@ def main() -> None:
                 sys.exit(1)
             continue
         finally:
-            (arguments.out / "report.html").write_text(page(results, arguments))
+            html = report_page.page(title, names, results, summary, arguments.out / "models")
+            (arguments.out / "report.html").write_text(html, encoding="utf-8")
+            if arguments.publish:
+                publish(results, arguments.publish)
         print(f"{name}: {results[name]['seconds']:.0f} s, {summary(name, results[name])}", flush=True)
     if complaints:
         sys.exit("\n".join(["gpu_report: not all stages went well:", *complaints]))

@@ -7,6 +7,7 @@ use crate::config::StackConfig;
 use crate::feed_forward::FeedForward;
 use crate::norm::rms_norm;
 use crate::timeline::Timeline;
+use crate::watch::{PassPart, Watch};
 
 /// Attention over time: the layer and what it adds to a score for each head and distance.
 #[derive(Module, Debug)]
@@ -68,7 +69,7 @@ impl Block {
     }
 
     /// A block that may look back. The same pass serves training (many frames, no cache) and stepping (one frame a
-    /// lane, `caches` of the temporal layers that are still to come).
+    /// lane, `caches` of the temporal layers that are still to come). `watch` is told of each part.
     ///
     /// # Shapes
     /// - x: `[lanes * frames * tokens, width]`
@@ -79,13 +80,18 @@ impl Block {
         tokens: usize,
         timeline: &Timeline,
         caches: &mut impl Iterator<Item = &'a mut LayerCache>,
+        watch: &mut impl Watch,
     ) -> Tensor<2> {
         if let Some(spatial) = &self.spatial {
             x = x.clone() + spatial.within_frame(rms_norm(x), tokens);
+            watch.done(PassPart::WithinFrame);
         }
         if let Some(temporal) = &self.temporal {
             x = x.clone() + temporal.forward(rms_norm(x), timeline, caches.next());
+            watch.done(PassPart::OverTime);
         }
-        x.clone() + self.feed_forward.forward(rms_norm(x))
+        x = x.clone() + self.feed_forward.forward(rms_norm(x));
+        watch.done(PassPart::FeedForward);
+        x
     }
 }

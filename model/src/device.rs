@@ -1,6 +1,8 @@
 use burn::tensor::Device;
 use thiserror::Error;
 
+use crate::neural_env;
+
 /// Beyond this the shares of a batch get too small.
 const SHARES_MAX: usize = 8;
 
@@ -64,6 +66,17 @@ impl ComputeDevice {
             #[cfg(feature = "cuda")]
             Self::Cuda(index) => Device::cuda(index),
             _ => Device::flex(),
+        }
+    }
+
+    /// Bytes of its memory that nobody has taken; `None` where it does not tell.
+    pub fn free_bytes(self) -> Option<u64> {
+        match self {
+            Self::Cpu => neural_env::free_bytes(),
+            #[cfg(feature = "cuda")]
+            Self::Cuda(index) => crate::cuda::free_bytes_of(index),
+            #[cfg(not(feature = "cuda"))]
+            Self::Cuda(_) => None,
         }
     }
 

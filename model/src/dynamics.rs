@@ -13,6 +13,7 @@ use crate::precision::linear;
 use crate::refiner::Refiner;
 use crate::reward::REWARD_BINS;
 use crate::timeline::Timeline;
+use crate::watch::{PassPart, Watch};
 
 /// Logits of one token: a softmax for each FSQ dimension of each of its codes.
 pub const TOKEN_LOGITS: usize = CODES_PER_TOKEN * CODE_LOGITS;
@@ -103,14 +104,24 @@ impl Dynamics {
     /// - input: `lanes * frames` frames, a lane's frames adjacent
     /// - output: as many frames
     pub fn forward(&self, input: FrameInput, frames: usize) -> FrameOutput {
+        self.forward_watched(input, frames, &mut ())
+    }
+
+    /// As [`forward`](Self::forward), while `watch` looks on.
+    pub(crate) fn forward_watched(
+        &self,
+        input: FrameInput,
+        frames: usize,
+        watch: &mut impl Watch,
+    ) -> FrameOutput {
         let timeline = Timeline::causal(frames, self.context_frames, &input.codes.device());
-        self.pass(input, &timeline, None)
+        self.pass(input, &timeline, None, watch)
     }
 
     /// One frame of each lane, appended to `cache` where `mask` is true. The output of the other lanes is meaningless.
     pub fn step(&self, input: FrameInput, mask: &[bool], cache: &mut Cache) -> FrameOutput {
         let timeline = cache.advance(mask);
-        let output = self.pass(input, &timeline, Some(cache));
+        let output = self.pass(input, &timeline, Some(cache), &mut ());
         cache.settle();
         output
     }
@@ -125,18 +136,25 @@ impl Dynamics {
         self.refiner.as_ref().map(|refiner| refiner.forward(spatial, known) + codes)
     }
 
-    fn pass(&self, input: FrameInput, timeline: &Timeline, cache: Option<&mut Cache>) -> FrameOutput {
+    fn pass(
+        &self,
+        input: FrameInput,
+        timeline: &Timeline,
+        cache: Option<&mut Cache>,
+        watch: &mut impl Watch,
+    ) -> FrameOutput {
         let mut caches = cache.map(Cache::layers_mut).unwrap_or_default().iter_mut();
         let codes = input.codes.clone();
         let x = self.embed(input);
+        watch.done(PassPart::Embed);
         let [frames, _, width] = x.dims();
         let x = self.blocks.iter().fold(x.reshape([frames * FRAME_TOKENS, width]), |x, block| {
-            block.forward_in_time(x, FRAME_TOKENS, timeline, &mut caches)
+            block.forward_in_time(x, FRAME_TOKENS, timeline, &mut caches, watch)
         });
         let x = rms_norm(x).reshape([frames, FRAME_TOKENS, width]);
         let spatial = x.clone().narrow(1, 0, SPATIAL_TOKENS).reshape([frames * SPATIAL_TOKENS, width]);
         let readout = x.narrow(1, READOUT_TOKEN, 1).reshape([frames, width]);
-        FrameOutput {
+        let output = FrameOutput {
             codes: linear(&self.to_codes, spatial.clone()) + codes * self.persistence.val().unsqueeze(),
             reward: linear(&self.to_reward, readout.clone()),
             terminated: linear(&self.to_terminated, readout.clone()),
@@ -144,7 +162,9 @@ impl Dynamics {
             objects: linear(&self.to_objects, readout.clone()),
             spatial,
             readout,
-        }
+        };
+        watch.done(PassPart::Heads);
+        output
     }
 
     /// `[frames, FRAME_TOKENS, width]`.

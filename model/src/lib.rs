@@ -3,6 +3,10 @@
 //!
 //! Data goes one way: **dataset → frames → codes ([`tokenizer`]) → next codes ([`dynamics`]) → frames**.
 
+#[cfg(test)]
+// The tests' toy world is written from outside.
+extern crate self as worldstep_model;
+
 /// How actions become vectors.
 pub mod action;
 mod attention;
@@ -37,3 +41,4 @@ mod timeline;
 pub mod tokenizer;
 pub mod train;
 mod training_record;
+mod watch;

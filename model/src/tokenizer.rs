@@ -76,16 +76,39 @@ fn add_position(x: Tensor<2>, position: &Param<Tensor<2>>) -> Tensor<2> {
 
 /// Frames of `size`, HWC `uint8`, as rows of patches in ±1.
 pub fn patches(frames: &[u8], size: FrameSize, device: &Device) -> Tensor<2> {
-    let (count, run) = (frames.len() / size.bytes(), size.patch_side() * 3);
-    let mut values = vec![0.0; frames.len()];
-    for (frame, out) in frames.chunks_exact(size.bytes()).zip(values.chunks_exact_mut(size.bytes())) {
+    let rows = frames.len() / size.bytes() * FRAME_CODES;
+    Tensor::from_data(TensorData::new(patch_values(frames, size), [rows, size.patch_values()]), device)
+}
+
+/// The values of [`patches`], row-major.
+pub fn patch_values(frames: &[u8], size: FrameSize) -> Vec<f32> {
+    patch_bytes(frames, size).into_iter().map(pixel_value).collect()
+}
+
+/// What a byte of a frame is to the network, in ±1.
+pub fn pixel_value(byte: u8) -> f32 {
+    f32::from(byte) / 127.5 - 1.0
+}
+
+/// Frames of `size`, HWC, in the order of their patches.
+pub fn patch_bytes(frames: &[u8], size: FrameSize) -> Vec<u8> {
+    let run = size.patch_side() * 3;
+    let mut bytes = vec![0; frames.len()];
+    for (frame, out) in frames.chunks_exact(size.bytes()).zip(bytes.chunks_exact_mut(size.bytes())) {
         for_each_run(size, |pixel, patch| {
-            for (to, from) in out[patch..patch + run].iter_mut().zip(&frame[pixel..pixel + run]) {
-                *to = f32::from(*from) / 127.5 - 1.0;
-            }
+            out[patch..patch + run].copy_from_slice(&frame[pixel..pixel + run])
         });
     }
-    Tensor::from_data(TensorData::new(values, [count * FRAME_CODES, size.patch_values()]), device)
+    bytes
+}
+
+/// Pixels of a frame in the order of its patches.
+pub fn patch_pixels(size: FrameSize) -> impl Iterator<Item = usize> {
+    let side = size.patch_side();
+    (0..FRAME_CODES).flat_map(move |patch| {
+        let (top, left) = (patch / GRID_SIDE * side, patch % GRID_SIDE * side);
+        (0..side * side).map(move |at| (top + at / side) * size.side() + left + at % side)
+    })
 }
 
 /// The inverse of [`patches`] on plain values, rounded and clamped to `uint8`.

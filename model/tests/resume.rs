@@ -1,17 +1,18 @@
 //! A training that was stopped and resumed, at any point, ends with the very bits of one that was not.
 #![allow(clippy::unwrap_used, missing_docs)]
 
+#[path = "toy/bits.rs"]
+mod bits;
 mod toy;
 
-use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use burn::optim::OptimizerRecord;
+use bits::{learned, timeless, without_notes};
 use burn::tensor::Device;
 use worldstep_model::data::{Clips, Split};
-use worldstep_model::model::{Model, TrainingRecord};
+use worldstep_model::model::Model;
 use worldstep_model::train::{
     Budget, Optimizer, Stage, Stages, TrainError, TrainOptions, TrainSummary, train_on,
 };
@@ -39,40 +40,6 @@ fn train_until(clips: &Clips, options: &TrainOptions, stop: Option<(Stage, u64)>
     options.stop.store(false, Relaxed);
     let raise = options.stop.clone();
     train_on(clips, options, &mut |at| raise.store(Some((at.stage, at.step)) == stop, Relaxed)).unwrap()
-}
-
-/// Weights, average and moments of the last stage, and the weights that are shipped: by name, as bytes.
-fn learned(dir: &Path) -> BTreeMap<String, Vec<u8>> {
-    let mut files: Vec<PathBuf> = Vec::new();
-    for entry in std::fs::read_dir(dir.join("checkpoint")).unwrap() {
-        files.extend(std::fs::read_dir(entry.unwrap().path()).unwrap().map(|file| file.unwrap().path()));
-    }
-    files.extend(["tokenizer.safetensors", "dynamics.safetensors", "codes.bin"].map(|name| dir.join(name)));
-    files.retain(|file| file.exists());
-    let bytes = |file: &PathBuf| match file.extension().and_then(|extension| extension.to_str()) {
-        // Moments are stored in no order, and so are the notes at the head of weights.
-        Some("bpk") => OptimizerRecord::load(file).unwrap().into_bytes().unwrap().to_vec(),
-        Some("safetensors") => without_notes(&std::fs::read(file).unwrap()),
-        _ => std::fs::read(file).unwrap(),
-    };
-    files.iter().map(|file| (file.strip_prefix(dir).unwrap().display().to_string(), bytes(file))).collect()
-}
-
-/// A file of weights: its table of names and places, without `__metadata__`, and its bytes.
-fn without_notes(file: &[u8]) -> Vec<u8> {
-    let (len, rest) = file.split_at(8);
-    let (table, data) = rest.split_at(u64::from_le_bytes(len.try_into().unwrap()) as usize);
-    let mut table: serde_json::Value = serde_json::from_slice(table).unwrap();
-    table.as_object_mut().unwrap().remove("__metadata__").unwrap();
-    [table.to_string().as_bytes(), data].concat()
-}
-
-/// What does not tell the time.
-fn timeless(record: &TrainingRecord) -> TrainingRecord {
-    let mut record = record.clone();
-    (record.tokenizer_seconds, record.dynamics_seconds) = (0.0, 0.0);
-    record.validation.iter_mut().for_each(|validation| validation.seconds = 0.0);
-    record
 }
 
 #[test]

@@ -17,7 +17,7 @@ def gpu_report(out: Path, *more: str) -> subprocess.CompletedProcess[str]:
     small = ["--task", TASK, "--preset", "nano", "--device", "cpu", "--precision", "f32", "--batch", "2"]
     sizes = ["--clips", "20", "--eval-clips", "20", "--minutes", "0.15", "--bench-seconds", "0.1"]
     # What a training bench needs at least is too long for a test.
-    benches = ["--bench", "dream", "--bench", "render", "--tiles", "1", "--envs", "1,2"]
+    benches = ["--bench", "dream", "--bench", "profile", "--bench", "render", "--tiles", "1", "--envs", "1,2"]
     return subprocess.run(
         [*command, *small, *sizes, *benches, *more],
         cwd=ROOT,
@@ -34,18 +34,28 @@ def test_stages_go_on_where_they_were_and_leave_their_results(tmp_path: Path) ->
     done = {path.stem for path in tmp_path.glob("*.json")}
     assert "doctor" in done
     assert "bench-dream" not in done
-    whole = gpu_report(tmp_path)
+    whole = gpu_report(tmp_path, "--publish", str(tmp_path / "published"))
     assert whole.returncode == 0, whole.stderr[-2000:]
     assert "doctor: " in whole.stdout
     assert "from the processor's" in whole.stdout
     assert " env-steps/s at " in whole.stdout
     results = {path.stem: json.loads(path.read_text())["result"] for path in tmp_path.glob("*.json")}
     made = {f"{stage}-{TASK}" for stage in ("clips", "train", "unseen", "eval")}
-    assert results.keys() == made | {"doctor", "numerics-nano", "bench-dream", "bench-render"}
+    assert results.keys() == made | {
+        "doctor",
+        "numerics-nano",
+        "bench-dream",
+        "bench-profile",
+        "bench-render",
+    }
     assert results[f"train-{TASK}"]["training"]["dynamics_steps"] > 0
     page = (tmp_path / "report.html").read_text()
     assert "dB over copy-last at 16 steps" in page
     assert "http" not in page
+    parts = {row["case"].get("part") for row in results["bench-profile"]["rows"]}
+    assert {"batch", "attention_over_time", "backward", "optimizer", "step"} <= parts
+    published = {path.stem: json.loads(path.read_text()) for path in (tmp_path / "published").iterdir()}
+    assert published == {f"gpu-{name}": result for name, result in results.items()}
     kept = (tmp_path / f"train-{TASK}.json").stat().st_mtime_ns
     again = gpu_report(tmp_path)
     assert again.returncode == 0

@@ -23,6 +23,7 @@ mod render_peer;
 mod render_stage;
 mod swarm;
 mod train;
+mod train_profile;
 
 pub use bridge::{BridgeBench, PARTS as BRIDGE_PARTS, bridge};
 pub use dream::{DreamBench, dream};
@@ -33,6 +34,7 @@ pub use kernels::{KernelsBench, kernels};
 pub use numerics::{Numerics, numerics};
 pub use render::{RenderBench, render};
 pub use train::{TrainBench, train};
+pub use train_profile::StepOptions;
 
 /// One measured figure.
 #[derive(Debug, Serialize)]
@@ -97,6 +99,7 @@ impl Row {
         let digits = match self.unit {
             "ms" => 3,
             "times" => 2,
+            "share" => 4,
             _ => 1,
         };
         let (value, unit, metric) = (self.value, self.unit, self.metric);

@@ -89,6 +89,8 @@ pub fn numerics(
             (row("other_encoded", found.other_encoded, "share"), tolerance.codes),
             (row("pixels_apart", f64::from(found.pixels), "levels"), tolerance.pixels),
         ] {
+            let mut row = row;
+            row.case["tolerance"] = json!(most);
             show(&row);
             if row.value > most && apart.is_none() {
                 let (metric, value, side) = (row.metric, row.value, size.side());

@@ -8,6 +8,7 @@ use worldstep_model::train::{Budget, Optimizer, Progress, Stage, TrainOptions, t
 use worldstep_synth::{SynthOptions, write_dataset};
 
 use super::pytorch::{PyTorch, threads};
+use super::train_profile::{StepOptions, batch_shares, profile_rows};
 use super::{Row, engine_error, median};
 
 const TASK: &str = "CatchBehindScreen-v0";
@@ -31,10 +32,13 @@ pub struct TrainBench {
     pub data: Option<PathBuf>,
     /// A Python that has PyTorch, if the same network is to be trained there in turns.
     pub peers: Option<PathBuf>,
+    /// Whether to tell where the time of one step goes, instead of how fast steps are.
+    pub profile: Option<StepOptions>,
 }
 
 /// Training on the processor as `worldstep train` does it: frames/s of the median step of tokenizer and dynamics with each
-/// optimizer, and of PyTorch's steps with AdamW on one batch of the same size.
+/// optimizer, and of PyTorch's steps with AdamW on one batch of the same size; and the share of a step that goes into its
+/// batch, put together by the host and on the device in turns. Or a profile of one step, if that is asked for.
 ///
 /// # Errors
 /// [`EnvError::Engine`] if nothing can be recorded or trained, or PyTorch does not run.
@@ -44,6 +48,9 @@ pub fn train(bench: &TrainBench) -> Result<Vec<Row>, EnvError> {
         Some(data) => data.clone(),
         None => record(&scratch.0)?,
     };
+    if let Some(step) = &bench.profile {
+        return profile_rows(&data, (bench.preset, bench.time), step);
+    }
     let mut ours: [[Vec<f64>; 2]; 2] = Default::default();
     let mut peers = Peers::default();
     let turn = bench.time / ROUNDS as u32;
@@ -67,6 +74,7 @@ pub fn train(bench: &TrainBench) -> Result<Vec<Row>, EnvError> {
         }
     }
     rows.extend(peers.rows(bench.preset));
+    rows.extend(batch_shares(&data, (bench.preset, turn), &StepOptions::default())?);
     Ok(rows)
 }
 

@@ -2,9 +2,12 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
-use worldstep_bridge::bench::{self, BridgeBench, DreamBench, KernelsBench, RenderBench, Report, TrainBench};
+use worldstep_bridge::bench::{
+    self, BridgeBench, DreamBench, KernelsBench, RenderBench, Report, StepOptions, TrainBench,
+};
 use worldstep_model::config::Preset;
 use worldstep_model::device::ComputeDevice;
+use worldstep_model::precision::Precision;
 
 use super::{BenchArgs, BenchPart, print_json, print_text};
 
@@ -99,9 +102,17 @@ fn train(args: &BenchArgs, time: Duration) -> Result<()> {
         preset: args.preset()?,
         data: args.data.clone(),
         peers: args.peer_python(PYTORCH),
+        profile: args.profile.then(|| step(args)).transpose()?,
     };
     let report = Report::new(bench::train(&asked)?);
     if args.json.json { print_json(&report) } else { print_text(&report.table()) }
+}
+
+/// The step that is to be looked at.
+fn step(args: &BenchArgs) -> Result<StepOptions> {
+    let precision = Precision::from_name(&args.precision)
+        .with_context(|| format!("unknown precision {:?}; expected f32 or bf16", args.precision))?;
+    Ok(StepOptions { device: args.device()?, precision, batch: args.batch })
 }
 
 fn bridge(args: &BenchArgs, time: Duration) -> Result<()> {

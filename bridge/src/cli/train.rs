@@ -9,7 +9,7 @@ use worldstep_model::device::ComputeDevice;
 use worldstep_model::model::{Model, load_card};
 use worldstep_model::precision::Precision;
 use worldstep_model::train::{
-    Budget, Optimizer, PhysicsOptions, Progress, Schedule, Stages, TrainOptions, TrainSummary, train,
+    Budget, Feed, Optimizer, PhysicsOptions, Progress, Schedule, Stages, TrainOptions, TrainSummary, train,
 };
 
 use super::{Json, print_json, progress, stop_flag, train_data, train_objective};
@@ -61,6 +61,10 @@ pub(super) struct TrainArgs {
     /// Windows of frames in one step of the dynamics.
     #[arg(long, default_value_t = 8)]
     batch: usize,
+    /// Where batches are put together, which changes nothing of what is learned: `host`, as a step begins; `ahead`, by a thread
+    /// while the step before is computed; `device`, which has all codes in its memory; or `auto`, as suits the device.
+    #[arg(long, default_value = "auto")]
+    feed: String,
     /// How gradients become steps: `muon` for the matrices inside the blocks and AdamW for all else, the default, or `adamw`.
     /// A training that is resumed goes on as it began.
     #[arg(long)]
@@ -118,6 +122,8 @@ fn options(args: &TrainArgs) -> Result<TrainOptions> {
     options.device = ComputeDevice::from_name(&args.device)?;
     options.precision = Precision::from_name(&args.precision)
         .with_context(|| format!("unknown precision {:?}; expected f32 or bf16", args.precision))?;
+    options.feed = Feed::from_name(&args.feed)
+        .with_context(|| format!("unknown feed {:?}; expected auto, host, ahead or device", args.feed))?;
     options.optimizer = optimizer(args)?;
     options.budget = match args.steps {
         Some((tokenizer, dynamics)) => Budget::Steps { tokenizer, dynamics },
@@ -238,7 +244,9 @@ mod tests {
 
     #[test]
     fn what_is_unknown_is_named_with_what_is_not() {
-        for (flag, expected) in [("--stage", "dynamics"), ("--precision", "bf16"), ("--preset", "nano")] {
+        let wrong =
+            [("--stage", "dynamics"), ("--precision", "bf16"), ("--preset", "nano"), ("--feed", "ahead")];
+        for (flag, expected) in wrong {
             let message = parsed(&[flag, "nonsense"]).unwrap_err().to_string();
             assert!(message.contains("nonsense") && message.contains(expected), "{message}");
         }

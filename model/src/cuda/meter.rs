@@ -35,6 +35,9 @@ pub struct Meter {
     steps: Vec<BTreeMap<Key, KernelTime>>,
 }
 
+/// Share of what was measured that a launch takes at least.
+const SHARE_MIN: f64 = 0.1;
+
 type Key = (&'static str, Option<[usize; 3]>);
 
 impl Meter {
@@ -50,7 +53,9 @@ impl Meter {
 
     /// A launch is done.
     pub fn end(&mut self, cost: Cost) {
-        let seconds = (self.last.elapsed().as_secs_f64() - self.wait).max(f64::MIN_POSITIVE);
+        // Waiting can be quicker than it was by itself.
+        let elapsed = self.last.elapsed().as_secs_f64();
+        let seconds = (elapsed - self.wait).max(SHARE_MIN * elapsed);
         let of_this = self.now.entry((cost.kernel, cost.product)).or_insert_with(|| KernelTime {
             kernel: match cost.product {
                 Some([m, k, n]) => format!("{} {m}x{k}x{n}", cost.kernel),

@@ -64,10 +64,15 @@ pub fn index_of(model: &crate::model::Model) -> Option<usize> {
 #[cfg(feature = "cuda")]
 pub fn free_bytes(model: &crate::model::Model, devices: usize) -> Option<u64> {
     let first = index_of(model)?;
-    let free = |index| Some(cudarc::driver::CudaContext::new(index).ok()?.mem_get_info().ok()?.0 as u64);
-    let least =
-        (first..first + devices).map(free).try_fold(u64::MAX, |least, free| Some(least.min(free?)))?;
+    let mut free = (first..first + devices).map(free_bytes_of);
+    let least = free.try_fold(u64::MAX, |least, free| Some(least.min(free?)))?;
     least.checked_mul(devices as u64)
+}
+
+/// Bytes that nobody has taken of the memory of the GPU number `index`; `None` where its driver does not tell.
+#[cfg(feature = "cuda")]
+pub fn free_bytes_of(index: usize) -> Option<u64> {
+    Some(cudarc::driver::CudaContext::new(index).ok()?.mem_get_info().ok()?.0 as u64)
 }
 
 /// GPUs of one machine that are looked for.

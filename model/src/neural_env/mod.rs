@@ -16,7 +16,7 @@ mod step;
 
 pub use audit::{AUDIT_INFO, AuditReport, AuditRow, AuditTruth, Terminations};
 pub use free_memory::free_bytes;
-pub use memory::{DreamMemory, EnvBytes, MEMORY_SHARE};
+pub use memory::{DreamMemory, EnvBytes, MEMORY_SHARE, MemoryMax};
 pub use observation::DreamObservation;
 pub use options::NeuralOptions;
 pub use prefetch::{PrefetchedStarts, STARTS_AHEAD_MAX};
@@ -26,7 +26,6 @@ use std::ops::RangeInclusive;
 
 use audit::Audit;
 use lane::{Fits, Lane, SavedLane};
-use memory::default_bytes_max;
 use observation::{put_row_bytes, row_bytes};
 use step::StepBuffers;
 use worldstep_env::{AutoresetMode, Batch, Buffer, EnvError, EnvSpec, InfoColumn, Space, VectorEnv};
@@ -82,11 +81,8 @@ impl NeuralVectorEnv {
             check(&model, starts.as_ref(), &options).map_err(|message| EnvError::Argument { message })?;
         let (n, observation) = (options.num_envs, options.observation);
         let memory = DreamMemory::new(&model, n, observation, starts.context_frames());
-        if let Some(bytes_max) =
-            options.memory_bytes_max.or_else(|| default_bytes_max(&model, options.devices))
-        {
-            memory.check(n, bytes_max).map_err(|message| EnvError::Limit { message })?;
-        }
+        let memory_max = MemoryMax::of(options.memory_bytes_max, &model, options.devices);
+        memory.check(n, &memory_max).map_err(|message| EnvError::Limit { message })?;
         let observation_space = observation.space(&model.card.config, model.card.tasks[task].objects.len());
         let spec = EnvSpec { observation_space, ..starts.spec().clone() };
         let mut neutral = Vec::new();

@@ -17,8 +17,9 @@ pub struct NeuralOptions {
     /// Probability above which a predicted termination ends the episode; the [task's own](crate::model::TaskCard::ends_above)
     /// if none is given.
     pub termination_threshold: Option<f32>,
-    /// Bytes that the dream may take in all; more environments than fit are refused. `None` allows a share
-    /// ([`MEMORY_SHARE`](super::MEMORY_SHARE)) of what is free on this machine, or 0.9 of what is free on its GPUs.
+    /// Bytes that the dream may take in all, in the host's memory and in that of GPUs together; more environments than fit are
+    /// refused. `None` holds each against its own memory: what lies in the host's against a share
+    /// ([`MEMORY_SHARE`](super::MEMORY_SHARE)) of what is free there, what lies on GPUs against 0.9 of what is free on them.
     pub memory_bytes_max: Option<u64>,
     /// Devices that the lanes are divided over: GPUs from the model's on; on the processor so many engines stand in for them.
     pub devices: usize,

@@ -2,6 +2,7 @@ use std::sync::Arc;
 
 use worldstep_env::Rng;
 
+use super::coded_rows::CodedRows;
 use super::dynamics_batch::{CodedClips, Windows};
 use super::objective::ObjectiveOptions;
 use super::sampler::Sampler;
@@ -23,17 +24,17 @@ pub struct CodedCorpus<'a> {
 }
 
 impl<'a> CodedCorpus<'a> {
-    /// `codes` are those of all rows of each part. Parts that weigh nothing or hold no clip of two frames of `split` are
-    /// left out, and those of tasks that the card lacks; `None` if no part is left.
+    /// `rows` are those of `corpus`. Parts that hold no clip of two frames of `split` are left out, and those that `rows`
+    /// lack; `None` if no part is left.
     pub fn new(
         corpus: &Corpus<'a>,
         split: Split,
-        (codes, options): (&[Arc<[u8]>], &ObjectiveOptions),
+        (rows, options): (&Arc<CodedRows>, &ObjectiveOptions),
         card: &ModelCard,
     ) -> Option<Self> {
-        let drawn = corpus.parts().iter().zip(codes).filter(|(part, _)| part.weight > 0.0);
-        let coded = drawn.filter_map(|(part, codes)| {
-            Some((part.weight, CodedClips::new(part.clips, split, codes.clone(), card, options)?))
+        let coded = corpus.parts().iter().enumerate().filter_map(|(number, part)| {
+            let place = (rows, rows.first(number)?);
+            Some((part.weight, CodedClips::new(part.clips, split, place, card, options)?))
         });
         let (weights, parts): (Vec<_>, Vec<_>) = coded.unzip();
         (!parts.is_empty()).then(|| Self { parts, sampler: Sampler::new(&weights) })

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use burn::module::Module;
 
+use super::coded_rows::CodedRows;
 use super::dynamics_stage::DynamicsObjective;
 use super::error::TrainError;
 use super::gradients::{Objective, Shards};
@@ -69,9 +70,10 @@ fn losses(model: &Model, clips: &Clips, options: &TrainOptions, shards: &Shards)
     let corpus = Corpus::from(clips);
     let tokenizer = model.tokenizer.valid();
     let codes = [val_codes(clips, &tokenizer)];
-    let dynamics = DynamicsObjective::new(&corpus, Split::Val, &codes, &model.card, options)?;
+    let rows = Arc::new(CodedRows::new(&corpus, &codes, &model.card, &options.objective));
+    let dynamics = DynamicsObjective::new(&corpus, Split::Val, &rows, &model.card, options)?;
     Some(Losses {
-        tokenizer: mean(shards, &tokenizer, &TokenizerObjective::new(&corpus, Split::Val)?),
+        tokenizer: mean(shards, &tokenizer, &TokenizerObjective::new(&corpus, Split::Val, None)?),
         dynamics: mean(shards, &model.dynamics.valid(), &dynamics),
     })
 }

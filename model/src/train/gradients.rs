@@ -18,7 +18,15 @@ pub const GRADIENT_NORM: &str = "gradient_norm";
 /// Gradients beyond this norm are scaled down to it.
 pub const GRADIENT_NORM_MAX: f32 = 1.0;
 
-/// What a loss is drawn from.
+/// What the batch of a whole step is drawn from.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Turn {
+    pub seed: u64,
+    /// As [`Draw::progress`].
+    pub progress: f64,
+}
+
+/// What a share of a batch is drawn from.
 pub struct Draw {
     /// Randomness of this share of this step.
     pub rng: Rng,
@@ -30,6 +38,9 @@ pub struct Draw {
 
 /// What one stage minimises.
 pub trait Objective<M>: Sync {
+    /// A share of a batch, drawn on the host.
+    type Drawn: Send;
+
     /// The highest learning rate.
     fn peak_rate(&self) -> f64;
 
@@ -39,8 +50,11 @@ pub trait Objective<M>: Sync {
     /// Frames in a whole batch.
     fn frames(&self) -> usize;
 
-    /// Loss of `module` on what is drawn from `draw`. The same draw gives the same loss.
-    fn loss(&self, module: &M, draw: &mut Draw) -> Loss;
+    /// Draws windows, or frames. The same draw gives the same ones; nothing of a network goes into it.
+    fn draw(&self, draw: &mut Draw) -> Self::Drawn;
+
+    /// Loss of `module` on what was drawn.
+    fn loss(&self, module: &M, drawn: Self::Drawn) -> Loss;
 }
 
 /// Threads that each differentiate their own share of a batch.
@@ -70,28 +84,49 @@ impl Shards {
         Ok(Self { pools, device: device.autodiff(), precision })
     }
 
-    /// Each share's values, and clipped gradients, over a whole batch drawn from `seed`, when `progress` of the stage is done.
-    /// Where a batch has fewer windows than there are threads, some rest.
-    pub fn gradients<M: Module + Sync>(
+    /// The shares of the batch of `turn`, drawn one after the other.
+    pub fn draw<M, O: Objective<M>>(&self, objective: &O, turn: Turn) -> Vec<O::Drawn> {
+        let draws = self.draws(objective, turn).into_iter();
+        draws.map(|mut draw| objective.draw(&mut draw)).collect()
+    }
+
+    /// What the shares of the batch of `turn` are drawn from. Where it has fewer windows than there are threads, some rest.
+    fn draws<M>(&self, objective: &impl Objective<M>, turn: Turn) -> Vec<Draw> {
+        let counts = counts(objective.batch(), self.pools.len().max(1));
+        let draw = |(shard, count): (usize, usize)| Draw {
+            rng: Rng::seed_from_u64(turn.seed.wrapping_mul(64).wrapping_add(shard as u64)),
+            count,
+            progress: turn.progress,
+        };
+        counts.into_iter().enumerate().map(draw).collect()
+    }
+
+    /// Each share's values, and clipped gradients, over the whole batch of `turn`; that which was drawn ahead, if any, else
+    /// each thread draws its own share.
+    pub fn gradients<M: Module + Sync, O: Objective<M>>(
         &self,
         module: &M,
-        objective: &impl Objective<M>,
-        (seed, progress): (u64, f64),
+        objective: &O,
+        turn: Turn,
+        drawn: Option<Vec<O::Drawn>>,
     ) -> (Vec<Reading>, GradientsParams) {
         let batch = objective.batch();
-        let counts = counts(batch, self.pools.len().max(1));
-        let results = self.each(module, &self.device, counts.len(), |shard, module| {
+        let draws = self.draws(objective, turn);
+        let mut drawn = drawn.into_iter().flatten();
+        let shares: Vec<_> = draws.into_iter().map(|draw| (draw, drawn.next())).collect();
+        let count = shares.len();
+        let results = self.each(module, &self.device, shares, |(mut draw, drawn), module| {
             // Products are rounded where that was asked for; gradients arrive at the weights themselves.
             let lowered = self.precision.lowered(module.clone());
-            let rng = Rng::seed_from_u64(seed.wrapping_mul(64).wrapping_add(shard as u64));
-            let loss = objective.loss(&lowered, &mut Draw { rng, count: counts[shard], progress });
-            let share = counts[shard] as f32 / batch as f32;
+            let drawn = drawn.unwrap_or_else(|| objective.draw(&mut draw));
+            let loss = objective.loss(&lowered, drawn);
+            let share = draw.count as f32 / batch as f32;
             let reading = Reading::of(&loss).weighing(share);
             (reading, GradientsParams::from_grads((loss.total * share).backward(), &module))
         });
         self.alone(|| {
             let mut sum = GradientsAccumulator::new();
-            let mut readings = Vec::with_capacity(counts.len());
+            let mut readings = Vec::with_capacity(count);
             for (reading, gradients) in results {
                 readings.push(reading);
                 sum.accumulate(module, gradients);
@@ -114,14 +149,16 @@ impl Shards {
         seed: u64,
     ) -> Vec<(&'static str, f32)> {
         let (shards, count) = (self.pools.len().max(1) as u64, objective.batch());
-        let results = self.each(module, &self.device.clone().inner(), shards as usize, |shard, module| {
-            let module = self.precision.lowered(module);
-            let loss = |batch: u64| {
-                let rng = Rng::seed_from_u64(seed.wrapping_add(batch));
-                Reading::of(&objective.loss(&module, &mut Draw { rng, count, progress: 1.0 })).read()
-            };
-            (shard as u64..batches).step_by(shards as usize).map(loss).collect::<Vec<_>>()
-        });
+        let results =
+            self.each(module, &self.device.clone().inner(), (0..shards).collect(), |shard, module| {
+                let module = self.precision.lowered(module);
+                let loss = |batch: u64| {
+                    let rng = Rng::seed_from_u64(seed.wrapping_add(batch));
+                    let drawn = objective.draw(&mut Draw { rng, count, progress: 1.0 });
+                    Reading::of(&objective.loss(&module, drawn)).read()
+                };
+                (shard..batches).step_by(shards as usize).map(loss).collect::<Vec<_>>()
+            });
         let mut means = Means::default();
         for batch in 0..batches {
             // Adding them up in the order of batches makes the sum the same with any number of threads.
@@ -132,25 +169,25 @@ impl Shards {
         means.take()
     }
 
-    /// Runs `work` with a copy of `module` on `device` for each of `shards`, in as many threads, of which there are enough;
-    /// results in the shards' order.
-    fn each<M: Module + Sync, T: Send>(
+    /// Runs `work` with a copy of `module` on `device` for each of `shares`, in as many threads, of which there are enough;
+    /// results in the shares' order.
+    fn each<M: Module + Sync, S: Send, T: Send>(
         &self,
         module: &M,
         device: &Device,
-        shards: usize,
-        work: impl Fn(usize, M) -> T + Sync,
+        shares: Vec<S>,
+        work: impl Fn(S, M) -> T + Sync,
     ) -> Vec<T> {
         if self.pools.is_empty() {
-            return vec![work(0, module.clone())];
+            return shares.into_iter().map(|share| work(share, module.clone())).collect();
         }
         std::thread::scope(|scope| {
             let work = &work;
-            let mut threads = Vec::with_capacity(shards);
-            for (shard, pool) in self.pools.iter().take(shards).enumerate() {
+            let mut threads = Vec::with_capacity(shares.len());
+            for (share, pool) in shares.into_iter().zip(&self.pools) {
                 // Graphs that share a leaf are one graph, and its first backward pass would consume them all.
                 let forked = module.clone().fork(device);
-                threads.push(scope.spawn(move || pool.install(|| work(shard, forked))));
+                threads.push(scope.spawn(move || pool.install(|| work(share, forked))));
             }
             let join =
                 |thread: ScopedJoinHandle<'_, _>| thread.join().unwrap_or_else(|panic| resume_unwind(panic));
@@ -199,6 +236,8 @@ mod tests {
     }
 
     impl Objective<Linear> for Line {
+        type Drawn = Vec<f32>;
+
         fn peak_rate(&self) -> f64 {
             1.0
         }
@@ -211,9 +250,12 @@ mod tests {
             self.batch
         }
 
-        fn loss(&self, line: &Linear, draw: &mut Draw) -> Loss {
+        fn draw(&self, draw: &mut Draw) -> Vec<f32> {
             // Small enough for a gradient that is not clipped.
-            let numbers: Vec<f32> = (0..draw.count).map(|_| draw.rng.random_range(-0.3..0.3)).collect();
+            (0..draw.count).map(|_| draw.rng.random_range(-0.3..0.3)).collect()
+        }
+
+        fn loss(&self, line: &Linear, numbers: Vec<f32>) -> Loss {
             self.drawn.lock().unwrap().extend(&numbers);
             Self::loss_of(line, &numbers)
         }
@@ -229,7 +271,8 @@ mod tests {
             let shards = Shards::with_threads(threads, device.clone(), Precision::F32).unwrap();
             for batch in [1, 2, 3, 8, 32] {
                 let objective = Line { batch, drawn: Mutex::default() };
-                let (readings, gradients) = shards.gradients(&line, &objective, (7, 0.5));
+                let turn = Turn { seed: 7, progress: 0.5 };
+                let (readings, gradients) = shards.gradients(&line, &objective, turn, None);
                 let numbers = objective.drawn.into_inner().unwrap();
                 assert_eq!(numbers.len(), batch, "{threads} threads");
                 assert_eq!(readings.len(), threads.min(batch));
@@ -240,6 +283,10 @@ mod tests {
                     (found - expected).abs() < 1e-5 * expected.abs().max(1e-3),
                     "{threads} threads, batch {batch}: {found}, unsharded {expected}"
                 );
+                let objective = Line { batch, drawn: Mutex::default() };
+                let ahead = Some(shards.draw(&objective, turn));
+                let (_, gradients) = shards.gradients(&line, &objective, Turn { seed: 8, ..turn }, ahead);
+                assert_eq!(gradient(&gradients), found, "what was drawn ahead is what is learned from");
             }
         }
     }

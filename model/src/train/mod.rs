@@ -1,5 +1,6 @@
 //! Learning: first the tokenizer, then the dynamics on its codes.
 
+mod ahead;
 mod average;
 mod begin;
 mod calibration;
@@ -8,13 +9,20 @@ mod clipping;
 mod clock;
 mod code_cache;
 mod coded_corpus;
+mod coded_rows;
 mod curves;
+mod device_frames;
+mod device_rows;
 mod dynamics_batch;
 mod dynamics_loss;
 mod dynamics_stage;
 mod error;
+mod feed;
+mod flop;
 mod forgetting;
+mod frame_facts;
 mod gradients;
+mod host_batch;
 mod learner;
 mod loss;
 mod measures;
@@ -23,9 +31,12 @@ mod optimizer;
 mod options;
 mod page;
 pub mod physics;
+mod profile;
 mod readme;
 mod refiner_loss;
 mod run_folder;
+#[cfg(test)]
+mod same_batches;
 mod sampler;
 mod schedule;
 mod self_forcing;
@@ -34,15 +45,21 @@ mod tasks;
 mod tokenizer_stage;
 mod window_plan;
 
+use std::sync::Arc;
+
 pub use curves::{Row, StepRow, ValidationRow};
 pub use error::TrainError;
+pub use feed::{CORPUS_SHARE, Feed};
+pub use flop::StepFlop;
 pub use objective::{Corruption, ObjectiveError, ObjectiveOptions, SelfForcing, ShortStarts};
 pub use optimizer::Optimizer;
 pub use options::{Budget, Progress, Stage, Stages, TrainOptions, TrainSummary};
 pub use physics::PhysicsOptions;
+pub use profile::{PartTime, StepProfile, profile};
 pub use schedule::Schedule;
 
 use crate::data::{Corpus, Split, load_all};
+use crate::device::ComputeDevice;
 use crate::dynamics::Dynamics;
 use crate::model::Model;
 use crate::tokenizer::Tokenizer;
@@ -50,6 +67,8 @@ use begin::begin;
 use checkpoint::{Checkpoint, TrainState};
 use clock::Clock;
 use code_cache::{CodeCache, Source};
+use coded_rows::CodedRows;
+use device_frames::DeviceFrames;
 use dynamics_stage::DynamicsObjective;
 use run_folder::RunFolder;
 use stage::{Objectives, Run};
@@ -132,7 +151,8 @@ impl Training<'_> {
         if self.state.stage != Stage::Tokenizer {
             return Ok(());
         }
-        let objective = |split| TokenizerObjective::new(&self.corpus, split);
+        let frames = self.frames_on_device();
+        let objective = |split| TokenizerObjective::new(&self.corpus, split, frames.clone());
         let train = objective(Split::Train).ok_or_else(|| self.no_clips())?;
         let objectives = Objectives { train, val: objective(Split::Val) };
         self.warn_without_validation(objectives.val.is_none());
@@ -158,13 +178,38 @@ impl Training<'_> {
                 .notices
                 .add(format!("the frames were encoded again, the cache was not to be trusted: {because}"));
         }
-        let objective =
-            |split| DynamicsObjective::new(&self.corpus, split, &codes, &self.model.card, options);
+        let rows = CodedRows::new(&self.corpus, &codes, &self.model.card, &options.objective);
+        let rows = Arc::new(self.put(rows)?);
+        let objective = |split| DynamicsObjective::new(&self.corpus, split, &rows, &self.model.card, options);
         let train = objective(Split::Train).ok_or_else(|| self.no_clips())?;
         let objectives = Objectives { train, val: objective(Split::Val) };
         self.warn_without_validation(objectives.val.is_none());
         self.run(clock).stage::<Dynamics, _>(&objectives, progress)?;
         Ok(())
+    }
+
+    /// All frames on the device, if batches are gathered there and they fit.
+    fn frames_on_device(&self) -> Option<Arc<DeviceFrames>> {
+        let (device, bytes) = (self.options.device, DeviceFrames::bytes(&self.corpus));
+        let fits = self.options.feed.puts_on(device, bytes, device.free_bytes()).unwrap_or(false);
+        fits.then(|| Arc::new(DeviceFrames::new(&self.corpus, &device.burn())))
+    }
+
+    /// Puts rows where the options say that batches are put together, and says if they are too many for that.
+    fn put(&mut self, rows: CodedRows) -> Result<CodedRows, TrainError> {
+        let (feed, device, bytes) = (self.options.feed, self.options.device, rows.device_bytes());
+        // The driver is to know that what the tokenizer's frames took is free again.
+        device.burn().memory_cleanup();
+        let rows = rows.put(feed, device)?;
+        if feed == Feed::Auto && device != ComputeDevice::Cpu && !rows.are_on_device() {
+            self.folder.notices.add(format!(
+                "the coded corpus, {:.1} MB, does not fit into the share of {} that it may take: batches are put together \
+                 by the host, one ahead",
+                bytes as f64 / 1e6,
+                device.name()
+            ));
+        }
+        Ok(rows)
     }
 
     fn run(&mut self, clock: Clock) -> Run<'_> {

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use serde::{Deserialize, Serialize};
 
 use super::error::TrainError;
+use super::feed::Feed;
 use super::objective::ObjectiveOptions;
 use super::optimizer::Optimizer;
 use super::physics::PhysicsOptions;
@@ -58,6 +59,8 @@ pub struct TrainOptions {
     pub preset: Preset,
     /// Where to compute.
     pub device: ComputeDevice,
+    /// Where batches are put together; it changes nothing but the time that takes. Default [`Feed::Auto`].
+    pub feed: Feed,
     /// Numbers that large products are computed in. Default [`Precision::F32`].
     pub precision: Precision,
     /// Which networks to train. Default both.
@@ -107,6 +110,7 @@ impl TrainOptions {
             out: out.into(),
             preset: Preset::Nano,
             device: ComputeDevice::Cpu,
+            feed: Feed::default(),
             precision: Precision::F32,
             stages: Stages::All,
             budget: Budget::Minutes { minutes: 2.0, tokenizer_share: 0.3 },

@@ -5,14 +5,15 @@
 //! frames `s + 1 … s + j` are exactly what stepping would have dreamt after the true frame `s`. No pass is
 //! differentiated, and each goes only as far as it is read.
 
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::Tensor;
 
-use super::dynamics_batch::{RollOut, Windows};
+use super::coded_rows::CodedRows;
+use super::dynamics_batch::{DrawnFrames, RollOut, Windows};
 use crate::codec::plain;
-use crate::config::{NOISE_LEVELS, RefinerConfig, SPATIAL_TOKENS};
-use crate::dynamics::{Dynamics, FrameInput, TOKEN_LOGITS};
+use crate::config::{RefinerConfig, SPATIAL_TOKENS};
+use crate::dynamics::{Dynamics, TOKEN_LOGITS};
 use crate::engine::{DREAMT_LEVEL, Foretold, Sampling, refine, sample_codes};
-use crate::packing::{FRAME_CODE_BYTES, one_hot_tokens};
+use crate::packing::FRAME_CODE_BYTES;
 
 /// Values of one frame's codes.
 const FRAME_VALUES: usize = SPATIAL_TOKENS * TOKEN_LOGITS;
@@ -22,6 +23,8 @@ const FRAME_VALUES: usize = SPATIAL_TOKENS * TOKEN_LOGITS;
 pub struct Dreamer<'a> {
     /// Without autodiff.
     pub dynamics: &'a Dynamics,
+    /// What the windows are of.
+    pub rows: &'a CodedRows,
     pub refiner: Option<&'a RefinerConfig>,
     /// As in [`Sampling`].
     pub temperature: f32,
@@ -45,7 +48,8 @@ impl Dreamer<'_> {
     fn next_frames(&self, windows: &Windows, going: &[RollOut], step: usize) -> Vec<u8> {
         let newest = |roll: &RollOut| roll.own.from + step;
         let length = going.iter().map(newest).max().map_or(0, |newest| newest + 1);
-        let output = self.dynamics.forward(input(windows, going, length, &self.dynamics.device()), length);
+        let input = self.rows.input(&first_frames(windows, going, length), &self.dynamics.device());
+        let output = self.dynamics.forward(input, length);
         let said = |all: Tensor<2>| {
             let last = |(i, roll): (usize, &RollOut)| {
                 all.clone().narrow(0, (i * length + newest(roll)) * SPATIAL_TOKENS, SPATIAL_TOKENS)
@@ -69,37 +73,26 @@ impl Dreamer<'_> {
 }
 
 /// The first `length` frames of each of these windows.
-fn input(windows: &Windows, going: &[RollOut], length: usize, device: &Device) -> FrameInput {
-    let actions = windows.actions.len() / windows.frames;
-    let first = |values: &[f32], frame: usize| -> Vec<f32> {
-        let part = |roll: &RollOut| &values[roll.first_frame * frame..(roll.first_frame + length) * frame];
-        going.iter().flat_map(part).copied().collect()
-    };
-    let tensor =
-        |values: Vec<f32>, shape: [usize; 2]| Tensor::from_data(TensorData::new(values, shape), device);
-    let frames = going.len() * length;
-    FrameInput {
-        codes: tensor(first(&windows.codes, FRAME_VALUES), [frames * SPATIAL_TOKENS, TOKEN_LOGITS]),
-        actions: tensor(first(&windows.actions, actions), [frames, actions]),
+fn first_frames(windows: &Windows, going: &[RollOut], length: usize) -> DrawnFrames {
+    let mut frames = DrawnFrames::default();
+    for roll in going {
+        frames.extend(&windows.frames, roll.first_frame..roll.first_frame + length);
     }
+    frames
 }
 
 /// Replaces frame `frame` of the batch and says that the model made it.
 fn put_own(windows: &mut Windows, frame: usize, codes: &[u8]) {
-    let values = &mut windows.codes[frame * FRAME_VALUES..(frame + 1) * FRAME_VALUES];
-    values.fill(0.0);
-    one_hot_tokens(codes, values);
-    let actions = windows.actions.len() / windows.frames;
-    let levels = &mut windows.actions[(frame + 1) * actions - NOISE_LEVELS..(frame + 1) * actions];
-    levels.fill(0.0);
-    levels[DREAMT_LEVEL] = 1.0;
+    let seen = &mut windows.frames.seen[frame * FRAME_CODE_BYTES..(frame + 1) * FRAME_CODE_BYTES];
+    seen.copy_from_slice(codes);
+    windows.frames.levels[frame] = DREAMT_LEVEL as u8;
 }
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
     use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
-    use burn::tensor::Gradients;
+    use burn::tensor::{Device, Gradients};
     use rand::{RngExt as _, SeedableRng};
     use worldstep_env::{Rng, Space};
 
@@ -108,7 +101,6 @@ mod tests {
     use crate::config::{FSQ_LEVELS, ModelConfig, Preset};
     use crate::engine::{BurnEngine, CpuEngine, FrameStep, StepEngine, StepOutput};
     use crate::model::{Model, ModelCard, TaskCard};
-    use crate::train::dynamics_loss;
     use crate::train::window_plan::OwnFrames;
 
     const ACTIONS: usize = 3;
@@ -142,25 +134,27 @@ mod tests {
         model
     }
 
-    /// Two windows of random true frames, and their codes.
-    fn windows() -> (Windows, Vec<u8>) {
+    /// Two windows of random true frames, the rows that they are, and the actions of these.
+    fn windows() -> (Windows, CodedRows, Vec<f32>) {
         let mut rng = Rng::seed_from_u64(4);
         let mut code = |i: usize| rng.random_range(0..FSQ_LEVELS[i % 4] as u8);
         let codes: Vec<u8> = (0..2 * LENGTH * FRAME_CODE_BYTES).map(&mut code).collect();
-        let mut windows = Windows { frames: 2 * LENGTH, ..Windows::default() };
-        for codes in codes.chunks_exact(FRAME_CODE_BYTES) {
-            let at = windows.codes.len();
-            windows.codes.resize(at + FRAME_VALUES, 0.0);
-            one_hot_tokens(codes, &mut windows.codes[at..]);
-            windows.actions.extend((0..ACTIONS).map(|_| rng.random_range(0.0..1.0f32)));
-            windows.actions.extend((0..NOISE_LEVELS).map(|level| f32::from(u8::from(level == 0))));
-        }
+        let actions: Vec<f32> = (0..2 * LENGTH * ACTIONS).map(|_| rng.random_range(0.0..1.0f32)).collect();
         let own = |from, count, draw| OwnFrames { from, count, draw };
-        windows.roll_outs = vec![
-            RollOut { first_frame: 0, own: own(3, 6, 77) },
-            RollOut { first_frame: LENGTH, own: own(8, 2, 5) },
-        ];
-        (windows, codes)
+        let windows = Windows {
+            frames: DrawnFrames {
+                rows: (0..2 * LENGTH as u32).collect(),
+                seen: codes.clone(),
+                levels: vec![0; 2 * LENGTH],
+            },
+            roll_outs: vec![
+                RollOut { first_frame: 0, own: own(3, 6, 77) },
+                RollOut { first_frame: LENGTH, own: own(8, 2, 5) },
+            ],
+            ..Windows::default()
+        };
+        let rows = CodedRows::of_one_clip(&model(None).card, codes, &actions);
+        (windows, rows, actions)
     }
 
     /// What stepping dreams after the true frames of a window, frame by frame.
@@ -169,14 +163,13 @@ mod tests {
         let mut frames: Vec<Vec<u8>> = Vec::new();
         for t in 0..own.from + own.count {
             let row = first_frame + t;
-            let truth = &window.codes[row * FRAME_CODE_BYTES..(row + 1) * FRAME_CODE_BYTES];
+            let truth = window.rows.codes(row);
             let own_frame = t.checked_sub(own.from + 1);
             let codes = own_frame.map_or(truth, |i| &frames[i]).to_vec();
-            let width = ACTIONS + NOISE_LEVELS;
             let draw = own.draw.wrapping_add(t.saturating_sub(own.from) as u64);
             let step = FrameStep {
                 codes: &codes,
-                actions: &window.actions[row * width..row * width + ACTIONS],
+                actions: &window.actions[row * ACTIONS..(row + 1) * ACTIONS],
                 levels: &[if own_frame.is_some() { DREAMT_LEVEL } else { 0 }],
                 mask: &[true],
                 sampling: Sampling { draws: &[draw], temperature: window.temperature },
@@ -191,45 +184,33 @@ mod tests {
 
     struct Stepped<'a> {
         roll_out: &'a RollOut,
-        codes: &'a [u8],
+        rows: &'a CodedRows,
         actions: &'a [f32],
         temperature: f32,
     }
 
-    fn one_hot(codes: &[u8]) -> Vec<f32> {
-        let mut values = vec![0.0; FRAME_VALUES];
-        one_hot_tokens(codes, &mut values);
-        values
-    }
-
     fn check_against_stepping(model: &Model, temperature: f32) {
-        let (mut rolled, codes) = windows();
-        let (truth, _) = windows();
+        let (mut rolled, rows, actions) = windows();
+        let (truth, ..) = windows();
         let refiner = model.card.config.refiner.as_ref();
-        Dreamer { dynamics: &model.dynamics, refiner, temperature }.roll_out(&mut rolled);
+        Dreamer { dynamics: &model.dynamics, rows: &rows, refiner, temperature }.roll_out(&mut rolled);
         let mut said = StepOutput::new(model, 1);
         for roll_out in &truth.roll_outs {
-            let window = Stepped { roll_out, codes: &codes, actions: &truth.actions, temperature };
+            let window = Stepped { roll_out, rows: &rows, actions: &actions, temperature };
             let burn = dreamt(&mut BurnEngine::new(model, 1), &mut said, &window);
             let cpu = dreamt(&mut CpuEngine::new(model, 1).unwrap(), &mut said, &window);
             assert_eq!(burn, cpu);
             let own = &roll_out.own;
             for t in 0..LENGTH {
                 let frame = roll_out.first_frame + t;
-                let got = &rolled.codes[frame * FRAME_VALUES..(frame + 1) * FRAME_VALUES];
-                let width = ACTIONS + NOISE_LEVELS;
-                let levels = &rolled.actions[frame * width + ACTIONS..(frame + 1) * width];
+                let got = &rolled.frames.seen[frame * FRAME_CODE_BYTES..(frame + 1) * FRAME_CODE_BYTES];
                 if (own.from + 1..=own.from + own.count).contains(&t) {
-                    assert_eq!(got, one_hot(&burn[t - own.from - 1]), "own frame {t}");
-                    assert_eq!(levels, [0.0, 1.0, 0.0, 0.0]);
-                    assert_ne!(got, &truth.codes[frame * FRAME_VALUES..(frame + 1) * FRAME_VALUES]);
+                    assert_eq!(got, burn[t - own.from - 1], "own frame {t}");
+                    assert_eq!(rolled.frames.levels[frame], 1);
+                    assert_ne!(got, rows.codes(frame));
                 } else {
-                    assert_eq!(
-                        got,
-                        &truth.codes[frame * FRAME_VALUES..(frame + 1) * FRAME_VALUES],
-                        "frame {t}"
-                    );
-                    assert_eq!(levels, [1.0, 0.0, 0.0, 0.0]);
+                    assert_eq!(got, rows.codes(frame), "frame {t}");
+                    assert_eq!(rolled.frames.levels[frame], 0);
                 }
             }
             assert!(
@@ -247,14 +228,14 @@ mod tests {
     }
 
     /// Gradients of all weights, for one number that depends on all that is said.
-    fn gradients(dynamics: &Dynamics, mut windows: Windows) -> Vec<Vec<f32>> {
+    fn gradients(dynamics: &Dynamics, rows: &CodedRows, windows: &Windows) -> Vec<Vec<f32>> {
         struct Read<'a>(&'a Gradients, Vec<Vec<f32>>);
         impl ModuleVisitor for Read<'_> {
             fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
                 self.1.push(param.val().grad(self.0).map(plain).unwrap_or_default());
             }
         }
-        let output = dynamics.forward(dynamics_loss::input(&mut windows, &dynamics.device()), LENGTH);
+        let output = dynamics.forward(rows.input(&windows.frames, &dynamics.device()), LENGTH);
         let gradients = (output.codes.powi_scalar(2).mean() + output.objects.sum()).backward();
         let mut read = Read(&gradients, Vec::new());
         dynamics.visit(&mut read);
@@ -264,21 +245,21 @@ mod tests {
     #[test]
     fn own_frames_are_data_and_pass_no_gradient_on() {
         let model = model(None);
-        let (mut rolled, codes) = windows();
+        let (mut rolled, rows, actions) = windows();
         let learner = model.dynamics.clone().train();
-        Dreamer { dynamics: &learner.valid(), refiner: None, temperature: 0.0 }.roll_out(&mut rolled);
-        let (mut given, _) = windows();
+        Dreamer { dynamics: &learner.valid(), rows: &rows, refiner: None, temperature: 0.0 }
+            .roll_out(&mut rolled);
+        let (mut given, ..) = windows();
         for roll_out in given.roll_outs.clone() {
-            let actions = given.actions.clone();
-            let window = Stepped { roll_out: &roll_out, codes: &codes, actions: &actions, temperature: 0.0 };
+            let window = Stepped { roll_out: &roll_out, rows: &rows, actions: &actions, temperature: 0.0 };
             let mut said = StepOutput::new(&model, 1);
             let frames = dreamt(&mut BurnEngine::new(&model, 1), &mut said, &window);
             for (i, codes) in frames.iter().enumerate() {
                 put_own(&mut given, roll_out.first_frame + roll_out.own.from + 1 + i, codes);
             }
         }
-        let truth = gradients(&learner, windows().0);
-        let [rolled, given] = [rolled, given].map(|windows| gradients(&learner, windows));
+        let truth = gradients(&learner, &rows, &windows().0);
+        let [rolled, given] = [rolled, given].map(|windows| gradients(&learner, &rows, &windows));
         assert_eq!(rolled, given);
         assert_ne!(rolled, truth, "own frames must matter");
         assert!(rolled.iter().flatten().any(|value| *value != 0.0));

@@ -1,10 +1,11 @@
 use std::time::Instant;
 
+use super::ahead::Ahead;
 use super::checkpoint::{Checkpoint, TrainState};
 use super::clock::Clock;
 use super::curves::{Row, ValidationRow};
 use super::error::TrainError;
-use super::gradients::{Objective, Shards};
+use super::gradients::{Objective, Shards, Turn};
 use super::learner::{Learner, Network};
 use super::loss::TOTAL;
 use super::measures::Measures;
@@ -44,6 +45,7 @@ impl Run<'_> {
         let mut learner: Learner<M> = checkpoint.learner(self.model, self.state, self.options.optimizer)?;
         let mut measures = Measures::new(objectives.train.frames());
         let mut saved_s = 0.0;
+        let mut ahead = self.options.feed.is_ahead(self.options.device).then(Ahead::new);
         loop {
             let step = self.state.record.spent(M::STAGE).0;
             let done = self.clock.done(step);
@@ -66,15 +68,35 @@ impl Run<'_> {
                 return Ok(done >= 1.0);
             }
             let begun = Instant::now();
-            let seed = self.options.seed.wrapping_mul(1_000_003).wrapping_add(step);
             let rate = self.options.schedule.rate(objectives.train.peak_rate() * self.options.rate, done);
-            let (readings, gradients) = shards.gradients(&learner.weights, &objectives.train, (seed, done));
+            let now = self.turn(step, done);
+            let learned = |drawn| shards.gradients(&learner.weights, &objectives.train, now, drawn);
+            let (readings, gradients) = match &mut ahead {
+                None => learned(None),
+                Some(ahead) => ahead.during(
+                    (now, self.turn_after(step)),
+                    |turn| shards.draw(&objectives.train, turn),
+                    |drawn| learned(Some(drawn)),
+                ),
+            };
             learner = learner.step(rate, gradients, self.options.ema_decay, step + 1);
             self.count::<M>(step + 1);
             measures.take(readings, rate);
             self.note::<M>(&mut measures, begun)?;
             progress(&self.progress::<M>(&measures));
         }
+    }
+
+    /// What the batch after `step` steps is drawn from, when `progress` of the stage is done.
+    fn turn(&self, step: u64, progress: f64) -> Turn {
+        Turn { seed: self.options.seed.wrapping_mul(1_000_003).wrapping_add(step), progress }
+    }
+
+    /// The same for the step after that, as far as it is known before it begins: a budget of minutes goes on meanwhile. None
+    /// if that step is not going to be.
+    fn turn_after(&self, step: u64) -> Option<Turn> {
+        let progress = self.clock.done(step + 1);
+        (progress < 1.0).then(|| self.turn(step + 1, progress))
     }
 
     /// Validates the average if it is time to, and keeps it if it is the best so far.

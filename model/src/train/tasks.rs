@@ -1,6 +1,5 @@
 //! What the model's card says of the tasks in a corpus, and how their rows become rows of the model's.
 
-use super::dynamics_batch::Windows;
 use super::physics::Normalisation;
 use crate::data::{Clips, Corpus, DataError};
 use crate::dynamics::OBJECT_VALUES;
@@ -120,25 +119,19 @@ impl TaskRows {
         }
     }
 
-    /// Values of the action vector.
-    pub fn action_values(&self) -> usize {
-        self.card.config.action_values
-    }
-
-    /// Values of the objects' readout.
-    pub fn object_values(&self) -> usize {
+    fn object_values(&self) -> usize {
         self.card.config.object_values()
     }
 
-    /// Appends the action vector of `row`.
-    pub fn push_action(&self, clips: &Clips, row: usize, out: &mut Windows) {
-        self.card.pad_action(self.task, clips.action(row), &mut out.actions);
+    /// Writes the action vector of `row` into `out`.
+    pub fn put_action(&self, clips: &Clips, row: usize, out: &mut [f32]) {
+        let mut action = Vec::with_capacity(out.len());
+        self.card.pad_action(self.task, clips.action(row), &mut action);
+        out.copy_from_slice(&action);
     }
 
-    /// Appends the normalised objects of `row`, and which of them there are.
-    pub fn push_objects(&self, clips: &Clips, row: usize, out: &mut Windows) {
-        let start = out.objects.len();
-        self.push_no_objects(out);
+    /// Writes the normalised objects of `row`, and which of them there are, into zeros.
+    pub fn put_objects(&self, clips: &Clips, row: usize, (values, weights): (&mut [f32], &mut [f32])) {
         let card = &self.card.tasks[self.task];
         for place in 0..self.objects {
             let object = row * self.objects + place;
@@ -148,16 +141,9 @@ impl TaskRows {
             for value in 0..OBJECT_VALUES {
                 let at = place * OBJECT_VALUES + value;
                 let (mean, scale) = (card.object_mean[at], card.object_scale[at]);
-                out.objects[start + at] = (clips.objects[object * OBJECT_VALUES + value] - mean) / scale;
-                out.object_weights[start + at] = 1.0;
+                values[at] = (clips.objects[object * OBJECT_VALUES + value] - mean) / scale;
+                weights[at] = 1.0;
             }
         }
-    }
-
-    /// Appends a row without objects.
-    pub fn push_no_objects(&self, out: &mut Windows) {
-        let len = out.objects.len() + self.object_values();
-        out.objects.resize(len, 0.0);
-        out.object_weights.resize(len, 0.0);
     }
 }
