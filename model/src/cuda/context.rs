@@ -171,6 +171,13 @@ impl Context {
 /// While a device records launches, CUDA refuses some of what other threads may ask of it or of other devices.
 static RECORDING: RwLock<()> = RwLock::new(());
 
+/// Does `work` while no device records launches; not within a [`Turn`].
+#[cfg(feature = "cuda")]
+pub fn beside_recordings<T>(work: impl FnOnce() -> T) -> T {
+    let _shared = RECORDING.read().unwrap_or_else(PoisonError::into_inner);
+    work()
+}
+
 /// A time for work on a context's stream.
 #[derive(Clone, Copy, Debug)]
 pub struct Turn {
@@ -254,6 +261,21 @@ impl<T: CubeElement> Buffer<T> {
         let bytes = context.client.read_one(part);
         let bytes = bytes.unwrap_or_else(|error| panic!("the device has failed: {error}"));
         out.copy_from_slice(T::from_bytes(&bytes));
+    }
+
+    /// Where it is in the memory of a CUDA card, when everything launched so far is on its stream; none elsewhere.
+    pub fn address(&self, context: &Context) -> Option<u64> {
+        #[cfg(feature = "cuda")]
+        {
+            type Server = <cubecl::cuda::CudaRuntime as cubecl_runtime::runtime::Runtime>::Server;
+            let resource = context.client.get_resource::<Server>(self.handle.clone()).ok()?;
+            Some(resource.resource().ptr)
+        }
+        #[cfg(not(feature = "cuda"))]
+        {
+            let _ = context;
+            None
+        }
     }
 
     /// As an argument of a kernel.

@@ -12,6 +12,7 @@ use super::weights::Codec;
 use crate::config::{FRAME_CODES, ModelConfig};
 use crate::engine::MissingWeight;
 use crate::fsq::CODE_VALUES;
+use crate::on_card::Part;
 use crate::packing::FRAME_CODE_BYTES;
 
 /// Both sides of the tokenizer, and what they work in.
@@ -71,6 +72,28 @@ impl<S: Stored> FrameCodec<S> {
         some.for_each(|(codes, frames)| self.decode_some(context, codes, frames));
     }
 
+    /// As [`decode`](Self::decode), with `put` given runs of the frames where they are, on a CUDA card; elsewhere in `room`.
+    pub fn decode_on_card(
+        &self,
+        context: &Context,
+        codes: &[u8],
+        room: &mut [u8],
+        put: &mut dyn FnMut(usize, Part<'_>),
+    ) {
+        let (most, bytes) = (self.frames_max, self.config.frame.bytes());
+        for (i, codes) in codes.chunks(most * FRAME_CODE_BYTES).enumerate() {
+            let len = codes.len() / FRAME_CODE_BYTES * bytes;
+            self.decode_in_place(context, codes);
+            match self.frames.address(context) {
+                Some(address) => put(i * most, Part::Card { address, len }),
+                None => {
+                    self.frames.read(context, &mut room[..len]);
+                    put(i * most, Part::Host(&room[..len]));
+                }
+            }
+        }
+    }
+
     fn encode_some(&self, context: &Context, frames: &[u8], codes: &mut [u8]) {
         let weights = &self.encoder;
         let (stack, frame) = (&self.config.encoder, self.config.frame);
@@ -90,6 +113,12 @@ impl<S: Stored> FrameCodec<S> {
     }
 
     fn decode_some(&self, context: &Context, codes: &[u8], frames: &mut [u8]) {
+        self.decode_in_place(context, codes);
+        self.frames.read(context, frames);
+    }
+
+    /// Decodes as many frames as there is room for on the device, and leaves them there.
+    fn decode_in_place(&self, context: &Context, codes: &[u8]) {
         let weights = &self.decoder;
         let (stack, count) = (&self.config.decoder, codes.len() / FRAME_CODE_BYTES);
         let (rows, work) = (count * FRAME_CODES, &self.decoder_work);
@@ -99,7 +128,6 @@ impl<S: Stored> FrameCodec<S> {
         let pass = Pass { context, work, stack, tokens: FRAME_CODES, rows };
         self.finish(&pass, weights, (&self.pixels, self.config.frame.patch_values()));
         frames_of_patches(context, &self.pixels, &self.frames, (count, self.config.frame));
-        self.frames.read(context, frames);
     }
 
     /// The blocks of a codec, and what its last layer makes of them.

@@ -27,6 +27,8 @@ mod weights;
 
 #[cfg(feature = "kernels")]
 pub use context::Stored;
+#[cfg(feature = "cuda")]
+pub(crate) use context::beside_recordings;
 #[cfg(feature = "kernels")]
 pub use engine::{CudaEngine, EngineError};
 pub use memory::DeviceMemory;
