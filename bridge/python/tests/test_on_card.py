@@ -60,10 +60,12 @@ def test_consumers_share_the_memory_of_a_slot(envs) -> None:
     assert first[0, 0, 0, 0] == second[0, 0, 0, 0] == 77
 
 
-def test_it_changes_nothing() -> None:
+@pytest.mark.parametrize("engine", ["truth", "dream"])
+def test_it_changes_nothing(engine: str) -> None:
     seen = []
     for device in (STAND_IN, "cpu"):
-        envs = made(device=device)
+        envs = made(device=device, engine=engine)
+        assert envs.device == device
         envs.action_space.seed(1)
         rows = [np.array(envs.reset(seed=4)[0])]
         for _ in range(6):
