@@ -188,6 +188,11 @@ impl Default for RefinerConfig {
 }
 
 impl RefinerConfig {
+    /// Codes of a frame that are masked the `step`-th time, from 0: half as many each time, at least one.
+    pub fn masked_in(&self, step: usize) -> usize {
+        (self.masked_codes >> step).clamp(1, FRAME_CODES)
+    }
+
     /// Whether a refiner of these sizes can be built.
     ///
     /// # Errors

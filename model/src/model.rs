@@ -10,6 +10,7 @@ use thiserror::Error;
 use crate::card::CARD_FILE;
 pub use crate::card::{CardError, MODEL_FORMAT, ModelCard, TaskCard, tasks_in};
 use crate::codec::plain;
+use crate::cuda::ProductNumbers;
 use crate::dynamics::Dynamics;
 use crate::fnv;
 use crate::tokenizer::Tokenizer;
@@ -47,6 +48,12 @@ pub enum ModelError {
         /// The version found.
         found: u64,
     },
+    /// It cannot be stepped as asked for.
+    #[error("{message}")]
+    Unsupported {
+        /// What is missing.
+        message: String,
+    },
     /// A file could not be written; what was there before is still there.
     #[error("cannot write {path}: {message}; free some space or choose another folder", path = path.display())]
     Write {
@@ -68,6 +75,8 @@ pub struct Model {
     pub dynamics: Dynamics,
     /// Where it computes.
     pub device: Device,
+    /// What the products of its blocks are made of when it is stepped.
+    pub products: ProductNumbers,
 }
 
 impl Model {
@@ -78,6 +87,7 @@ impl Model {
             dynamics: Dynamics::new(&card.config, device),
             card,
             device: device.clone(),
+            products: ProductNumbers::default(),
         }
     }
 
@@ -88,7 +98,13 @@ impl Model {
             tokenizer: self.tokenizer.clone().to_device(device),
             dynamics: self.dynamics.clone().to_device(device),
             device: device.clone(),
+            products: self.products,
         }
+    }
+
+    /// The same model, with the products of its blocks made of `products` when it is stepped.
+    pub fn with_products(self, products: ProductNumbers) -> Self {
+        Self { products, ..self }
     }
 
     /// Whether `dir` holds a model, whole or damaged.

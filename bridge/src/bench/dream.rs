@@ -5,6 +5,7 @@ use rand::SeedableRng as _;
 use serde_json::{Value, json};
 use worldstep_env::{EnvError, Rng, VectorEnv as _};
 use worldstep_model::config::Preset;
+use worldstep_model::cuda::ProductNumbers;
 use worldstep_model::device::ComputeDevice;
 use worldstep_model::neural_env::{DreamObservation, NeuralOptions, NeuralVectorEnv};
 
@@ -26,6 +27,8 @@ pub(super) struct DreamCase {
     pub observation: DreamObservation,
     pub preset: Preset,
     pub device: ComputeDevice,
+    /// What blocks multiply there, if it is a GPU.
+    pub products: ProductNumbers,
 }
 
 /// What of the dream is measured, and for how long.
@@ -37,6 +40,8 @@ pub struct DreamBench {
     pub time: Duration,
     /// Where it steps.
     pub device: ComputeDevice,
+    /// What blocks multiply there, if it is a GPU.
+    pub products: ProductNumbers,
     /// Numbers of environments.
     pub envs: Vec<usize>,
 }
@@ -44,7 +49,8 @@ pub struct DreamBench {
 impl DreamBench {
     /// The shipped weights on the processor, 1 to 256 environments.
     pub fn new(time: Duration) -> Self {
-        Self { models: None, time, device: ComputeDevice::Cpu, envs: ENVS.to_vec() }
+        let (device, products) = (ComputeDevice::Cpu, ProductNumbers::default());
+        Self { models: None, time, device, products, envs: ENVS.to_vec() }
     }
 }
 
@@ -53,7 +59,8 @@ impl DreamCase {
     fn json(&self) -> Value {
         json!({
             "task": TASK, "engine": "dream", "obs": self.observation.name(), "envs": self.envs,
-            "preset": self.preset, "device": self.device.name(), "transport": "inprocess",
+            "preset": self.preset, "device": self.device.name(), "products": self.products.name(),
+            "transport": "inprocess",
         })
     }
 
@@ -88,10 +95,11 @@ pub fn dream(asked: &DreamBench) -> Result<Vec<Row>, EnvError> {
     let mut rows = Vec::new();
     for observation in OBSERVATIONS {
         for envs in asked.envs.iter().copied() {
-            let options = NeuralOptions { observation, ..NeuralOptions::new(envs) };
+            let products = asked.products;
+            let options = NeuralOptions { observation, products, ..NeuralOptions::new(envs) };
             let mut env = engines::dream_with(&models, TASK, asked.device, options)?;
             let preset = env.model().card.config.preset;
-            let case = DreamCase { envs, observation, preset, device: asked.device };
+            let case = DreamCase { envs, observation, preset, device: asked.device, products };
             let bytes = env.memory().env.total();
             rows.extend(case.rows(&mut time_steps(&mut env, asked.time)?, Some(bytes), None));
         }
@@ -140,7 +148,8 @@ mod tests {
     #[test]
     fn rows_tell_rate_quantiles_and_memory() {
         let (observation, device) = (DreamObservation::Codes, ComputeDevice::Cpu);
-        let case = DreamCase { envs: 16, observation, preset: Preset::Nano, device };
+        let products = ProductNumbers::default();
+        let case = DreamCase { envs: 16, observation, preset: Preset::Nano, device, products };
         let mut steps: Vec<_> = (1..=100).rev().map(Duration::from_millis).collect();
         let rows = case.rows(&mut steps, Some(700), Some("somebody 1.0"));
         let told: Vec<_> = rows.iter().map(|row| (row.metric, row.value)).collect();

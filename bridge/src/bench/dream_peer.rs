@@ -42,13 +42,15 @@ pub fn dream_peers(
     let models = models_or_shipped(asked.models.as_deref())?;
     let folder = model_folder(&models, Some(TASK)).map_err(engine_error)?;
     let model = Model::load(&folder, &asked.device.burn()).map_err(engine_error)?;
+    // Whether both are the same network is asked of what they have in common.
+    let stepped = model.clone().with_products(asked.products);
     let mut peer = PyTorch::start_on(asked.device, python, &folder, threads())?;
     let (mut rows, turn) = (Vec::new(), asked.time / ROUNDS as u32);
     for mode in peer.modes() {
         agree(&model, &mut peer, (&mode, asked.device))?;
         for obs in OBSERVATIONS {
             for envs in asked.envs.iter().copied() {
-                for row in turns(&model, &mut peer, (&mode, obs, envs, asked.device), turn)? {
+                for row in turns(&stepped, &mut peer, (&mode, obs, envs, asked.device), turn)? {
                     show(&row);
                     rows.push(row);
                 }
@@ -76,7 +78,8 @@ fn turns(
     let row = |metric, value, unit, peer| {
         let case = json!({
             "task": TASK, "engine": "dream", "obs": obs, "envs": envs,
-            "preset": model.card.config.preset, "device": device.name(), "part": "step engine", "threads": threads(),
+            "preset": model.card.config.preset, "device": device.name(), "products": model.products.name(),
+            "part": "step engine", "threads": threads(),
             "turns": ROUNDS,
         });
         Row { case, metric, value, unit, peer }

@@ -1,7 +1,8 @@
 use serde_json::json;
 use worldstep_env::{EnvError, Space};
 use worldstep_model::action::ActionCoding;
-use worldstep_model::config::{ModelConfig, Preset};
+use worldstep_model::config::{FrameSize, ModelConfig, Preset};
+use worldstep_model::cuda::ProductNumbers;
 use worldstep_model::device::ComputeDevice;
 use worldstep_model::engine::agreement::{Agreement, agreement};
 use worldstep_model::engine::{BurnEngine, CpuEngine, StepEngine, engine};
@@ -32,11 +33,13 @@ struct Tolerance {
 
 impl Tolerance {
     /// Sums in another order through all layers keep five digits in single precision; operands of products in bf16 have
-    /// 8 bits, which leaves two digits. Where two levels are as likely, rounding decides.
-    fn of(device: ComputeDevice) -> Self {
-        match device {
-            ComputeDevice::Cpu => Self { numbers: 2e-4, features: 1e-3, codes: 1e-3, pixels: 1.0 },
-            ComputeDevice::Cuda(_) => Self { numbers: 0.05, features: 0.2, codes: 0.03, pixels: 8.0 },
+    /// 8 bits, which leaves two digits; in fp8 they have 4, and a digit is left. Where two levels are as likely, rounding
+    /// decides.
+    fn of(device: ComputeDevice, products: ProductNumbers) -> Self {
+        match (device, products) {
+            (ComputeDevice::Cpu, _) => Self { numbers: 2e-4, features: 1e-3, codes: 1e-3, pixels: 1.0 },
+            (_, ProductNumbers::Wide) => Self { numbers: 0.05, features: 0.2, codes: 0.03, pixels: 8.0 },
+            (_, ProductNumbers::Fp8) => Self { numbers: 1.0, features: 2.0, codes: 0.2, pixels: 64.0 },
         }
     }
 }
@@ -56,13 +59,13 @@ pub struct Numerics {
 /// # Errors
 /// [`EnvError::Engine`] if the device cannot be used.
 pub fn numerics(
-    device: ComputeDevice,
+    (device, products): (ComputeDevice, ProductNumbers),
     presets: &[Preset],
     show: &mut dyn FnMut(&Row),
 ) -> Result<Numerics, EnvError> {
-    let (tolerance, mut rows, mut apart) = (Tolerance::of(device), Vec::new(), None);
-    for preset in presets {
-        let (found, stepped_by) = measure(device, *preset)?;
+    let (tolerance, mut rows, mut apart) = (Tolerance::of(device, products), Vec::new(), None);
+    for (preset, size) in presets.iter().flat_map(|preset| FrameSize::ALL.map(|size| (preset, size))) {
+        let (found, stepped_by) = measure((device, products), (*preset, size))?;
         if matches!(device, ComputeDevice::Cuda(_)) && stepped_by != "kernels" {
             return Err(engine_error(format!(
                 "{} is stepped by {stepped_by}, expected kernels",
@@ -72,7 +75,7 @@ pub fn numerics(
         let row = |metric, value, unit| {
             let case = json!({
                 "engine": "dream", "preset": preset, "device": device.name(), "envs": LANES, "steps": STEPS,
-                "step_engine": stepped_by,
+                "step_engine": stepped_by, "size": size.side(), "products": products.name(),
             });
             Row { case, metric, value, unit, peer: Some("processor's step engine".to_owned()) }
         };
@@ -88,8 +91,10 @@ pub fn numerics(
         ] {
             show(&row);
             if row.value > most && apart.is_none() {
-                let (metric, value) = (row.metric, row.value);
-                apart = Some(format!("{metric} of {} is {value}, expected at most {most}", preset.name()));
+                let (metric, value, side) = (row.metric, row.value, size.side());
+                let model = preset.name();
+                apart =
+                    Some(format!("{metric} of {model} at {side}x{side} is {value}, expected at most {most}"));
             }
             rows.push(row);
         }
@@ -97,9 +102,12 @@ pub fn numerics(
     Ok(Numerics { rows, apart })
 }
 
-fn measure(device: ComputeDevice, preset: Preset) -> Result<(Agreement, &'static str), EnvError> {
-    let model = random_model(preset);
-    let there = model.on(&device.burn());
+fn measure(
+    (device, products): (ComputeDevice, ProductNumbers),
+    (preset, size): (Preset, FrameSize),
+) -> Result<(Agreement, &'static str), EnvError> {
+    let model = random_model(preset, size);
+    let there = model.on(&device.burn()).with_products(products);
     let mut processor = CpuEngine::new(&model, LANES).map_err(engine_error)?;
     let mut other: Box<dyn StepEngine> = match device {
         ComputeDevice::Cpu => Box::new(BurnEngine::new(&there, LANES)),
@@ -109,8 +117,8 @@ fn measure(device: ComputeDevice, preset: Preset) -> Result<(Agreement, &'static
     Ok((found, other.name()))
 }
 
-/// A model of `preset` that has learned nothing.
-fn random_model(preset: Preset) -> Model {
+/// A model of `preset`, for frames of `size`, that has learned nothing.
+pub fn random_model(preset: Preset, size: FrameSize) -> Model {
     let device = ComputeDevice::Cpu.burn();
     device.seed(7);
     let task = TaskCard {
@@ -121,7 +129,9 @@ fn random_model(preset: Preset) -> Model {
         object_scale: vec![1.0; ModelConfig::new(preset, ACTIONS, OBJECTS).object_values()],
         termination_threshold: None,
     };
-    Model::random(ModelCard::new(preset, vec![task]), &device)
+    let mut card = ModelCard::new(preset, vec![task]);
+    card.config.frame = size;
+    Model::random(card, &device)
 }
 
 #[cfg(test)]
@@ -132,10 +142,13 @@ mod tests {
     #[test]
     fn burns_engine_on_the_processor_agrees_and_every_difference_is_told() {
         let mut shown = 0;
-        let found = numerics(ComputeDevice::Cpu, &[Preset::Nano], &mut |_| shown += 1).unwrap();
+        let found =
+            numerics((ComputeDevice::Cpu, ProductNumbers::Wide), &[Preset::Nano], &mut |_| shown += 1)
+                .unwrap();
         assert_eq!(found.apart, None);
         let rows = found.rows;
-        assert_eq!((rows.len(), shown), (8, 8));
+        assert_eq!((rows.len(), shown), (16, 16));
+        assert_eq!([&rows[0], &rows[8]].map(|row| row.case["size"].clone()), [64, 128]);
         assert!(rows.iter().all(|row| row.value.is_finite() && row.case["preset"] == "nano"));
         assert_eq!(rows[0].case["step_engine"], "burn");
         assert!(rows[0].value > 0.0, "two engines that round alike are one");

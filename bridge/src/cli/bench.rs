@@ -2,7 +2,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
-use worldstep_bridge::bench::{self, BridgeBench, DreamBench, RenderBench, Report, TrainBench};
+use worldstep_bridge::bench::{self, BridgeBench, DreamBench, KernelsBench, RenderBench, Report, TrainBench};
 use worldstep_model::config::Preset;
 use worldstep_model::device::ComputeDevice;
 
@@ -40,6 +40,7 @@ pub fn run(args: &BenchArgs) -> Result<()> {
         BenchPart::Train => train(args, time),
         BenchPart::Bridge => bridge(args, time),
         BenchPart::Numerics => numerics(args),
+        BenchPart::Kernels => kernels(args),
     }
 }
 
@@ -52,8 +53,12 @@ fn env(args: &BenchArgs, time: Duration) -> Result<()> {
 }
 
 fn dream(args: &BenchArgs, time: Duration) -> Result<()> {
-    let mut asked =
-        DreamBench { models: args.model.clone(), device: args.device()?, ..DreamBench::new(time) };
+    let mut asked = DreamBench {
+        models: args.model.clone(),
+        device: args.device()?,
+        products: args.products,
+        ..DreamBench::new(time)
+    };
     if !args.envs.is_empty() {
         asked.envs.clone_from(&args.envs);
     }
@@ -71,15 +76,21 @@ fn numerics(args: &BenchArgs) -> Result<()> {
         Some(_) => vec![args.preset()?],
         None => vec![Preset::Nano, Preset::S],
     };
-    let device = args.device()?;
+    let place = (args.device()?, args.products);
     let mut apart = None;
     shown(args, |show| {
-        let found = bench::numerics(device, &presets, show)?;
+        let found = bench::numerics(place, &presets, show)?;
         apart = found.apart;
         Ok(found.rows)
     })?;
     // What was found is told whether or not it is too far apart.
     apart.map_or(Ok(()), |message| bail!("{message}"))
+}
+
+fn kernels(args: &BenchArgs) -> Result<()> {
+    let (device, products) = (args.device()?, args.products);
+    let asked = KernelsBench { device, products, preset: args.preset()?, envs: args.envs.clone() };
+    shown(args, |show| Ok(bench::kernels(&asked, show)?))
 }
 
 fn train(args: &BenchArgs, time: Duration) -> Result<()> {

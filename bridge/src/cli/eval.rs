@@ -1,6 +1,6 @@
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Error, Result, bail};
 use serde_json::Value;
 use worldstep_bridge::engines::{NoModel, TruthReplay, model_folder};
 use worldstep_model::data::{Clips, load_all};
@@ -20,7 +20,9 @@ const REPORT_FILE: &str = "eval.json";
 
 /// Weighs a model against truth.
 pub fn run(args: &EvalArgs) -> Result<()> {
-    let device = ComputeDevice::from_name(&args.device)?.burn();
+    let device = ComputeDevice::from_name(&args.device)?;
+    args.products.check(device).map_err(Error::msg)?;
+    let device = device.burn();
     if let Some(out) = args.out.as_deref().filter(|out| page_path(out) == *out) {
         bail!("--out {}: the page is written there; name the report, for instance eval.json", out.display());
     }
@@ -37,6 +39,7 @@ pub fn run(args: &EvalArgs) -> Result<()> {
     };
     let clips = all.swap_remove(place);
     let model = if folder == any { first } else { Model::load(&folder, &device)? };
+    let model = model.with_products(args.products);
     let report = weigh(args, &model, &clips)?;
     if let Some(folder) = &args.pictures {
         draw(folder, &report.rollouts, clips.frame_size.side())?;

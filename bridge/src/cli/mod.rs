@@ -10,6 +10,7 @@ use anyhow::Result;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use serde::Serialize;
 use worldstep_bridge::bench::BRIDGE_PARTS;
+use worldstep_model::cuda::ProductNumbers;
 use worldstep_synth::SynthError;
 
 use serve_config::ServeConfig;
@@ -159,6 +160,10 @@ fn row_time(text: &str) -> Result<Duration, String> {
         .ok_or_else(|| format!("{text:?} is no time, expected seconds from 0.01 to {ROW_SECONDS_MAX}"))
 }
 
+fn product_numbers(text: &str) -> Result<ProductNumbers, String> {
+    ProductNumbers::from_name(text).ok_or_else(|| format!("{text:?} are no products, expected bf16 or fp8"))
+}
+
 /// Most environments that a bench is asked to step.
 const BENCH_ENVS_MAX: usize = 1 << 16;
 
@@ -187,6 +192,9 @@ struct EvalArgs {
     /// Where to evaluate: `cpu` or `cuda:0`.
     #[arg(long, default_value = "cpu")]
     device: String,
+    /// What the blocks of the network multiply on a GPU: `bf16` or `fp8`.
+    #[arg(long, default_value = "bf16", value_parser = product_numbers)]
+    products: ProductNumbers,
     /// Folder for animated pictures of truth beside dream.
     #[arg(long)]
     pictures: Option<PathBuf>,
@@ -259,6 +267,8 @@ enum BenchPart {
     Bridge,
     /// How far a device's step engine is from the processor's.
     Numerics,
+    /// Where the time of a dream's step goes on a GPU, kernel by kernel.
+    Kernels,
 }
 
 #[derive(Args)]
@@ -284,14 +294,17 @@ struct BenchArgs {
     /// Parts of the bridge's bench; all of them if not given.
     #[arg(long, value_delimiter = ',', value_parser = BRIDGE_PARTS)]
     parts: Vec<String>,
-    /// Size of the model that is trained (nano if not given; its steps need more --seconds the larger it is) or compared
-    /// (nano and s).
+    /// Size of the model that is trained or whose kernels are timed (nano if not given; its steps need more --seconds the
+    /// larger it is) or compared (nano and s).
     #[arg(long)]
     preset: Option<String>,
-    /// Where the dream steps and numerics are compared: `cpu` or `cuda:0`.
+    /// Where the dream steps, numerics are compared and kernels are timed: `cpu` or `cuda:0`.
     #[arg(long, default_value = "cpu")]
     device: String,
-    /// Numbers of environments that the dream steps in turn, for instance 1,64,4096.
+    /// What the blocks of the network multiply there, if it is a GPU: `bf16` or `fp8`.
+    #[arg(long, default_value = "bf16", value_parser = product_numbers)]
+    products: ProductNumbers,
+    /// Numbers of environments that the dream steps, or kernels are timed with, in turn, for instance 1,64,4096.
     #[arg(long, value_delimiter = ',', value_parser = environments)]
     envs: Vec<usize>,
     /// Dataset to train on; a small one is recorded if not given.

@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use anyhow::Result;
+use anyhow::{Error, Result};
 use worldstep_bridge::engines::{Engines, shipped_models};
 use worldstep_bridge::ops::{Board, MetricsServer, logs};
 use worldstep_bridge::security::CurveServer;
@@ -31,9 +31,12 @@ pub fn run(args: ServeArgs) -> Result<()> {
         tracing::info!(task = entry.id, file = %file.display(), "robot");
     }
     let device = ComputeDevice::from_name(&config.device.unwrap_or_default())?;
+    let products = config.products.unwrap_or_default();
+    products.check(device).map_err(Error::msg)?;
     let engines = Engines::new(config.model.or_else(shipped_models), device)?
         .with_memory_max(memory_bytes_max)
         .with_devices(config.devices.map_or(1, |devices| usize::from(devices.get())))
+        .with_products(products)
         .with_audit(config.audit.unwrap_or_default());
     let engines = if args.stand_in_card { engines.with_stand_in_card() } else { engines };
     let keys = config.curve_key.as_deref().zip(config.allow_clients.as_deref());

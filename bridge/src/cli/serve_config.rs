@@ -9,6 +9,7 @@ use clap::{Args, ValueEnum as _};
 use serde::{Deserialize, Serialize};
 use worldstep_bridge::Limits;
 use worldstep_bridge::ops::logs::{LogFormat, LogLevel};
+use worldstep_model::cuda::ProductNumbers;
 use worldstep_model::neural_env::free_bytes;
 use worldstep_synth::SynthError;
 
@@ -40,6 +41,10 @@ pub struct ServeConfig {
     /// GPUs that the environments of each dream are divided over, from that of --device on; 1 by default.
     #[arg(long, value_name = "GPUS")]
     pub devices: Option<NonZeroU8>,
+    /// What dreams on GPUs multiply in the blocks of their networks: `bf16` (the default), or `fp8`, which is quicker and less
+    /// exact.
+    #[arg(long, value_parser = super::product_numbers)]
+    pub products: Option<ProductNumbers>,
     /// `tcp://HOST:PORT` (port 0 picks one) or `ipc://PATH`; tcp://127.0.0.1:7447 by default.
     #[arg(long)]
     pub bind: Option<String>,
@@ -158,6 +163,7 @@ impl ServeConfig {
             robots: if self.robots.is_empty() { other.robots } else { self.robots },
             audit: self.audit.or(other.audit),
             devices: self.devices.or(other.devices),
+            products: self.products.or(other.products),
             max_batch: self.max_batch.or(other.max_batch),
             max_wait_us: self.max_wait_us.or(other.max_wait_us),
             max_sessions: self.max_sessions.or(other.max_sessions),
@@ -186,6 +192,7 @@ impl ServeConfig {
             bind: Some("tcp://127.0.0.1:7447".to_owned()),
             audit: Some(0),
             devices: NonZeroU8::new(1),
+            products: Some(ProductNumbers::default()),
             max_batch: NonZeroUsize::new(limits.batch_max),
             max_wait_us: Some(limits.wait_max.as_micros() as u64),
             max_sessions: NonZeroUsize::new(limits.sessions_max),

@@ -4,6 +4,7 @@ use std::sync::{Mutex, PoisonError};
 
 use worldstep_env::registry;
 use worldstep_env::{AutoresetMode, EnvError, TruthSource as _, TruthVectorEnv, VectorEnv, make_truth};
+use worldstep_model::cuda::ProductNumbers;
 use worldstep_model::device::ComputeDevice;
 use worldstep_model::engine::ring_bytes;
 use worldstep_model::model::{Model, ModelCard, load_card};
@@ -41,6 +42,7 @@ pub struct Engines {
     models: Option<PathBuf>,
     device: ComputeDevice,
     devices: usize,
+    products: ProductNumbers,
     memory_bytes_max: Option<u64>,
     audited_lanes: usize,
     has_stand_in: bool,
@@ -55,7 +57,9 @@ impl Engines {
         if let Some(folder) = &models {
             model_folder(folder, None)?;
         }
-        Ok(Self { models, device, devices: 1, memory_bytes_max: None, audited_lanes: 0, has_stand_in: false })
+        let products = ProductNumbers::default();
+        let (memory_bytes_max, audited_lanes, has_stand_in) = (None, 0, false);
+        Ok(Self { models, device, devices: 1, products, memory_bytes_max, audited_lanes, has_stand_in })
     }
 
     /// Lets one dream take so many bytes at most, instead of a share of what is free when it is made.
@@ -66,6 +70,11 @@ impl Engines {
     /// Divides the environments of each dream over so many GPUs from its own on, one at least to each.
     pub fn with_devices(self, devices: usize) -> Self {
         Self { devices, ..self }
+    }
+
+    /// Makes the products of dreams' blocks of `products` on GPUs.
+    pub fn with_products(self, products: ProductNumbers) -> Self {
+        Self { products, ..self }
     }
 
     /// Steps truth beside so many environments of each dream, as far as it has them; their infos tell how far they are
@@ -113,6 +122,7 @@ impl Engines {
             temperature: request.temperature.unwrap_or(0.0),
             memory_bytes_max: self.memory_bytes_max,
             devices: self.devices.min(num_envs).max(1),
+            products: self.products,
             ..NeuralOptions::new(num_envs)
         };
         let dream = dream_with(models, &request.id, self.device, options)?;

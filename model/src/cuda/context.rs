@@ -1,9 +1,12 @@
 //! A device's memory and launches, as far as the step engine needs them.
 
-use std::cell::Cell;
+#[cfg(feature = "cuda")]
+use std::cell::OnceCell;
+use std::cell::{Cell, RefCell};
 use std::marker::PhantomData;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{PoisonError, RwLock};
+use std::time::Instant;
 
 use cubecl::bytes::Bytes;
 use cubecl::prelude::*;
@@ -13,10 +16,17 @@ use cubek_matmul::routine::BlueprintStrategy;
 use cubek_matmul::strategy::Strategy;
 use cubek_matmul::tiled;
 
+#[cfg(feature = "cuda")]
+use super::cublas::{Address, Cublas};
+use super::exchange::Place;
 use super::memory::COLUMNS;
+use super::meter::{Cost, Meter};
+use super::profile::KernelTime;
 
 /// Launches that the processor's queue takes before it stalls.
 const QUEUE_MAX: usize = 24;
+/// Times that waiting for nothing is timed.
+const WAITS: u32 = 16;
 /// Numbers of the engines' streams, far from those that threads are given.
 static STREAMS: AtomicU64 = AtomicU64::new(1 << 32);
 
@@ -61,6 +71,17 @@ pub struct Context {
     nothing: [Handle; 2],
     queued: Cell<usize>,
     bytes: Cell<u64>,
+    library: RefCell<Library>,
+    meter: RefCell<Option<Meter>>,
+}
+
+/// What large products are made by.
+enum Library {
+    /// CubeCL's kernels alone, and perhaps why.
+    None(Option<String>),
+    /// NVIDIA's library.
+    #[cfg(feature = "cuda")]
+    Cublas(std::sync::Arc<Cublas>),
 }
 
 impl Context {
@@ -89,7 +110,51 @@ impl Context {
             nothing,
             queued: Cell::new(0),
             bytes: Cell::new(0),
+            library: RefCell::new(Library::None(None)),
+            meter: RefCell::new(None),
         })
+    }
+
+    /// Whether products are made by NVIDIA's library: then launches cannot be recorded.
+    pub fn has_library(&self) -> bool {
+        !matches!(*self.library.borrow(), Library::None(_))
+    }
+
+    /// What makes products, and why it is not NVIDIA's library where that was wanted.
+    pub fn products(&self) -> String {
+        match &*self.library.borrow() {
+            Library::None(None) => "cubek".to_owned(),
+            Library::None(Some(why)) => format!("cubek ({why})"),
+            #[cfg(feature = "cuda")]
+            Library::Cublas(_) => "cuBLASLt".to_owned(),
+        }
+    }
+
+    /// Goes on without NVIDIA's library.
+    pub fn refuse_library(&self, why: String) {
+        *self.library.borrow_mut() = Library::None(Some(why));
+    }
+
+    /// Has products made by NVIDIA's library from now on, if `device` is a GPU and that is there.
+    pub fn take_library(&self, device: &cubecl::Device) {
+        #[cfg(feature = "cuda")]
+        if let cubecl::Device::Cuda(device) = device {
+            match Cublas::new(device.index) {
+                Ok(cublas) => *self.library.borrow_mut() = Library::Cublas(std::sync::Arc::new(cublas)),
+                Err(why) => self.refuse_library(why),
+            }
+        }
+        #[cfg(not(feature = "cuda"))]
+        let _ = device;
+    }
+
+    /// NVIDIA's library, if products are made by it.
+    #[cfg(feature = "cuda")]
+    pub fn cublas(&self) -> Option<std::sync::Arc<Cublas>> {
+        match &*self.library.borrow() {
+            Library::Cublas(cublas) => Some(cublas.clone()),
+            Library::None(_) => None,
+        }
     }
 
     /// A turn on this context's stream, beside those of other contexts.
@@ -102,9 +167,22 @@ impl Context {
         Turn { stream: self.stream, alone: true }
     }
 
+    /// Whether it is the processor that stands in for a GPU.
+    pub fn is_processor(&self) -> bool {
+        self.is_processor
+    }
+
     /// Bytes that its buffers have asked for.
     pub fn bytes(&self) -> u64 {
         self.bytes.get()
+    }
+
+    /// Does `work`, which keeps none of the buffers that it makes.
+    pub fn not_counting<T>(&self, work: impl FnOnce() -> T) -> T {
+        let before = self.bytes.get();
+        let done = work();
+        self.bytes.set(before);
+        done
     }
 
     fn count(&self, bytes: usize) {
@@ -123,7 +201,7 @@ impl Context {
 
     /// Two buffers of a few bytes, for arguments that a kernel does not read.
     pub fn nothing<T: CubeElement>(&self) -> [Buffer<T>; 2] {
-        self.nothing.clone().map(|handle| Buffer { handle, len: COLUMNS, kind: PhantomData })
+        self.nothing.clone().map(|handle| Buffer::new(handle, COLUMNS))
     }
 
     /// Cubes and units for work on each of `count` things by itself.
@@ -149,13 +227,36 @@ impl Context {
         ((count as u32).next_multiple_of(self.plane).min(self.cores), fits)
     }
 
-    /// To be called after each launch.
-    pub fn launched(&self) {
+    /// To be called after each launch, with what that does.
+    pub fn launched(&self, cost: Cost) {
         let queued = self.queued.get() + 1;
         self.queued.set(queued);
+        if let Some(meter) = self.meter.borrow_mut().as_mut() {
+            self.wait();
+            return meter.end(cost);
+        }
         if self.is_processor && queued.is_multiple_of(QUEUE_MAX) {
             self.wait();
         }
+    }
+
+    /// Waits for each launch of `runs` times `work`, and tells what they took.
+    pub fn metered(&self, runs: usize, mut work: impl FnMut()) -> Vec<KernelTime> {
+        self.wait();
+        let start = Instant::now();
+        (0..WAITS).for_each(|_| self.wait());
+        let wait = start.elapsed().as_secs_f64() / f64::from(WAITS);
+        *self.meter.borrow_mut() = Some(Meter::new(wait));
+        for _ in 0..runs {
+            self.with_meter(Meter::begin);
+            work();
+            self.with_meter(Meter::end_step);
+        }
+        self.meter.borrow_mut().take().map_or_else(Vec::new, Meter::kernels)
+    }
+
+    fn with_meter(&self, act: impl FnOnce(&mut Meter)) {
+        self.meter.borrow_mut().as_mut().map(act);
     }
 
     /// Waits until everything launched so far is done.
@@ -204,6 +305,8 @@ pub struct Buffer<T> {
     handle: Handle,
     len: usize,
     kind: PhantomData<T>,
+    #[cfg(feature = "cuda")]
+    address: OnceCell<Address>,
 }
 
 impl<T: CubeElement> Buffer<T> {
@@ -211,14 +314,41 @@ impl<T: CubeElement> Buffer<T> {
     pub fn empty(context: &Context, len: usize) -> Self {
         context.count(len * size_of::<T>());
         let handle = context.client.empty((len * size_of::<T>()).max(1));
-        Self { handle, len, kind: PhantomData }
+        Self::new(handle, len)
+    }
+
+    fn new(handle: Handle, len: usize) -> Self {
+        Self {
+            handle,
+            len,
+            kind: PhantomData,
+            #[cfg(feature = "cuda")]
+            address: OnceCell::new(),
+        }
+    }
+
+    /// Where on a GPU it begins; `None` if it is on none.
+    #[cfg(feature = "cuda")]
+    pub fn address(&self, context: &Context) -> Option<u64> {
+        if let Some(address) = self.address.get() {
+            return Some(address.at);
+        }
+        let address = Address::of(&context.client, &self.handle)?;
+        Some(self.address.get_or_init(|| address).at)
     }
 
     /// A copy of `values`.
     pub fn of(context: &Context, values: &[T]) -> Self {
         context.count(size_of_val(values));
         let handle = context.client.create_from_slice(T::as_bytes(values));
-        Self { handle, len: values.len(), kind: PhantomData }
+        Self::new(handle, values.len())
+    }
+
+    /// The array at `place` of a buffer of bytes.
+    pub fn view(whole: &Buffer<u8>, place: Place<T>) -> Self {
+        let end = whole.len - place.at - place.len * size_of::<T>();
+        let handle = whole.handle.clone().offset_start(place.at as u64).offset_end(end as u64);
+        Self::new(handle, place.len)
     }
 
     /// Numbers that it has room for.
@@ -226,12 +356,16 @@ impl<T: CubeElement> Buffer<T> {
         self.len
     }
 
-    /// Copies `values` to its beginning.
-    pub fn write(&self, context: &Context, values: &[T]) {
+    /// Copies `values` to its beginning: on a GPU out of page-locked memory, so that nothing waits for the copy.
+    pub fn write(&self, context: &Context, values: Vec<T>) {
         debug_assert!(values.len() <= self.len);
         let unused = ((self.len - values.len()) * size_of::<T>()) as u64;
         let part = self.handle.clone().offset_end(unused);
-        context.client.write(&part, Bytes::from_elems(values.to_vec()));
+        let mut bytes = Bytes::from_elems(values);
+        if !context.is_processor {
+            context.client.staging(std::iter::once(&mut bytes), false);
+        }
+        context.client.write(&part, bytes);
     }
 
     /// Copies `values` to where `at` numbers come before them.
@@ -255,21 +389,31 @@ impl<T: CubeElement> Buffer<T> {
     /// # Panics
     /// As [`read`](Self::read).
     pub fn read_at(&self, context: &Context, at: usize, out: &mut [T]) {
+        out.copy_from_slice(T::from_bytes(&self.fetch(context, at, out.len())));
+    }
+
+    /// As [`read`](Self::read), as bytes where the device's runtime put them (on a GPU, page-locked memory).
+    ///
+    /// # Panics
+    /// As [`read`](Self::read).
+    pub fn first(&self, context: &Context, count: usize) -> Bytes {
+        self.fetch(context, 0, count)
+    }
+
+    fn fetch(&self, context: &Context, at: usize, count: usize) -> Bytes {
         let size = size_of::<T>();
         let part = self.handle.clone().offset_start((at * size) as u64);
-        let part = part.offset_end(((self.len - at - out.len()) * size) as u64);
+        let part = part.offset_end(((self.len - at - count) * size) as u64);
         let bytes = context.client.read_one(part);
-        let bytes = bytes.unwrap_or_else(|error| panic!("the device has failed: {error}"));
-        out.copy_from_slice(T::from_bytes(&bytes));
+        bytes.unwrap_or_else(|error| panic!("the device has failed: {error}"))
     }
 
     /// Where it is in the memory of a CUDA card, when everything launched so far is on its stream; none elsewhere.
-    pub fn address(&self, context: &Context) -> Option<u64> {
+    pub fn address_once_launched(&self, context: &Context) -> Option<u64> {
         #[cfg(feature = "cuda")]
         {
-            type Server = <cubecl::cuda::CudaRuntime as cubecl_runtime::runtime::Runtime>::Server;
-            let resource = context.client.get_resource::<Server>(self.handle.clone()).ok()?;
-            Some(resource.resource().ptr)
+            context.client.flush().ok()?;
+            self.address(context)
         }
         #[cfg(not(feature = "cuda"))]
         {
@@ -285,11 +429,11 @@ impl<T: CubeElement> Buffer<T> {
         unsafe { BufferArg::from_raw_parts(self.handle.clone(), self.len) }
     }
 
-    /// As an argument of a kernel that takes vectors of [`COLUMNS`] numbers.
+    /// As an argument of a kernel that takes vectors of `count` numbers.
     #[allow(unsafe_code, reason = "the one way to an argument; its length is the buffer's own")]
-    pub fn vectors(&self) -> BufferArg {
+    pub fn vectors(&self, count: usize) -> BufferArg {
         // SAFETY: the handle was made for so many numbers, and is as aligned as the device's allocator makes it.
-        unsafe { BufferArg::from_raw_parts(self.handle.clone(), self.len / COLUMNS) }
+        unsafe { BufferArg::from_raw_parts(self.handle.clone(), self.len / count) }
     }
 
     /// Its first numbers as a matrix, row after row.

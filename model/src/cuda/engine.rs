@@ -1,19 +1,27 @@
+use std::collections::BTreeMap;
+
+use cubecl::prelude::CubeElement;
 use thiserror::Error;
 
 use super::context::{Buffer, Context, Stored};
+use super::exchange::{Inputs, NUMBERS, Outputs, Place, bucket};
 use super::frame_codec::FrameCodec;
 use super::kernels::{
-    Drawn, FrameTokens, Logits, Product, Readout, Ring, RowsOf, draw_codes, embed_frame, product, read_out,
-    take_rows,
+    Drawn, Factor, FrameTokens, KnownCodes, Logits, Product, Readout, Redraw, Ring, RowsOf, check_library,
+    draw_codes, embed_frame, embed_known, mask_codes, peaks, product, read_out, redraw_codes, take_rows,
 };
-use super::memory::{check, padded, tile_rows};
+use super::memory::{ProductNumbers, check, padded, tile_rows};
+use super::profile::Profile;
 use super::recording::Recording;
 use super::rings::{Mark, RingSizes, Rings};
 use super::stack::{Pass, Work};
-use super::weights::Dynamics;
+use super::weights::{Dynamics, Refiner};
 use crate::cache::LaneCache;
-use crate::config::{FRAME_CODES, FRAME_TOKENS, ModelConfig, NOISE_LEVELS, READOUT_TOKEN};
+use crate::config::{
+    FRAME_CODES, FRAME_TOKENS, ModelConfig, NOISE_LEVELS, READOUT_TOKEN, RefinerConfig, SPATIAL_TOKENS,
+};
 use crate::dynamics::TOKEN_LOGITS;
+use crate::engine::agreement::Moment;
 use crate::engine::{FrameStep, MissingWeight, StepEngine, StepOutput};
 use crate::model::Model;
 use crate::on_card::Part;
@@ -22,8 +30,18 @@ use crate::on_card::{Card, CudaCard};
 use crate::packing::FRAME_CODE_BYTES;
 use crate::reward::REWARD_BINS;
 
-/// Expected reward, probability of termination and uncertainty stand before the objects.
-const NUMBERS: usize = 3;
+/// Lanes from which on NVIDIA's library multiplies: it is quicker with many rows, where a launch costs little beside its work;
+/// with few, a recorded graph is. That it goes by the lanes of an engine, not by those that step, keeps what a lane sees the
+/// same whoever steps beside it.
+const LIBRARY_LANES: usize = 512;
+
+/// Side of the product, and numbers of the copy, that tell what a processor and a GPU can do.
+const PROBED: [(usize, usize); 2] = [(512, 1 << 24), (8192, 1 << 28)];
+
+/// The token of a frame that is read out.
+const READOUTS: RowsOf = RowsOf { first: READOUT_TOKEN, count: 1, of: FRAME_TOKENS };
+/// The tokens of a frame that stand for its codes.
+const SPATIAL: RowsOf = RowsOf { first: 0, count: SPATIAL_TOKENS, of: FRAME_TOKENS };
 
 /// Why there is no engine.
 #[derive(Debug, Error)]
@@ -57,75 +75,119 @@ pub struct CudaEngine<S: Stored> {
     codec: FrameCodec<S>,
     rings: Rings<S>,
     work: Work<S>,
-    step: StepBuffers,
-    /// The launches of a step of all lanes.
-    all_lanes: Recording,
+    step: StepBuffers<S>,
+    /// Steps by the number of their rows, each as the launches that it is made of.
+    recordings: BTreeMap<usize, Recording>,
     /// Number of the CUDA card that it is on.
     #[cfg(feature = "cuda")]
     number: Option<usize>,
 }
 
 /// What goes to the device and comes from it in a step, and what is made of the last normalised rows.
-struct StepBuffers {
+struct StepBuffers<S> {
+    told: Buffer<u8>,
+    said: Buffer<u8>,
+    logits: Buffer<f32>,
+    /// `[tile_rows(lanes), width]`.
+    readout_rows: Buffer<S>,
+    readouts: Buffer<f32>,
+    entropies: Buffer<f32>,
+    draft: Option<DraftBuffers<S>>,
+}
+
+/// What a refiner works in, beside the dynamics' rows.
+struct DraftBuffers<S> {
+    thoughts: Buffer<S>,
+    refined: Buffer<f32>,
+    confidence: Buffer<f32>,
+    masked: Buffer<u32>,
+}
+
+impl<S: Stored> StepBuffers<S> {
+    fn new(context: &Context, config: &ModelConfig, lanes: usize) -> Self {
+        let (width, objects, rows) = (config.dynamics.width, config.object_values(), tile_rows(lanes));
+        let draft = config.refiner.as_ref().map(|_| DraftBuffers {
+            thoughts: Buffer::empty(context, lanes * SPATIAL_TOKENS * width),
+            refined: Buffer::empty(context, tile_rows(lanes * SPATIAL_TOKENS) * padded(TOKEN_LOGITS)),
+            confidence: Buffer::empty(context, lanes * FRAME_CODES),
+            masked: Buffer::empty(context, lanes * FRAME_CODES),
+        });
+        Self {
+            told: Buffer::empty(context, Inputs::new(config.action_values, lanes).bytes),
+            said: Buffer::empty(context, Outputs::new(objects, lanes).bytes),
+            logits: Buffer::empty(context, tile_rows(lanes * FRAME_TOKENS) * padded(TOKEN_LOGITS)),
+            readout_rows: Buffer::empty(context, rows * width),
+            readouts: Buffer::empty(context, rows * padded(REWARD_BINS + 1 + objects)),
+            entropies: Buffer::empty(context, lanes * FRAME_CODES),
+            draft,
+        }
+    }
+}
+
+/// [`Inputs`] and [`Outputs`] of some lanes on the device.
+struct Views {
+    /// Rows of lanes: those that step, and those that fill their bucket up.
+    lanes: usize,
     codes: Buffer<u8>,
     actions: Buffer<f32>,
     levels: Buffer<u32>,
-    lanes: Buffer<u32>,
+    rings: Buffer<u32>,
     newest: Buffer<u32>,
     ages: Buffer<u32>,
     draws: Buffer<u64>,
     temperature: Buffer<f32>,
-    logits: Buffer<f32>,
-    readouts: Buffer<f32>,
-    entropies: Buffer<f32>,
-    latents: Buffer<f32>,
     next_codes: Buffer<u8>,
     numbers: Buffer<f32>,
 }
 
-impl StepBuffers {
-    fn new(context: &Context, config: &ModelConfig, lanes: usize) -> Self {
-        let objects = config.object_values();
-        Self {
-            codes: Buffer::empty(context, lanes * FRAME_CODE_BYTES),
-            actions: Buffer::empty(context, lanes * config.action_values),
-            levels: Buffer::empty(context, lanes),
-            lanes: Buffer::empty(context, lanes),
-            newest: Buffer::empty(context, lanes),
-            ages: Buffer::empty(context, lanes),
-            draws: Buffer::empty(context, lanes),
-            temperature: Buffer::empty(context, 1),
-            logits: Buffer::empty(context, tile_rows(lanes * FRAME_TOKENS) * padded(TOKEN_LOGITS)),
-            readouts: Buffer::empty(context, lanes * padded(REWARD_BINS + 1 + objects)),
-            entropies: Buffer::empty(context, lanes * FRAME_CODES),
-            latents: Buffer::empty(context, lanes * config.dynamics.width),
-            next_codes: Buffer::empty(context, lanes * FRAME_CODE_BYTES),
-            numbers: Buffer::empty(context, lanes * (NUMBERS + objects)),
-        }
-    }
+/// The lanes that a pass is about.
+struct Live {
+    /// In the order of the rows.
+    lanes: Vec<usize>,
+    views: Views,
 }
 
 impl<S: Stored> CudaEngine<S> {
     /// `lanes` lanes, at least one, that have seen nothing, on `device`.
     ///
     /// # Errors
-    /// [`EngineError`] if the device cannot be used, there are no kernels for the model (one with a refiner, or with widths
-    /// that are no multiples of 4), or its weights are not those of its configuration.
+    /// [`EngineError`] if the device cannot be used, there are no kernels for the model (one with widths that are no
+    /// multiples of 4), or its weights are not those of its configuration.
     pub fn new(model: &Model, lanes: usize, device: &cubecl::Device) -> Result<Self, EngineError> {
+        Self::with_products(model, lanes, (device, ProductNumbers::Wide))
+    }
+
+    /// As [`new`](Self::new), with the products of blocks made of `numbers`.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new); [`EngineError::Device`] too if a GPU cannot multiply numbers of eight bits.
+    pub fn with_products(
+        model: &Model,
+        lanes: usize,
+        (device, numbers): (&cubecl::Device, ProductNumbers),
+    ) -> Result<Self, EngineError> {
+        let is_narrow = numbers == ProductNumbers::Fp8;
         let config = model.card.config.clone();
         check(&config).map_err(|message| EngineError::Model { message })?;
         let context = Context::new(device).map_err(|message| EngineError::Device { message })?;
         let made = context.shared().do_on_stream(|| {
+            if lanes >= LIBRARY_LANES || is_narrow {
+                context.take_library(device);
+                check_library::<S>(&context, is_narrow);
+            }
+            if is_narrow && !context.is_processor() && !context.has_library() {
+                let message = format!("fp8 products need cuBLASLt: {}", context.products());
+                return Err(EngineError::Device { message });
+            }
             Ok::<_, EngineError>((
-                Dynamics::new(&context, &model.dynamics, &config)?,
-                FrameCodec::new(&context, &model.tokenizer, &config, lanes)?,
+                Dynamics::new(&context, &model.dynamics, (&config, is_narrow))?,
+                FrameCodec::new(&context, &model.tokenizer, (&config, is_narrow), lanes)?,
                 Rings::new(&context, RingSizes::new(&config), lanes),
-                Work::new(&context, &config.dynamics, lanes * FRAME_TOKENS),
+                Work::new(&context, &config.dynamics, (lanes * FRAME_TOKENS, is_narrow)),
                 StepBuffers::new(&context, &config, lanes),
             ))
         });
         let (dynamics, codec, rings, work, step) = made?;
-        let all_lanes = Recording::default();
         Ok(Self {
             context,
             config,
@@ -134,7 +196,7 @@ impl<S: Stored> CudaEngine<S> {
             rings,
             work,
             step,
-            all_lanes,
+            recordings: BTreeMap::new(),
             #[cfg(feature = "cuda")]
             number: super::index_of(model),
         })
@@ -145,76 +207,138 @@ impl<S: Stored> CudaEngine<S> {
         self.context.bytes()
     }
 
+    /// What makes its products: `cuBLASLt`, or `cubek` and perhaps why.
+    pub fn products(&self) -> String {
+        self.context.products()
+    }
+
     /// Whether a step of all lanes is one call, recorded before: a device must know how to.
     pub fn is_recorded(&self) -> bool {
-        self.all_lanes.is_made()
+        self.recordings.get(&self.rings.lanes()).is_some_and(Recording::is_made)
     }
 
-    /// Makes room for the present frames of the lanes of the mask and copies them to the device; gives the lanes, in the
-    /// order of its rows.
-    fn send_live(&mut self, frame: &FrameStep<'_>) -> Vec<usize> {
-        let live: Vec<usize> = (0..self.rings.lanes()).filter(|lane| frame.mask[*lane]).collect();
-        if !live.is_empty() {
-            live.iter().for_each(|lane| self.rings.advance(*lane));
-            self.send(frame, &live);
-        }
-        live
+    /// Where the time of a step of all lanes goes, and of decoding what follows, when their rings are full. Each launch is
+    /// waited for, and the median of `runs` steps counts. What the lanes saw before is lost.
+    pub fn profile(&mut self, runs: usize) -> Profile {
+        let (lanes, frames) = (self.rings.lanes(), self.rings.frames());
+        let nothing = Moment {
+            codes: vec![0; lanes * FRAME_CODE_BYTES],
+            actions: vec![0.0; lanes * self.config.action_values],
+            levels: vec![0; lanes],
+            mask: vec![true; lanes],
+            draws: vec![0; lanes],
+        };
+        self.context.shared().do_on_stream(|| {
+            (0..frames).for_each(|_| drop(self.append(&nothing.frame(1.0))));
+            let views = self.views(lanes);
+            self.codec.decode(&self.context, &nothing.codes, &mut vec![0; lanes * self.config.frame.bytes()]);
+            let kernels = self.context.metered(runs.max(1), || {
+                self.launch(&views);
+                self.codec.rehearse(&self.context, lanes);
+            });
+            let (side, numbers) = if self.context.is_processor() { PROBED[0] } else { PROBED[1] };
+            let (flops_per_s, bytes_per_s) = peaks::<S>(&self.context, side, numbers);
+            (0..lanes).for_each(|lane| self.rings.reset(lane));
+            Profile { kernels, flops_per_s, bytes_per_s, products: self.products() }
+        })
     }
 
-    /// Appends the present frames of the lanes of the mask, and leaves the last normalised rows on the device; gives the
-    /// lanes, in the order of these.
-    fn append(&mut self, frame: &FrameStep<'_>) -> Vec<usize> {
-        let live = self.send_live(frame);
-        if !live.is_empty() {
-            self.predict(live.len());
+    /// Whether the next step of `lanes` lanes records its launches.
+    fn is_recording_due(&self, lanes: usize) -> bool {
+        self.recordings.get(&bucket(lanes, self.rings.lanes())).is_some_and(Recording::is_due)
+    }
+
+    /// Makes room for the present frames of the lanes of the mask and copies them to the device; `None` if there is no
+    /// lane.
+    fn send_live(&mut self, frame: &FrameStep<'_>) -> Option<Live> {
+        let lanes: Vec<usize> = (0..self.rings.lanes()).filter(|lane| frame.mask[*lane]).collect();
+        if lanes.is_empty() {
+            return None;
         }
-        live
+        lanes.iter().for_each(|lane| self.rings.advance(*lane));
+        let views = self.views(bucket(lanes.len(), self.rings.lanes()));
+        let live = Live { lanes, views };
+        self.send(frame, &live);
+        Some(live)
+    }
+
+    /// Appends the present frames of the lanes of the mask, and leaves the last normalised rows on the device.
+    fn append(&mut self, frame: &FrameStep<'_>) -> Option<Live> {
+        let live = self.send_live(frame)?;
+        self.predict(&live.views);
+        Some(live)
     }
 
     /// Appends frames that were sent, and draws what follows.
-    fn predict_and_draw(&mut self, lanes: usize) {
-        let work = |engine: &Self| {
-            engine.predict(lanes);
-            engine.draw(lanes);
-        };
-        if lanes < self.rings.lanes() {
-            return work(self);
+    fn predict_and_draw(&mut self, views: &Views) {
+        let mut recording = self.recordings.remove(&views.lanes).unwrap_or_default();
+        let work = || self.launch(views);
+        if self.context.has_library() {
+            work()
+        } else {
+            recording.run(&self.context, work)
         }
-        let mut recording = std::mem::take(&mut self.all_lanes);
-        recording.run(&self.context, || work(self));
-        self.all_lanes = recording;
+        self.recordings.insert(views.lanes, recording);
     }
 
-    /// Copies what the lanes of a pass are told to the device.
-    fn send(&self, frame: &FrameStep<'_>, live: &[usize]) {
-        let (context, step) = (&self.context, &self.step);
+    /// All launches of a step.
+    fn launch(&self, views: &Views) {
+        self.predict(views);
+        self.draw(views);
+        self.refine(views);
+    }
+
+    /// Where `lanes` rows are told, and say, what.
+    fn views(&self, lanes: usize) -> Views {
+        let inputs = Inputs::new(self.config.action_values, lanes);
+        let outputs = Outputs::new(self.config.object_values(), lanes);
+        let StepBuffers { told, said, .. } = &self.step;
+        Views {
+            lanes,
+            codes: Buffer::view(told, inputs.codes),
+            actions: Buffer::view(told, inputs.actions),
+            levels: Buffer::view(told, inputs.levels),
+            rings: Buffer::view(told, inputs.lanes),
+            newest: Buffer::view(told, inputs.newest),
+            ages: Buffer::view(told, inputs.ages),
+            draws: Buffer::view(told, inputs.draws),
+            temperature: Buffer::view(told, inputs.temperature),
+            next_codes: Buffer::view(said, outputs.codes),
+            numbers: Buffer::view(said, outputs.numbers),
+        }
+    }
+
+    /// Copies what the lanes of a pass are told to the device, at once. Rows that fill a bucket up are a lane's first frame.
+    fn send(&self, frame: &FrameStep<'_>, live: &Live) {
         let values = self.config.action_values;
-        let part = |lane: &usize| &frame.codes[lane * FRAME_CODE_BYTES..(lane + 1) * FRAME_CODE_BYTES];
-        let codes: Vec<u8> = live.iter().flat_map(part).copied().collect();
-        let action = |lane: &usize| &frame.actions[lane * values..(lane + 1) * values];
-        let actions: Vec<f32> = live.iter().flat_map(action).copied().collect();
-        let of = |number: &dyn Fn(usize) -> usize| {
-            live.iter().map(|lane| number(*lane) as u32).collect::<Vec<_>>()
-        };
-        step.codes.write(context, &codes);
-        step.actions.write(context, &actions);
-        step.levels.write(context, &of(&|lane| frame.levels[lane].min(NOISE_LEVELS - 1)));
-        step.lanes.write(context, &of(&|lane| lane));
-        step.newest.write(context, &of(&|lane| self.rings.mark(lane).newest));
-        step.ages.write(context, &of(&|lane| self.rings.mark(lane).age));
-        let draws: Vec<u64> = live.iter().map(|lane| frame.sampling.draws[*lane]).collect();
-        step.draws.write(context, &draws);
-        step.temperature.write(context, &[frame.sampling.temperature]);
+        let inputs = Inputs::new(values, live.views.lanes);
+        let mut told = vec![0; inputs.bytes];
+        let spare = self.rings.spare() as u32;
+        put(&mut told, inputs.lanes, std::iter::repeat_n(spare, live.views.lanes));
+        put(&mut told, inputs.ages, std::iter::repeat_n(1, live.views.lanes));
+        let lanes = || live.lanes.iter().copied();
+        let codes = |lane: usize| &frame.codes[lane * FRAME_CODE_BYTES..(lane + 1) * FRAME_CODE_BYTES];
+        put(&mut told, inputs.codes, lanes().flat_map(codes).copied());
+        let action = |lane: usize| &frame.actions[lane * values..(lane + 1) * values];
+        put(&mut told, inputs.actions, lanes().flat_map(action).copied());
+        let level = |lane: usize| frame.levels[lane].min(NOISE_LEVELS - 1) as u32;
+        put(&mut told, inputs.levels, lanes().map(level));
+        put(&mut told, inputs.lanes, lanes().map(|lane| lane as u32));
+        put(&mut told, inputs.newest, lanes().map(|lane| self.rings.mark(lane).newest as u32));
+        put(&mut told, inputs.ages, lanes().map(|lane| self.rings.mark(lane).age as u32));
+        put(&mut told, inputs.draws, lanes().map(|lane| frame.sampling.draws[lane]));
+        put(&mut told, inputs.temperature, [frame.sampling.temperature]);
+        self.step.told.write(&self.context, told);
     }
 
-    /// The network on the first `lanes` rows of what was sent.
-    fn predict(&self, lanes: usize) {
-        let (context, step, weights) = (&self.context, &self.step, &self.dynamics);
+    /// The network on what was sent.
+    fn predict(&self, views: &Views) {
+        let (context, weights, lanes) = (&self.context, &self.dynamics, views.lanes);
         let stack = &self.config.dynamics;
         let tokens = FrameTokens {
-            codes: &step.codes,
-            actions: &step.actions,
-            levels: &step.levels,
+            codes: &views.codes,
+            actions: &views.actions,
+            levels: &views.levels,
             code_rows: &weights.code_rows,
             code_bias: &weights.code_bias,
             action_rows: &weights.action_rows,
@@ -224,65 +348,112 @@ impl<S: Stored> CudaEngine<S> {
         embed_frame(context, &tokens, &self.work.stream, [lanes, stack.width, self.config.action_values]);
         let rows = lanes * FRAME_TOKENS;
         let pass = Pass { context, work: &self.work, stack, tokens: FRAME_TOKENS, rows };
+        pass.norm();
         let mut layers = 0;
         for block in &weights.blocks {
-            let ring = block.temporal.as_ref().map(|_| self.ring(layers));
+            let ring = block.temporal.as_ref().map(|_| self.ring(views, layers));
             layers += usize::from(ring.is_some());
             pass.block(block, ring.as_ref());
         }
-        pass.norm();
     }
 
-    fn ring(&self, layer: usize) -> Ring<'_, S> {
-        let ([keys, values], step) = (self.rings.layer(layer), &self.step);
-        let (lanes, newest, ages) = (&step.lanes, &step.newest, &step.ages);
+    fn ring<'a>(&'a self, views: &'a Views, layer: usize) -> Ring<'a, S> {
+        let [keys, values] = self.rings.layer(layer);
+        let (lanes, newest, ages) = (&views.rings, &views.newest, &views.ages);
         Ring { keys, values, lanes, newest, ages, frames: self.rings.frames() }
     }
 
-    /// Draws the next codes, and reads out the numbers, of the first `lanes` rows.
-    fn draw(&self, lanes: usize) {
-        let (context, step, weights) = (&self.context, &self.step, &self.dynamics);
+    /// Draws the next codes, and reads out the numbers.
+    fn draw(&self, views: &Views) {
+        let (context, step, weights, lanes) = (&self.context, &self.step, &self.dynamics, views.lanes);
         let (width, objects) = (self.config.dynamics.width, self.config.object_values());
-        let (a, columns) = (&self.work.normed, padded(REWARD_BINS + 1 + objects));
-        let (b, bias) = &weights.to_codes;
+        let (a, (b, bias)) = (&self.work.normed, &weights.to_codes);
         // All tokens, though four in twenty carry no codes: so the product takes whole tiles.
         let size = [lanes * FRAME_TOKENS, width, padded(TOKEN_LOGITS)];
-        let (c, bias) = (&step.logits, Some(bias));
-        product(context, &Product { a, rows_of: RowsOf::ALL, b, bias, c, size, adds: false, room: None });
-        let (b, bias) = &weights.to_readout;
-        let readout = RowsOf { first: READOUT_TOKEN, count: 1, of: FRAME_TOKENS };
-        let (c, bias) = (&step.readouts, Some(bias));
-        let size = [lanes, width, columns];
-        product(context, &Product { a, rows_of: readout, b, bias, c, size, adds: false, room: None });
-        let logits = Logits {
-            logits: &step.logits,
-            tokens: FRAME_TOKENS,
-            columns: padded(TOKEN_LOGITS),
-            persistence: &weights.persistence,
-            present: &step.codes,
-            draws: &step.draws,
-            temperature: &step.temperature,
-        };
-        draw_codes(context, &logits, &Drawn { codes: &step.next_codes, entropies: &step.entropies }, lanes);
-        let (rows, entropies, numbers) = (&step.readouts, &step.entropies, &step.numbers);
+        product(context, &Product { a, b: Factor::Wide(b), bias: Some(bias), c: &step.logits, size });
+        draw_codes(context, &self.logits(views), &self.drawn(views), lanes);
+        let (columns, rows) = (padded(REWARD_BINS + 1 + objects), &step.readout_rows);
+        take_rows(context, [a, rows], (lanes, width), READOUTS);
+        let ((b, bias), size) = (&weights.to_readout, [lanes, width, columns]);
+        let b = Factor::Wide(b);
+        product(context, &Product { a: rows, b, bias: Some(bias), c: &step.readouts, size });
+        let (rows, entropies, numbers) = (&step.readouts, &step.entropies, &views.numbers);
         read_out(context, &Readout { rows, entropies, numbers, columns, objects }, lanes);
     }
 
-    /// Sees the present frames of the lanes of the mask, lets `look` read what it wants, and forgets them.
-    fn peek(&mut self, frame: &FrameStep<'_>, look: impl FnOnce(&Self, &[usize])) {
-        let marks: Vec<Mark> = (0..self.rings.lanes()).map(|lane| self.rings.mark(lane)).collect();
-        let live = self.append(frame);
-        if !live.is_empty() {
-            look(self, &live);
+    fn logits<'a>(&'a self, views: &'a Views) -> Logits<'a> {
+        Logits {
+            logits: &self.step.logits,
+            tokens: FRAME_TOKENS,
+            columns: padded(TOKEN_LOGITS),
+            persistence: &self.dynamics.persistence,
+            present: &views.codes,
+            draws: &views.draws,
+            temperature: &views.temperature,
         }
-        live.iter().for_each(|lane| self.rings.rewind(*lane, marks[*lane]));
+    }
+
+    fn drawn<'a>(&'a self, views: &'a Views) -> Drawn<'a> {
+        let confidence = self.step.draft.as_ref().map(|draft| &draft.confidence);
+        Drawn { codes: &views.next_codes, entropies: &self.step.entropies, confidence }
+    }
+
+    /// Draws the codes again that the model is least sure of, if it has a refiner.
+    fn refine(&self, views: &Views) {
+        let (config, step) = (&self.config, &self.step);
+        if let (Some(config), Some(refiner), Some(draft)) =
+            (&config.refiner, &self.dynamics.refiner, &step.draft)
+        {
+            let size = (views.lanes, self.config.dynamics.width);
+            take_rows(&self.context, [&self.work.normed, &draft.thoughts], size, SPATIAL);
+            (0..config.steps).for_each(|step| self.refine_once(views, refiner, draft, (config, step)));
+        }
+    }
+
+    fn refine_once(
+        &self,
+        views: &Views,
+        refiner: &Refiner<S>,
+        draft: &DraftBuffers<S>,
+        (config, step): (&RefinerConfig, usize),
+    ) {
+        let (context, work, lanes) = (&self.context, &self.work, views.lanes);
+        let (stack, masked) = (&self.config.dynamics, &draft.masked);
+        mask_codes(context, &draft.confidence, masked, (lanes, config.masked_in(step)));
+        let (thoughts, codes) = (&draft.thoughts, &views.next_codes);
+        let known = KnownCodes { thoughts, codes, masked, rows: &refiner.known_rows, start: &refiner.start };
+        embed_known(context, &known, &work.stream, (lanes, stack.width));
+        let rows = lanes * SPATIAL_TOKENS;
+        let pass = Pass { context, work, stack, tokens: SPATIAL_TOKENS, rows };
+        pass.norm();
+        refiner.blocks.iter().for_each(|block| pass.block(block, None));
+        let size = [rows, stack.width, padded(TOKEN_LOGITS)];
+        let (a, b, c) = (&work.normed, Factor::Wide(&refiner.to_codes), &draft.refined);
+        product(context, &Product { a, b, bias: None, c, size });
+        let redraw = Redraw { refined: &draft.refined, masked, step };
+        redraw_codes(context, &self.logits(views), &self.drawn(views), &redraw, lanes);
+    }
+
+    /// Sees the present frames of the lanes of the mask, lets `look` read what it wants, and forgets them.
+    fn peek(&mut self, frame: &FrameStep<'_>, look: impl FnOnce(&Self, &Live)) {
+        let marks: Vec<Mark> = (0..self.rings.lanes()).map(|lane| self.rings.mark(lane)).collect();
+        let Some(live) = self.append(frame) else { return };
+        look(self, &live);
+        live.lanes.iter().for_each(|lane| self.rings.rewind(*lane, marks[*lane]));
     }
 
     /// What was read out of the lanes of a pass, [`NUMBERS`] and the objects of each.
-    fn numbers(&self, lanes: usize) -> Vec<f32> {
-        let mut numbers = vec![0.0; lanes * (NUMBERS + self.config.object_values())];
-        self.step.numbers.read(&self.context, &mut numbers);
+    fn numbers(&self, live: &Live) -> Vec<f32> {
+        let mut numbers = vec![0.0; live.lanes.len() * (NUMBERS + self.config.object_values())];
+        live.views.numbers.read(&self.context, &mut numbers);
         numbers
+    }
+}
+
+/// Writes `values` to the beginning of an array among `bytes`.
+fn put<T: CubeElement>(bytes: &mut [u8], place: Place<T>, values: impl IntoIterator<Item = T>) {
+    for (bytes, value) in bytes[place.bytes()].chunks_exact_mut(size_of::<T>()).zip(values) {
+        bytes.copy_from_slice(T::as_bytes(&[value]));
     }
 }
 
@@ -296,20 +467,19 @@ impl<S: Stored> StepEngine for CudaEngine<S> {
     }
 
     fn step(&mut self, frame: &FrameStep<'_>, output: &mut StepOutput) {
-        let all = frame.mask.iter().all(|stepped| *stepped);
-        let turn = if all && self.all_lanes.is_due() { self.context.alone() } else { self.context.shared() };
+        let stepped = frame.mask.iter().filter(|stepped| **stepped).count();
+        let alone = self.is_recording_due(stepped);
+        let turn = if alone { self.context.alone() } else { self.context.shared() };
         turn.do_on_stream(|| {
-            let live = self.send_live(frame);
-            if live.is_empty() {
-                return;
-            }
-            self.predict_and_draw(live.len());
-            let mut codes = vec![0; live.len() * FRAME_CODE_BYTES];
-            self.step.next_codes.read(&self.context, &mut codes);
+            let Some(live) = self.send_live(frame) else { return };
+            self.predict_and_draw(&live.views);
             let objects = self.config.object_values();
-            let numbers = self.numbers(live.len());
-            let rows = codes.chunks_exact(FRAME_CODE_BYTES).zip(numbers.chunks_exact(NUMBERS + objects));
-            for (lane, (codes, numbers)) in live.into_iter().zip(rows) {
+            let outputs = Outputs::new(objects, live.views.lanes);
+            let said = self.step.said.first(&self.context, outputs.bytes);
+            let codes = said[outputs.codes.bytes()].chunks_exact(FRAME_CODE_BYTES);
+            let numbers = f32::from_bytes(&said[outputs.numbers.bytes()]);
+            let rows = codes.zip(numbers.chunks_exact(NUMBERS + objects));
+            for (lane, (codes, numbers)) in live.lanes.into_iter().zip(rows) {
                 output.codes[lane * FRAME_CODE_BYTES..(lane + 1) * FRAME_CODE_BYTES].copy_from_slice(codes);
                 output.rewards[lane] = numbers[0];
                 output.terminated[lane] = numbers[1];
@@ -323,9 +493,9 @@ impl<S: Stored> StepEngine for CudaEngine<S> {
         let values = self.config.object_values();
         self.context.shared().do_on_stream(|| {
             self.peek(frame, |engine, live| {
-                engine.draw(live.len());
-                let numbers = engine.numbers(live.len());
-                for (lane, numbers) in live.iter().zip(numbers.chunks_exact(NUMBERS + values)) {
+                engine.draw(&live.views);
+                let numbers = engine.numbers(live);
+                for (lane, numbers) in live.lanes.iter().zip(numbers.chunks_exact(NUMBERS + values)) {
                     objects[lane * values..(lane + 1) * values].copy_from_slice(&numbers[NUMBERS..]);
                 }
             });
@@ -336,13 +506,13 @@ impl<S: Stored> StepEngine for CudaEngine<S> {
         let width = self.config.dynamics.width;
         self.context.shared().do_on_stream(|| {
             self.peek(frame, |engine, live| {
-                let (context, to) = (&engine.context, &engine.step.latents);
-                let rows = (READOUT_TOKEN, FRAME_TOKENS);
-                take_rows(context, &engine.work.normed, to, (live.len(), width), rows);
-                let mut found = vec![0.0; live.len() * width];
-                to.read(context, &mut found);
-                for (lane, found) in live.iter().zip(found.chunks_exact(width)) {
-                    latents[lane * width..(lane + 1) * width].copy_from_slice(found);
+                let (context, rows) = (&engine.context, &engine.step.readout_rows);
+                take_rows(context, [&engine.work.normed, rows], (live.views.lanes, width), READOUTS);
+                let mut found = vec![S::nearest(0.0); live.lanes.len() * width];
+                rows.read(context, &mut found);
+                for (lane, found) in live.lanes.iter().zip(found.chunks_exact(width)) {
+                    let own = &mut latents[lane * width..(lane + 1) * width];
+                    own.iter_mut().zip(found).for_each(|(own, found)| *own = found.wide());
                 }
             });
         });

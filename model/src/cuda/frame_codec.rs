@@ -4,7 +4,7 @@ use burn::store::ModuleSnapshot;
 
 use super::context::{Buffer, Context, Stored};
 use super::kernels::{
-    Product, RowsOf, begin_codes, embed_codes, frames_of_patches, patches_of_frames, product, quantise,
+    Factor, Product, begin_codes, embed_codes, frames_of_patches, patches_of_frames, product, quantise,
 };
 use super::memory::{FRAMES_MAX, tile_rows};
 use super::stack::{Pass, Work};
@@ -36,16 +36,16 @@ impl<S: Stored> FrameCodec<S> {
     pub fn new(
         context: &Context,
         module: &impl ModuleSnapshot,
-        config: &ModelConfig,
+        (config, is_narrow): (&ModelConfig, bool),
         lanes: usize,
     ) -> Result<Self, MissingWeight> {
         let frames_max = lanes.clamp(1, FRAMES_MAX);
         let (rows, size) = (tile_rows(frames_max * FRAME_CODES), config.frame);
         Ok(Self {
-            encoder: Codec::encoder(context, module, config)?,
-            decoder: Codec::decoder(context, module, config)?,
-            encoder_work: Work::new(context, &config.encoder, rows),
-            decoder_work: Work::new(context, &config.decoder, rows),
+            encoder: Codec::encoder(context, module, (config, is_narrow))?,
+            decoder: Codec::decoder(context, module, (config, is_narrow))?,
+            encoder_work: Work::new(context, &config.encoder, (rows, is_narrow)),
+            decoder_work: Work::new(context, &config.decoder, (rows, is_narrow)),
             frames: Buffer::empty(context, frames_max * size.bytes()),
             codes: Buffer::empty(context, frames_max * FRAME_CODE_BYTES),
             patches: Buffer::empty(context, rows * size.patch_values()),
@@ -84,7 +84,7 @@ impl<S: Stored> FrameCodec<S> {
         for (i, codes) in codes.chunks(most * FRAME_CODE_BYTES).enumerate() {
             let len = codes.len() / FRAME_CODE_BYTES * bytes;
             self.decode_in_place(context, codes);
-            match self.frames.address(context) {
+            match self.frames.address_once_launched(context) {
                 Some(address) => put(i * most, Part::Card { address, len }),
                 None => {
                     self.frames.read(context, &mut room[..len]);
@@ -99,14 +99,11 @@ impl<S: Stored> FrameCodec<S> {
         let (stack, frame) = (&self.config.encoder, self.config.frame);
         let count = frames.len() / frame.bytes();
         let (rows, work) = (count * FRAME_CODES, &self.encoder_work);
-        self.frames.write(context, frames);
+        self.frames.write(context, frames.to_vec());
         patches_of_frames(context, &self.frames, &self.patches, (count, frame));
         begin_codes(context, &weights.start, &work.stream, [count, stack.width]);
-        let (a, b, c, size) =
-            (&self.patches, &weights.embed, &work.stream, [rows, frame.patch_values(), stack.width]);
-        let room = Some(&work.branch);
-        product(context, &Product { a, rows_of: RowsOf::ALL, b, bias: None, c, size, adds: true, room });
         let pass = Pass { context, work, stack, tokens: FRAME_CODES, rows };
+        pass.add(&self.patches, Factor::Wide(&weights.embed), frame.patch_values());
         self.finish(&pass, weights, (&self.values, CODE_VALUES));
         quantise(context, &self.values, &self.codes, rows * CODE_VALUES);
         self.codes.read(context, codes);
@@ -119,27 +116,36 @@ impl<S: Stored> FrameCodec<S> {
 
     /// Decodes as many frames as there is room for on the device, and leaves them there.
     fn decode_in_place(&self, context: &Context, codes: &[u8]) {
+        self.codes.write(context, codes.to_vec());
+        self.make_frames(context, codes.len() / FRAME_CODE_BYTES);
+    }
+
+    /// The launches of decoding what it was last told, over and over where `lanes` are more than one pass takes.
+    pub fn rehearse(&self, context: &Context, lanes: usize) {
+        for first in (0..lanes).step_by(self.frames_max) {
+            self.make_frames(context, self.frames_max.min(lanes - first));
+        }
+    }
+
+    /// Frames of the codes that were sent.
+    fn make_frames(&self, context: &Context, count: usize) {
         let weights = &self.decoder;
-        let (stack, count) = (&self.config.decoder, codes.len() / FRAME_CODE_BYTES);
+        let stack = &self.config.decoder;
         let (rows, work) = (count * FRAME_CODES, &self.decoder_work);
-        self.codes.write(context, codes);
         let embedding = (&weights.embed, &weights.start);
         embed_codes(context, &self.codes, embedding, &work.stream, [count, stack.width]);
         let pass = Pass { context, work, stack, tokens: FRAME_CODES, rows };
+        pass.norm();
         self.finish(&pass, weights, (&self.pixels, self.config.frame.patch_values()));
         frames_of_patches(context, &self.pixels, &self.frames, (count, self.config.frame));
     }
 
     /// The blocks of a codec, and what its last layer makes of them.
-    fn finish(&self, pass: &Pass<'_, S>, weights: &Codec<S>, (out, columns): (&Buffer<f32>, usize)) {
+    fn finish(&self, pass: &Pass<'_, S>, weights: &Codec<S>, (c, columns): (&Buffer<f32>, usize)) {
         weights.blocks.iter().for_each(|block| pass.block(block, None));
-        pass.norm();
         let (b, bias) = &weights.to_rows;
-        let size = [pass.rows, pass.stack.width, columns];
-        let (a, bias) = (&pass.work.normed, Some(bias));
-        product(
-            pass.context,
-            &Product { a, rows_of: RowsOf::ALL, b, bias, c: out, size, adds: false, room: None },
-        );
+        let b = Factor::Wide(b);
+        let (a, bias, size) = (&pass.work.normed, Some(bias), [pass.rows, pass.stack.width, columns]);
+        product(pass.context, &Product { a, b, bias, c, size });
     }
 }

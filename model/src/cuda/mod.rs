@@ -4,12 +4,23 @@
 //! The kernels are CubeCL's, so that the very code that runs on a GPU is tested on the processor; `worldstep-model`'s
 //! feature `cuda` links the GPU's runtime.
 
+#[cfg_attr(not(feature = "kernels"), allow(dead_code, reason = "only how much it is counts then"))]
+mod exchange;
 mod memory;
+#[cfg(feature = "kernels")]
+mod meter;
+mod profile;
 
+#[cfg(any(feature = "cuda", test))]
+mod column_major;
 #[cfg(feature = "kernels")]
 mod context;
+#[cfg(feature = "cuda")]
+mod cublas;
 #[cfg(feature = "kernels")]
 mod engine;
+#[cfg(feature = "kernels")]
+mod fp8;
 #[cfg(feature = "kernels")]
 mod frame_codec;
 #[cfg(feature = "kernels")]
@@ -31,8 +42,11 @@ pub use context::Stored;
 pub(crate) use context::beside_recordings;
 #[cfg(feature = "kernels")]
 pub use engine::{CudaEngine, EngineError};
-pub use memory::DeviceMemory;
 pub(crate) use memory::check;
+pub use memory::{DeviceMemory, ProductNumbers};
+#[cfg(feature = "cuda")]
+pub use profile::profile;
+pub use profile::{KernelTime, Profile};
 
 /// The GPU that `model` computes on, as CubeCL knows it; none on a processor.
 #[cfg(feature = "cuda")]

@@ -49,7 +49,7 @@ impl RingSizes {
 /// past depends on that alone.
 pub struct Rings<S> {
     sizes: RingSizes,
-    /// For each layer keys and values, `[lanes, slots, frames, dim]`.
+    /// For each layer keys and values, `[lanes + 1, slots, frames, dim]`: the last are nobody's.
     layers: Vec<[Buffer<S>; 2]>,
     steps: Vec<Mark>,
 }
@@ -66,7 +66,7 @@ pub struct Mark {
 impl<S: Stored> Rings<S> {
     /// Rings of `lanes` lanes that have seen nothing.
     pub fn new(context: &Context, sizes: RingSizes, lanes: usize) -> Self {
-        let ring = || Buffer::empty(context, lanes * sizes.lane());
+        let ring = || Buffer::empty(context, (lanes + 1) * sizes.lane());
         let layers = (0..sizes.layers).map(|_| [ring(), ring()]).collect();
         Self { sizes, layers, steps: vec![Mark::default(); lanes] }
     }
@@ -74,6 +74,11 @@ impl<S: Stored> Rings<S> {
     /// Lanes.
     pub fn lanes(&self) -> usize {
         self.steps.len()
+    }
+
+    /// The ring that nobody reads.
+    pub fn spare(&self) -> usize {
+        self.lanes()
     }
 
     /// Frames that a ring holds.

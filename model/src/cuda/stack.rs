@@ -2,11 +2,12 @@
 
 use super::context::{Buffer, Context, Stored};
 use super::kernels::{
-    HeadRows, Product, Ring, RowsOf, Span, gated, norm_heads, norm_rows, over_time, product, within_frame,
+    Factor, HeadRows, Product, Ring, Span, add_product, gated, norm_heads, norm_rows, over_time, product,
+    within_frame,
 };
 use super::layout::Heads;
 use super::memory::tile_rows;
-use super::weights::{Attention, Block};
+use super::weights::{Attention, Block, Matrix};
 use crate::config::StackConfig;
 
 /// What blocks work in, for so many rows at most.
@@ -25,11 +26,13 @@ pub struct Work<S> {
     hidden: Buffer<S>,
     /// `[rows, width]`: what is to be added to the stream.
     pub branch: Buffer<f32>,
+    /// `[rows, max(width, hidden)]`: first factors in eight bits, where blocks multiply such.
+    narrow: Option<Buffer<u8>>,
 }
 
 impl<S: Stored> Work<S> {
     /// Room for `rows` rows of `stack`, and for those that fill up the last tile.
-    pub fn new(context: &Context, stack: &StackConfig, rows: usize) -> Self {
+    pub fn new(context: &Context, stack: &StackConfig, (rows, is_narrow): (usize, bool)) -> Self {
         let rows = tile_rows(rows);
         let [width, row, hidden] = [stack.width, Heads::new(stack).row(), stack.hidden];
         Self {
@@ -40,6 +43,7 @@ impl<S: Stored> Work<S> {
             gates: Buffer::empty(context, rows * 2 * hidden),
             hidden: Buffer::empty(context, rows * hidden),
             branch: Buffer::empty(context, rows * width),
+            narrow: is_narrow.then(|| Buffer::empty(context, rows * width.max(hidden))),
         }
     }
 }
@@ -56,23 +60,23 @@ pub struct Pass<'a, S> {
 }
 
 impl<S: Stored> Pass<'_, S> {
-    /// One block; `ring` is its layer's, if it attends over time.
+    /// One block; `ring` is its layer's, if it attends over time. It finds the stream [normalised](Self::norm), and leaves
+    /// it so.
     pub fn block(&self, block: &Block<S>, ring: Option<&Ring<'_, S>>) {
+        let (work, hidden) = (self.work, self.stack.hidden);
         if let Some(spatial) = &block.spatial {
             self.project(spatial, None);
             within_frame(self.context, &self.span());
-            self.merge(spatial);
+            self.add(&work.mixed, self.factor(&spatial.out), self.stack.width);
         }
         if let (Some(temporal), Some(ring)) = (&block.temporal, ring) {
             self.project(&temporal.attention, Some(ring));
             over_time(self.context, &self.span(), ring, &temporal.distance_bias);
-            self.merge(&temporal.attention);
+            self.add(&work.mixed, self.factor(&temporal.attention.out), self.stack.width);
         }
-        self.norm();
-        let (work, hidden) = (self.work, self.stack.hidden);
-        self.multiply(&work.normed, &block.gate_value, &work.gates, [self.stack.width, 2 * hidden], false);
+        self.multiply(&block.gate_value, &work.gates, 2 * hidden);
         gated(self.context, &work.gates, &work.hidden, (self.rows, hidden));
-        self.multiply(&work.hidden, &block.out, &work.stream, [hidden, self.stack.width], true);
+        self.add(&work.hidden, self.factor(&block.out), hidden);
     }
 
     /// The stream, normalised.
@@ -80,13 +84,18 @@ impl<S: Stored> Pass<'_, S> {
         norm_rows(self.context, &self.work.stream, &self.work.normed, (self.rows, self.stack.width));
     }
 
+    /// Adds `a · b` to the stream, `k` values long, and normalises that.
+    pub fn add(&self, a: &Buffer<S>, b: Factor<'_, S>, k: usize) {
+        let Work { stream, normed, branch, .. } = self.work;
+        let p = Product { a, b, bias: None, c: branch, size: [self.rows, k, self.stack.width] };
+        add_product(self.context, &p, stream, normed);
+    }
+
     /// Normalised queries and keys, and values, of the whole stream.
     fn project(&self, weights: &Attention<S>, ring: Option<&Ring<'_, S>>) {
-        self.norm();
-        let heads = Heads::new(self.stack);
-        let (work, size) = (self.work, [self.stack.width, heads.row()]);
-        self.multiply(&work.normed, &weights.qkv, &work.qkv, size, false);
-        let rows = HeadRows { qkv: &work.qkv, gain: &weights.gain, rows: self.rows, heads };
+        let (heads, qkv) = (Heads::new(self.stack), &self.work.qkv);
+        self.multiply(&weights.qkv, qkv, heads.row());
+        let rows = HeadRows { qkv, gain: &weights.gain, rows: self.rows, heads };
         norm_heads(self.context, &rows, ring, self.tokens);
     }
 
@@ -95,15 +104,17 @@ impl<S: Stored> Pass<'_, S> {
         Span { qkv, mixed, rows: self.rows, tokens: self.tokens, heads: Heads::new(self.stack) }
     }
 
-    /// Adds what attention found to the stream.
-    fn merge(&self, weights: &Attention<S>) {
-        let width = self.stack.width;
-        self.multiply(&self.work.mixed, &weights.out, &self.work.stream, [width, width], true);
+    /// `n` columns of the normalised stream's products.
+    fn multiply(&self, b: &Matrix<S>, c: &Buffer<f32>, n: usize) {
+        let (b, size) = (self.factor(b), [self.rows, self.stack.width, n]);
+        product(self.context, &Product { a: &self.work.normed, b, bias: None, c, size });
     }
 
-    fn multiply(&self, a: &Buffer<S>, b: &Buffer<S>, c: &Buffer<f32>, [k, n]: [usize; 2], adds: bool) {
-        let size = [self.rows, k, n];
-        let room = adds.then_some(&self.work.branch);
-        product(self.context, &Product { a, rows_of: RowsOf::ALL, b, bias: None, c, size, adds, room });
+    fn factor<'b>(&'b self, matrix: &'b Matrix<S>) -> Factor<'b, S> {
+        match (matrix, &self.work.narrow) {
+            (Matrix::Wide(values), _) => Factor::Wide(values),
+            (Matrix::Narrow(bytes, scale), Some(room)) => Factor::Narrow { bytes, scale: *scale, room },
+            (Matrix::Narrow(..), None) => unreachable!("work of narrow blocks has room for narrow factors"),
+        }
     }
 }

@@ -3,9 +3,10 @@
 use burn::store::ModuleSnapshot;
 
 use super::context::{Buffer, Context, Stored};
+use super::fp8::narrowed;
 use super::layout::Heads;
 use super::memory::padded;
-use crate::config::{FRAME_CODES, FRAME_TOKENS, ModelConfig, NOISE_LEVELS, StackConfig};
+use crate::config::{FRAME_CODES, FRAME_TOKENS, ModelConfig, NOISE_LEVELS, SPATIAL_TOKENS, StackConfig};
 use crate::dynamics::TOKEN_LOGITS;
 use crate::engine::tensors::{MissingWeight, Tensors};
 use crate::fsq::CODE_VALUES;
@@ -15,6 +16,16 @@ use crate::reward::REWARD_BINS;
 struct Loader<'a> {
     context: &'a Context,
     tensors: Tensors,
+    /// Whether the matrices of blocks are stored in eight bits.
+    is_narrow: bool,
+}
+
+/// A matrix of a block.
+pub enum Matrix<S> {
+    /// As it is, `[rows, columns]`.
+    Wide(Buffer<S>),
+    /// In [eight bits](super::fp8), transposed, and what its numbers are to be multiplied by.
+    Narrow(Buffer<u8>, f32),
 }
 
 impl Loader<'_> {
@@ -22,6 +33,25 @@ impl Loader<'_> {
     fn matrix<S: Stored>(&mut self, name: &str, len: usize) -> Result<Buffer<S>, MissingWeight> {
         let values = self.tensors.take(name, len)?;
         Ok(stored(self.context, &values))
+    }
+
+    /// A matrix of a block.
+    fn block_matrix<S: Stored>(&self, values: &[f32], columns: usize) -> Matrix<S> {
+        if self.is_narrow {
+            let (bytes, scale) = narrowed(values, columns);
+            return Matrix::Narrow(Buffer::of(self.context, &bytes), scale);
+        }
+        Matrix::Wide(stored(self.context, values))
+    }
+
+    /// As [`block_matrix`](Self::block_matrix), by its name.
+    fn named_matrix<S: Stored>(
+        &mut self,
+        name: &str,
+        [rows, columns]: [usize; 2],
+    ) -> Result<Matrix<S>, MissingWeight> {
+        let values = self.tensors.take(name, rows * columns)?;
+        Ok(self.block_matrix(&values, columns))
     }
 
     /// Anything else.
@@ -36,8 +66,8 @@ impl Loader<'_> {
     ) -> Result<Attention<S>, MissingWeight> {
         let row = Heads::new(stack).row();
         Ok(Attention {
-            qkv: self.matrix(&format!("{name}.qkv.weight"), stack.width * row)?,
-            out: self.matrix(&format!("{name}.out.weight"), stack.width * stack.width)?,
+            qkv: self.named_matrix(&format!("{name}.qkv.weight"), [stack.width, row])?,
+            out: self.named_matrix(&format!("{name}.out.weight"), [stack.width, stack.width])?,
             gain: self.vector(&format!("{name}.q_gain"), stack.head_dim())?,
         })
     }
@@ -61,8 +91,9 @@ impl Loader<'_> {
         let gate = self.tensors.take(&format!("{name}.feed_forward.gate.weight"), size)?;
         let value = self.tensors.take(&format!("{name}.feed_forward.value.weight"), size)?;
         let parts = [(gate.as_slice(), stack.hidden), (value.as_slice(), stack.hidden)];
-        let gate_value = stored(self.context, &side_by_side(&parts, stack.width));
-        let out = self.matrix(&format!("{name}.feed_forward.out.weight"), size)?;
+        let gate_value = self.block_matrix(&side_by_side(&parts, stack.width), 2 * stack.hidden);
+        let out =
+            self.named_matrix(&format!("{name}.feed_forward.out.weight"), [stack.hidden, stack.width])?;
         Ok(Block { spatial, temporal, gate_value, out })
     }
 
@@ -77,12 +108,10 @@ impl Loader<'_> {
             weights.push((self.tensors.take(&format!("{name}.weight"), width * own)?, *own));
             bias.extend(self.tensors.take(&format!("{name}.bias"), *own)?);
         }
-        let missing = columns - bias.len();
         bias.resize(columns, 0.0);
-        let zeros = vec![0.0; width * missing];
-        let parts = weights.iter().map(|(values, columns)| (values.as_slice(), *columns));
-        let parts: Vec<_> = parts.chain([(zeros.as_slice(), missing)]).collect();
-        Ok((stored(self.context, &side_by_side(&parts, width)), Buffer::of(self.context, &bias)))
+        let parts: Vec<_> = weights.iter().map(|(values, columns)| (values.as_slice(), *columns)).collect();
+        let weights = stored(self.context, &filled_up(&parts, [width, columns]));
+        Ok((weights, Buffer::of(self.context, &bias)))
     }
 }
 
@@ -97,12 +126,27 @@ fn side_by_side(parts: &[(&[f32], usize)], rows: usize) -> Vec<f32> {
     (0..rows).flat_map(row).copied().collect()
 }
 
+/// As [`side_by_side`], and zeros up to `columns`.
+fn filled_up(parts: &[(&[f32], usize)], [rows, columns]: [usize; 2]) -> Vec<f32> {
+    let missing = columns - parts.iter().map(|(_, columns)| columns).sum::<usize>();
+    let zeros = vec![0.0; rows * missing];
+    side_by_side(&[parts, &[(&zeros, missing)]].concat(), rows)
+}
+
+/// `bias` added to each row of `rows`.
+fn added_to_rows(mut rows: Vec<f32>, bias: &[f32]) -> Vec<f32> {
+    for row in rows.chunks_exact_mut(bias.len()) {
+        row.iter_mut().zip(bias).for_each(|(value, bias)| *value += bias);
+    }
+    rows
+}
+
 /// See [`Attention`](crate::attention::Attention).
 pub struct Attention<S> {
     /// `[width, heads.row()]`.
-    pub qkv: Buffer<S>,
+    pub qkv: Matrix<S>,
     /// `[width, width]`.
-    pub out: Buffer<S>,
+    pub out: Matrix<S>,
     /// `[head_dim]`.
     pub gain: Buffer<f32>,
 }
@@ -119,9 +163,41 @@ pub struct Block<S> {
     pub spatial: Option<Attention<S>>,
     pub temporal: Option<Temporal<S>>,
     /// `[width, 2 * hidden]`: gate and value side by side.
-    pub gate_value: Buffer<S>,
+    pub gate_value: Matrix<S>,
     /// `[hidden, width]`.
-    pub out: Buffer<S>,
+    pub out: Matrix<S>,
+}
+
+/// See [`Refiner`](crate::refiner::Refiner).
+pub struct Refiner<S> {
+    /// `[TOKEN_LOGITS, width]`.
+    pub known_rows: Buffer<S>,
+    /// `[SPATIAL_TOKENS, width]`: a token's place, and the bias of its embedding.
+    pub start: Buffer<f32>,
+    pub blocks: Vec<Block<S>>,
+    /// `[width, padded(TOKEN_LOGITS)]`.
+    pub to_codes: Buffer<S>,
+}
+
+impl<S: Stored> Refiner<S> {
+    fn new(loader: &mut Loader<'_>, layers: usize, stack: &StackConfig) -> Result<Self, MissingWeight> {
+        let width = stack.width;
+        let bias = loader.tensors.take("refiner.embed_known.bias", width)?;
+        let start = loader.tensors.take("refiner.position", SPATIAL_TOKENS * width)?;
+        let start = added_to_rows(start, &bias);
+        let blocks = (0..layers).map(|i| loader.block(&format!("refiner.blocks.{i}"), stack, (true, None)));
+        let blocks = blocks.collect::<Result<_, _>>()?;
+        let to_codes = loader.tensors.take("refiner.to_codes.weight", width * TOKEN_LOGITS)?;
+        Ok(Self {
+            known_rows: loader.matrix("refiner.embed_known.weight", TOKEN_LOGITS * width)?,
+            start: Buffer::of(loader.context, &start),
+            blocks,
+            to_codes: stored(
+                loader.context,
+                &filled_up(&[(&to_codes, TOKEN_LOGITS)], [width, padded(TOKEN_LOGITS)]),
+            ),
+        })
+    }
 }
 
 /// See [`Dynamics`](crate::dynamics::Dynamics).
@@ -136,6 +212,7 @@ pub struct Dynamics<S> {
     pub persistence: Buffer<f32>,
     /// Reward, termination and objects side by side.
     pub to_readout: (Buffer<S>, Buffer<f32>),
+    pub refiner: Option<Refiner<S>>,
 }
 
 impl<S: Stored> Dynamics<S> {
@@ -143,15 +220,19 @@ impl<S: Stored> Dynamics<S> {
     pub fn new(
         context: &Context,
         module: &impl ModuleSnapshot,
-        config: &ModelConfig,
+        (config, is_narrow): (&ModelConfig, bool),
     ) -> Result<Self, MissingWeight> {
-        let mut loader = Loader { context, tensors: Tensors::of(module) };
+        let mut loader = Loader { context, tensors: Tensors::of(module), is_narrow };
         let (stack, width) = (&config.dynamics, config.dynamics.width);
         let blocks = (0..stack.layers).map(|i| {
             let time = i.is_multiple_of(config.temporal_every).then_some(config.context_frames);
             loader.block(&format!("blocks.{i}"), stack, (true, time))
         });
         let blocks = blocks.collect::<Result<_, _>>()?;
+        let refiner = match &config.refiner {
+            Some(refiner) => Some(Refiner::new(&mut loader, refiner.layers, stack)?),
+            None => None,
+        };
         let readouts =
             [("to_reward", REWARD_BINS), ("to_terminated", 1), ("to_objects", config.object_values())];
         Ok(Self {
@@ -165,6 +246,7 @@ impl<S: Stored> Dynamics<S> {
             to_codes: loader.heads(&[("to_codes", TOKEN_LOGITS)], [width, padded(TOKEN_LOGITS)])?,
             persistence: loader.vector("persistence", TOKEN_LOGITS)?,
             to_readout: loader.heads(&readouts, [width, padded(REWARD_BINS + 1 + config.object_values())])?,
+            refiner,
         })
     }
 }
@@ -185,14 +267,14 @@ impl<S: Stored> Codec<S> {
     pub fn encoder(
         context: &Context,
         module: &impl ModuleSnapshot,
-        config: &ModelConfig,
+        (config, is_narrow): (&ModelConfig, bool),
     ) -> Result<Self, MissingWeight> {
         let names = ["embed_patch", "encoder_position", "encoder", "to_code"];
         Self::new(
             context,
             module,
             (&config.encoder, names, false),
-            [config.frame.patch_values(), CODE_VALUES],
+            ([config.frame.patch_values(), CODE_VALUES], is_narrow),
         )
     }
 
@@ -200,25 +282,23 @@ impl<S: Stored> Codec<S> {
     pub fn decoder(
         context: &Context,
         module: &impl ModuleSnapshot,
-        config: &ModelConfig,
+        (config, is_narrow): (&ModelConfig, bool),
     ) -> Result<Self, MissingWeight> {
         let names = ["embed_code", "decoder_position", "decoder", "to_patch"];
-        Self::new(context, module, (&config.decoder, names, true), [CODE_VALUES, config.frame.patch_values()])
+        let ends = [CODE_VALUES, config.frame.patch_values()];
+        Self::new(context, module, (&config.decoder, names, true), (ends, is_narrow))
     }
 
     fn new(
         context: &Context,
         module: &impl ModuleSnapshot,
         (stack, [embed, position, blocks, out], spatial): (&StackConfig, [&str; 4], bool),
-        [input, output]: [usize; 2],
+        ([input, output], is_narrow): ([usize; 2], bool),
     ) -> Result<Self, MissingWeight> {
-        let mut loader = Loader { context, tensors: Tensors::of(module) };
+        let mut loader = Loader { context, tensors: Tensors::of(module), is_narrow };
         let width = stack.width;
         let bias = loader.tensors.take(&format!("{embed}.bias"), width)?;
-        let mut start = loader.tensors.take(position, FRAME_CODES * width)?;
-        for row in start.chunks_exact_mut(width) {
-            row.iter_mut().zip(&bias).for_each(|(value, bias)| *value += bias);
-        }
+        let start = added_to_rows(loader.tensors.take(position, FRAME_CODES * width)?, &bias);
         let made = (0..stack.layers).map(|i| loader.block(&format!("{blocks}.{i}"), stack, (spatial, None)));
         let made = made.collect::<Result<_, _>>()?;
         Ok(Self {

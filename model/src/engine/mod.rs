@@ -13,6 +13,10 @@ pub(crate) mod tensors;
 
 pub use burn_engine::BurnEngine;
 pub use cpu::CpuEngine;
+#[cfg(all(test, feature = "kernels-on-cpu"))]
+pub(crate) use refinement::Draft;
+#[cfg(feature = "kernels")]
+pub(crate) use refinement::redraw_salt;
 pub(crate) use refinement::{Foretold, refine};
 pub use sampling::{entropy, sample_codes, uniform};
 pub use sharded::{ShardedEngine, shares};
@@ -25,6 +29,7 @@ use burn::tensor::Device;
 use crate::cache::LaneCache;
 use crate::config::{ModelConfig, NOISE_LEVELS, SPATIAL_TOKENS};
 use crate::cuda::DeviceMemory;
+use crate::device::ComputeDevice;
 use crate::dynamics::TOKEN_LOGITS;
 use crate::model::{Model, ModelError};
 use crate::on_card::{Card, Part};
@@ -161,7 +166,7 @@ pub fn memory(model: &Model, lanes: usize) -> EngineMemory {
         return CpuEngine::memory(model, lanes);
     }
     if cfg!(feature = "cuda") && crate::cuda::check(&model.card.config).is_ok() {
-        let memory = DeviceMemory::new(&model.card.config, Precision::Bf16);
+        let memory = DeviceMemory::with_products(&model.card.config, Precision::Bf16, model.products);
         return EngineMemory { lane_bytes: memory.lane(), shared_bytes: memory.shared(lanes) };
     }
     BurnEngine::memory(model)
@@ -178,19 +183,26 @@ pub fn runs_on_processor(model: &Model) -> bool {
 }
 
 /// The fastest engine for where `model` computes: on a GPU our own kernels if there are such for the model, with operands
-/// of products in bf16, or else burn.
+/// of products in bf16 (those of blocks in fp8 if the model [says so](Model::with_products)), or else burn.
 ///
 /// # Errors
-/// [`ModelError::Damaged`] if the weights are not those of the configuration.
+/// [`ModelError::Damaged`] if the weights are not those of the configuration, [`ModelError::Unsupported`] if fp8 products
+/// cannot be made there.
 pub fn engine(model: &Model, lanes: usize) -> Result<Box<dyn StepEngine>, ModelError> {
     if runs_on_processor(model) {
+        let refused = |message| ModelError::Unsupported { message };
+        model.products.check(ComputeDevice::Cpu).map_err(refused)?;
         return Ok(Box::new(CpuEngine::new(model, lanes)?));
     }
     #[cfg(feature = "cuda")]
     if let Some(device) = crate::cuda::device_of(model) {
-        match crate::cuda::CudaEngine::<half::bf16>::new(model, lanes, &device) {
+        match crate::cuda::CudaEngine::<half::bf16>::with_products(model, lanes, (&device, model.products)) {
             Ok(engine) => return Ok(Box::new(engine)),
             Err(crate::cuda::EngineError::Weights(error)) => return Err(damaged(model, &error)),
+            // What was asked for by name is not replaced in silence.
+            Err(error) if model.products == crate::cuda::ProductNumbers::Fp8 => {
+                return Err(ModelError::Unsupported { message: error.to_string() });
+            }
             Err(crate::cuda::EngineError::Device { .. } | crate::cuda::EngineError::Model { .. }) => {}
         }
     }

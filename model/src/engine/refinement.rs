@@ -13,6 +13,12 @@ use crate::packing::{FRAME_CODE_BYTES, grid_index, one_hot_tokens};
 /// One bit for each code, by its place in the grid.
 const _: () = assert!(FRAME_CODES == u64::BITS as usize);
 
+/// What the name of a frame's randomness is mixed with when codes are drawn again.
+pub fn redraw_salt(step: usize) -> u64 {
+    // Not the next draw but one: that is another frame's. Nor the next place's: another factor than there.
+    (step as u64 + 1).wrapping_mul(0xd1b5_4a32_d192_ed03)
+}
+
 /// A drawn frame, of which some codes are drawn again.
 #[derive(Clone, Debug)]
 pub struct Draft {
@@ -37,7 +43,7 @@ impl Draft {
     pub fn mask(&mut self, config: &RefinerConfig, step: usize) {
         let mut places: [usize; FRAME_CODES] = std::array::from_fn(|place| place);
         places.sort_by(|a, b| self.confidence[*a].total_cmp(&self.confidence[*b]));
-        let count = (config.masked_codes >> step).clamp(1, FRAME_CODES);
+        let count = config.masked_in(step);
         self.masked = places[..count].iter().fold(0, |masked, place| masked | 1 << place);
     }
 
@@ -48,8 +54,7 @@ impl Draft {
 
     /// Draws the masked codes from new logits; see [`Sampling`] for `draw` and `temperature`.
     pub fn redraw(&mut self, logits: &[f32], (draw, temperature): (u64, f32), step: usize, codes: &mut [u8]) {
-        // Not the next draw but one: that is another frame's. Nor the next place's: another factor than there.
-        let draw = draw ^ (step as u64 + 1).wrapping_mul(0xd1b5_4a32_d192_ed03);
+        let draw = draw ^ redraw_salt(step);
         for (token, part) in parts() {
             let place = grid_index(token, part);
             if self.is_masked(place) {

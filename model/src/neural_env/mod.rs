@@ -82,6 +82,7 @@ impl NeuralVectorEnv {
     /// [`EnvError::Engine`] if the model's weights are not those of its configuration.
     pub fn new(model: Model, starts: Box<dyn StartSource>, options: NeuralOptions) -> Result<Self, EnvError> {
         options.autoreset_mode.check_engine()?;
+        let model = model.with_products(options.products);
         let task =
             check(&model, starts.as_ref(), &options).map_err(|message| EnvError::Argument { message })?;
         let (n, observation) = (options.num_envs, options.observation);

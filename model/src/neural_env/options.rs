@@ -1,6 +1,7 @@
 use worldstep_env::AutoresetMode;
 
 use super::observation::DreamObservation;
+use crate::cuda::ProductNumbers;
 
 /// How the dream is stepped.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -21,6 +22,8 @@ pub struct NeuralOptions {
     pub memory_bytes_max: Option<u64>,
     /// Devices that the lanes are divided over: GPUs from the model's on; on the processor so many engines stand in for them.
     pub devices: usize,
+    /// What the products of blocks are made of on GPUs.
+    pub products: ProductNumbers,
 }
 
 /// More GPUs than machines have.
@@ -38,6 +41,7 @@ impl NeuralOptions {
             termination_threshold: None,
             memory_bytes_max: None,
             devices: 1,
+            products: ProductNumbers::default(),
         }
     }
 

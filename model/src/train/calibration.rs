@@ -29,6 +29,7 @@ pub fn calibrate(
         dynamics: model.dynamics.valid(),
         device: model.device.clone().inner(),
         card: model.card.clone(),
+        products: model.products,
     };
     for (task, card) in model.card.tasks.iter_mut().enumerate() {
         let told = corpus.of_task(&card.id).filter(|clips| clips.targets.terminated);

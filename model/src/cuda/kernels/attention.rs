@@ -2,6 +2,7 @@ use cubecl::prelude::*;
 
 use crate::cuda::context::{Buffer, Context, Stored};
 use crate::cuda::layout::Heads;
+use crate::cuda::meter::Cost;
 
 /// One temporal layer's ring, and where in it each lane of a pass stands.
 pub struct Ring<'a, S: Stored> {
@@ -130,65 +131,86 @@ pub fn within_frame<S: Stored>(context: &Context, span: &Span<'_, S>) {
         span.heads,
         staged,
     );
-    context.launched();
+    let (heads, rows) = (span.heads, span.rows);
+    let mixed = rows * heads.query * heads.dim;
+    let bytes = rows * heads.row() * size_of::<f32>() + mixed * size_of::<S>();
+    context.launched(Cost::new("attention within the frame", 4 * span.tokens * mixed, bytes));
 }
 
-/// One unit a head of a token, along its lane's ring from the newest frame to the oldest.
+/// Bytes that a unit fetches at once.
+const FETCH_BYTES: usize = 16;
+
+/// One unit a head of a token, along its lane's ring from the newest frame to the oldest. Keys and values are fetched some
+/// at a time.
 #[cube(launch)]
 #[allow(clippy::too_many_arguments)]
-fn over_time_kernel<S: Float>(
-    qkv: &[f32],
-    keys: &[S],
-    values: &[S],
+fn over_time_kernel<S: Float, N: Size>(
+    qkv: &[Vector<f32, N>],
+    keys: &[Vector<S, N>],
+    values: &[Vector<S, N>],
     distance_bias: &[f32],
     lanes: &[u32],
     newest: &[u32],
     ages: &[u32],
-    mixed: &mut [S],
+    mixed: &mut [Vector<S, N>],
     rows: u32,
     #[comptime] heads: Heads,
     #[comptime] tokens: usize,
     #[comptime] frames: usize,
+    #[comptime] fetched: usize,
 ) {
-    let dim = comptime!(heads.dim);
-    let row_width = comptime!(heads.parts() * heads.dim);
+    let parts = comptime!(heads.dim / fetched);
+    let row_parts = comptime!(heads.parts() * heads.dim / fetched);
     let item = ABSOLUTE_POS;
     if item < rows as usize * comptime!(heads.query) {
         let row = item / comptime!(heads.query);
         let head = item % comptime!(heads.query);
         let lane = lanes[row / tokens] as usize;
         let slot = row % tokens * comptime!(heads.kv) + head / comptime!(heads.query / heads.kv);
-        let ring = (lane * comptime!(tokens * heads.kv) + slot) * frames * dim;
+        let ring = (lane * comptime!(tokens * heads.kv) + slot) * frames * parts;
         let newest_place = newest[row / tokens] as usize;
-        let mut query = Array::<f32>::new(dim);
-        let mut sums = Array::<f32>::new(dim);
+        let mut query = Array::<Vector<f32, N>>::new(parts);
+        let mut sums = Array::<Vector<f32, N>>::new(parts);
         #[unroll]
-        for i in 0..dim {
-            query[i] = qkv[row * row_width + head * dim + i];
-            sums[i] = 0.0f32;
+        for part in 0..parts {
+            query[part] = qkv[row * row_parts + head * parts + part];
+            sums[part] = Vector::new(0.0f32);
         }
         let mut top = f32::new(-1e30f32);
         let mut total = 0.0f32;
         for distance in 0..ages[row / tokens] as usize {
-            let at = ring + (newest_place + frames - distance) % frames * dim;
+            let at = ring + (newest_place + frames - distance) % frames * parts;
+            let mut products = Vector::<f32, N>::new(0.0f32);
+            #[unroll]
+            for part in 0..parts {
+                products += query[part] * Vector::cast_from(keys[at + part]);
+            }
             let mut score = distance_bias[head * frames + distance];
             #[unroll]
-            for i in 0..dim {
-                score += query[i] * f32::cast_from(keys[at + i]);
+            for i in 0..fetched {
+                score += products.extract(i);
             }
             let (highest, keep, weight) = join(top, score);
             top = highest;
             total = total * keep + weight;
+            let (keep, weight) = (Vector::<f32, N>::new(keep), Vector::<f32, N>::new(weight));
             #[unroll]
-            for i in 0..dim {
-                sums[i] = sums[i] * keep + weight * f32::cast_from(values[at + i]);
+            for part in 0..parts {
+                sums[part] = sums[part] * keep + weight * Vector::cast_from(values[at + part]);
             }
         }
+        let share = Vector::<f32, N>::new(1.0f32 / total);
         #[unroll]
-        for i in 0..dim {
-            mixed[item * dim + i] = S::cast_from(sums[i] / total);
+        for part in 0..parts {
+            mixed[item * parts + part] = Vector::cast_from(sums[part] * share);
         }
     }
+}
+
+/// How many values of `bytes` each a unit fetches at once of heads of `dim`.
+fn fetched(dim: usize, bytes: usize) -> usize {
+    let most = FETCH_BYTES / bytes;
+    (0..).map(|half| most >> half).find(|count| dim.is_multiple_of(*count)).unwrap_or(1)
 }
 
 /// Each token of a lane's newest frame attends to the token of its own place in the frames of its ring, the newest included.
@@ -202,24 +224,31 @@ pub fn over_time<S: Stored>(
     distance_bias: &Buffer<f32>,
 ) {
     let (count, dim) = context.each(span.rows * span.heads.query);
+    let fetched = fetched(span.heads.dim, size_of::<S>());
     over_time_kernel::launch::<S>(
         context.client(),
         count,
         dim,
-        span.qkv.arg(),
-        ring.keys.arg(),
-        ring.values.arg(),
+        fetched,
+        span.qkv.vectors(fetched),
+        ring.keys.vectors(fetched),
+        ring.values.vectors(fetched),
         distance_bias.arg(),
         ring.lanes.arg(),
         ring.newest.arg(),
         ring.ages.arg(),
-        span.mixed.arg(),
+        span.mixed.vectors(fetched),
         span.rows as u32,
         span.heads,
         span.tokens,
         ring.frames,
+        fetched,
     );
-    context.launched();
+    let (heads, rows) = (span.heads, span.rows);
+    let mixed = rows * heads.query * heads.dim;
+    let (frames, ring) = (ring.frames, 2 * rows * heads.kv * ring.frames * heads.dim);
+    let bytes = mixed * size_of::<f32>() + (ring + mixed) * size_of::<S>();
+    context.launched(Cost::new("attention over time", 4 * frames * mixed, bytes));
 }
 
 #[cfg(all(test, feature = "kernels-on-cpu"))]
@@ -274,38 +303,49 @@ mod tests {
     #[test]
     fn tokens_attend_to_their_place_in_as_many_frames_as_their_lane_has_seen() {
         const TOKENS: usize = 3;
-        let heads = Heads { query: 4, kv: 2, dim: 5 };
         on_processor(|context| {
-            let frames = 7;
-            let (lanes, newest, ages) = ([2_u32, 0, 1], [6_u32, 2, 0], [1_u32, 7, 4]);
-            let rows = lanes.len() * TOKENS;
-            let qkv = numbers(rows * heads.row(), 1);
-            let ring_len = 3 * TOKENS * heads.kv * frames * heads.dim;
-            let (keys, values) = (numbers(ring_len, 2), numbers(ring_len, 3));
-            let bias = numbers(heads.query * frames, 4);
-            let [dq, dk, dv, db] = [&qkv, &keys, &values, &bias].map(|values| Buffer::of(context, values));
-            let [dlanes, dnewest, dages] = [&lanes, &newest, &ages].map(|values| Buffer::of(context, values));
-            let mixed = Buffer::<f32>::empty(context, rows * heads.query * heads.dim);
-            let span = Span { qkv: &dq, mixed: &mixed, rows, tokens: TOKENS, heads };
-            let (lanes_at, newest_at, ages_at) = (&dlanes, &dnewest, &dages);
-            let ring =
-                Ring { keys: &dk, values: &dv, lanes: lanes_at, newest: newest_at, ages: ages_at, frames };
-            over_time(context, &span, &ring, &db);
-            let mut found = vec![0.0; rows * heads.query * heads.dim];
-            mixed.read(context, &mut found);
-            for (i, found) in found.chunks(heads.dim).enumerate() {
-                let (row, query) = (i / heads.query, i % heads.query);
-                let (lane, token, kv) = (row / TOKENS, row % TOKENS, query / 2);
-                let slot = (lanes[lane] as usize * TOKENS + token) * heads.kv + kv;
-                let at = |ago: usize| {
-                    (slot * frames + (newest[lane] as usize + frames - ago) % frames) * heads.dim
+            for dim in [5, 6, 8] {
+                let heads = Heads { query: 4, kv: 2, dim };
+                let frames = 7;
+                let (lanes, newest, ages) = ([2_u32, 0, 1], [6_u32, 2, 0], [1_u32, 7, 4]);
+                let rows = lanes.len() * TOKENS;
+                let qkv = numbers(rows * heads.row(), 1);
+                let ring_len = 3 * TOKENS * heads.kv * frames * heads.dim;
+                let (keys, values) = (numbers(ring_len, 2), numbers(ring_len, 3));
+                let bias = numbers(heads.query * frames, 4);
+                let [dq, dk, dv, db] =
+                    [&qkv, &keys, &values, &bias].map(|values| Buffer::of(context, values));
+                let [dlanes, dnewest, dages] =
+                    [&lanes, &newest, &ages].map(|values| Buffer::of(context, values));
+                let mixed = Buffer::<f32>::empty(context, rows * heads.query * heads.dim);
+                let span = Span { qkv: &dq, mixed: &mixed, rows, tokens: TOKENS, heads };
+                let (lanes_at, newest_at, ages_at) = (&dlanes, &dnewest, &dages);
+                let ring = Ring {
+                    keys: &dk,
+                    values: &dv,
+                    lanes: lanes_at,
+                    newest: newest_at,
+                    ages: ages_at,
+                    frames,
                 };
-                let own = &qkv[row * heads.row() + query * heads.dim..][..heads.dim];
-                let ago = || 0..ages[lane] as usize;
-                let score = |ago: usize| dot(own, &keys[at(ago)..][..heads.dim]) + bias[query * frames + ago];
-                let scores: Vec<f32> = ago().map(score).collect();
-                let seen: Vec<&[f32]> = ago().map(|ago| &values[at(ago)..][..heads.dim]).collect();
-                close(found, &mix(&scores, &seen), 1e-5);
+                over_time(context, &span, &ring, &db);
+                let mut found = vec![0.0; rows * heads.query * heads.dim];
+                mixed.read(context, &mut found);
+                for (i, found) in found.chunks(heads.dim).enumerate() {
+                    let (row, query) = (i / heads.query, i % heads.query);
+                    let (lane, token, kv) = (row / TOKENS, row % TOKENS, query / 2);
+                    let slot = (lanes[lane] as usize * TOKENS + token) * heads.kv + kv;
+                    let at = |ago: usize| {
+                        (slot * frames + (newest[lane] as usize + frames - ago) % frames) * heads.dim
+                    };
+                    let own = &qkv[row * heads.row() + query * heads.dim..][..heads.dim];
+                    let ago = || 0..ages[lane] as usize;
+                    let score =
+                        |ago: usize| dot(own, &keys[at(ago)..][..heads.dim]) + bias[query * frames + ago];
+                    let scores: Vec<f32> = ago().map(score).collect();
+                    let seen: Vec<&[f32]> = ago().map(|ago| &values[at(ago)..][..heads.dim]).collect();
+                    close(found, &mix(&scores, &seen), 1e-5);
+                }
             }
         });
     }

@@ -4,6 +4,7 @@ use crate::config::{
     ACTION_TOKEN, CODE_LOGITS, CODES_PER_TOKEN, FRAME_CODES, FRAME_TOKENS, GRID_SIDE, SPATIAL_TOKENS,
 };
 use crate::cuda::context::{Buffer, Context, Stored};
+use crate::cuda::meter::Cost;
 use crate::fsq::CODE_VALUES;
 
 /// First logit of a dimension within a code's: [`LOGIT_OFFSETS`](crate::fsq::LOGIT_OFFSETS) as arithmetic.
@@ -119,7 +120,10 @@ pub fn embed_frame<S: Stored>(
         width,
         action_values,
     );
-    context.launched();
+    let numbers = lanes * FRAME_TOKENS * width;
+    let rows = SPATIAL_TOKENS * CODES_PER_TOKEN * CODE_VALUES + action_values + 1;
+    let bytes = numbers * size_of::<f32>() + lanes * FRAME_CODES * CODE_VALUES;
+    context.launched(Cost::new("embed frame", lanes * rows * width, bytes));
 }
 
 /// One unit a number of the stream.
@@ -176,7 +180,8 @@ pub fn embed_codes<S: Stored>(
         frames as u32,
         width,
     );
-    context.launched();
+    let (numbers, codes) = (frames * FRAME_CODES * width, frames * FRAME_CODES * CODE_VALUES);
+    context.launched(Cost::new("embed codes", 2 * CODE_VALUES * numbers, numbers * size_of::<f32>() + codes));
 }
 
 /// One unit a number of the stream.
@@ -202,7 +207,8 @@ pub fn begin_codes(
 ) {
     let (count, dim) = context.each(frames * FRAME_CODES * width);
     begin_codes_kernel::launch(context.client(), count, dim, start.arg(), stream.arg(), frames as u32, width);
-    context.launched();
+    let bytes = frames * FRAME_CODES * width * size_of::<f32>();
+    context.launched(Cost::new("begin codes", 0, bytes));
 }
 
 #[cfg(all(test, feature = "kernels-on-cpu"))]

@@ -1,6 +1,7 @@
 use cubecl::prelude::*;
 
 use crate::cuda::context::{Buffer, Context, Stored};
+use crate::cuda::meter::Cost;
 
 #[cube(launch)]
 fn gated_kernel<S: Float>(rows: &[f32], out: &mut [S], count: u32, #[comptime] hidden: usize) {
@@ -25,7 +26,8 @@ pub fn gated<S: Stored>(
 ) {
     let (cubes, dim) = context.each(count * hidden);
     gated_kernel::launch::<S>(context.client(), cubes, dim, rows.arg(), out.arg(), count as u32, hidden);
-    context.launched();
+    let bytes = count * hidden * (2 * size_of::<f32>() + size_of::<S>());
+    context.launched(Cost::new("gated activation", 5 * count * hidden, bytes));
 }
 
 #[cfg(all(test, feature = "kernels-on-cpu"))]

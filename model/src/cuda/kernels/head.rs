@@ -1,8 +1,11 @@
 use cubecl::prelude::*;
 
 use super::embed::{first_logit, grid_place};
-use crate::config::{CODE_LOGITS, CODES_PER_TOKEN, FRAME_CODES};
+use crate::config::{CODE_LOGITS, CODES_PER_TOKEN, FRAME_CODES, SPATIAL_TOKENS};
 use crate::cuda::context::{Buffer, Context};
+use crate::cuda::meter::Cost;
+use crate::dynamics::TOKEN_LOGITS;
+use crate::engine::redraw_salt;
 use crate::fsq::CODE_VALUES;
 use crate::reward::{REWARD_BINS, SYMLOG_MAX};
 
@@ -32,8 +35,21 @@ pub struct Logits<'a> {
 pub struct Drawn<'a> {
     /// `[lanes, FRAME_CODE_BYTES]`.
     pub codes: &'a Buffer<u8>,
-    /// `[lanes, FRAME_CODES]`: sums of the entropies of a code's softmaxes, nats.
+    /// `[lanes, FRAME_CODES]`: sums of the entropies of a code's softmaxes, nats. Codes that are drawn again leave it be.
     pub entropies: &'a Buffer<f32>,
+    /// `[lanes, FRAME_CODES]`: log-likelihood of each code as it was drawn last, by its place in the grid; for models that
+    /// refine.
+    pub confidence: Option<&'a Buffer<f32>>,
+}
+
+/// Which codes are drawn again, and what is added to their logits.
+pub struct Redraw<'a> {
+    /// `[lanes * SPATIAL_TOKENS, columns]`.
+    pub refined: &'a Buffer<f32>,
+    /// `[lanes, FRAME_CODES]`, by place in the grid: 1 for those that are drawn again.
+    pub masked: &'a Buffer<u32>,
+    /// Times that codes of this frame were drawn again before.
+    pub step: usize,
 }
 
 /// [`uniform`](crate::engine::uniform) on the device.
@@ -54,11 +70,17 @@ fn draw_codes_kernel(
     present: &[u8],
     draws: &[u64],
     temperature: &[f32],
+    refined: &[f32],
+    masked: &[u32],
     codes: &mut [u8],
     entropies: &mut [f32],
+    confidence: &mut [f32],
     lanes: u32,
+    salt: u64,
     #[comptime] tokens: usize,
     #[comptime] columns: usize,
+    #[comptime] is_first: bool,
+    #[comptime] judges: bool,
 ) {
     let at = ABSOLUTE_POS;
     if at < lanes as usize * FRAME_CODES {
@@ -67,9 +89,16 @@ fn draw_codes_kernel(
         let index = at % FRAME_CODES;
         let token = index / CODES_PER_TOKEN;
         let part = index % CODES_PER_TOKEN;
-        let code = (lane * FRAME_CODES + grid_place(token, part)) * CODE_VALUES;
+        let place = lane * FRAME_CODES + grid_place(token, part);
+        if comptime!(!is_first) {
+            if masked[place] == 0u32 {
+                terminate!();
+            }
+        }
+        let code = place * CODE_VALUES;
         let warmth = temperature[0];
         let mut entropy = 0.0f32;
+        let mut likelihood = 0.0f32;
         for dim in 0..CODE_VALUES {
             let offset = part * CODE_LOGITS + first_logit(dim);
             let first = (lane * tokens + token) * columns + offset;
@@ -80,6 +109,9 @@ fn draw_codes_kernel(
             let mut top = f32::new(-1e30f32);
             for level in 0..levels {
                 let mut value = logits[first + level];
+                if comptime!(!is_first) {
+                    value += refined[(lane * SPATIAL_TOKENS + token) * columns + offset + level];
+                }
                 if level == now {
                     value += persistence[offset + level];
                 }
@@ -104,7 +136,7 @@ fn draw_codes_kernel(
             entropy += total.ln() - weighted / total;
             let mut chosen = best;
             if warmth > 0.0f32 {
-                let mut left = uniform(draws[lane], index * CODE_VALUES + dim) * warm_total;
+                let mut left = uniform(draws[lane] ^ salt, index * CODE_VALUES + dim) * warm_total;
                 for level in 0..levels {
                     left -= ((values[level] - top) / warmth).exp();
                     if left < 0.0f32 {
@@ -114,14 +146,44 @@ fn draw_codes_kernel(
                 }
             }
             codes[code + dim] = chosen as u8;
+            likelihood += values[chosen] - top - total.ln();
         }
-        entropies[at] = entropy;
+        if comptime!(is_first) {
+            entropies[at] = entropy;
+        }
+        if comptime!(judges) {
+            confidence[place] = likelihood;
+        }
     }
 }
 
 /// Draws the codes of the frames that follow, as [`sample_codes`](crate::engine::sample_codes) does.
 pub fn draw_codes(context: &Context, logits: &Logits<'_>, drawn: &Drawn<'_>, lanes: usize) {
+    let ([refined, _], [masked, _]) = (context.nothing(), context.nothing());
+    launch_draw(context, logits, drawn, (&refined, &masked, 0), (lanes, true));
+}
+
+/// Draws those of the mask again.
+pub fn redraw_codes(
+    context: &Context,
+    logits: &Logits<'_>,
+    drawn: &Drawn<'_>,
+    redraw: &Redraw<'_>,
+    lanes: usize,
+) {
+    let given = (redraw.refined, redraw.masked, redraw_salt(redraw.step));
+    launch_draw(context, logits, drawn, given, (lanes, false));
+}
+
+fn launch_draw(
+    context: &Context,
+    logits: &Logits<'_>,
+    drawn: &Drawn<'_>,
+    (refined, masked, salt): (&Buffer<f32>, &Buffer<u32>, u64),
+    (lanes, is_first): (usize, bool),
+) {
     let (count, dim) = context.each(lanes * FRAME_CODES);
+    let [nowhere, _] = context.nothing();
     draw_codes_kernel::launch(
         context.client(),
         count,
@@ -131,13 +193,22 @@ pub fn draw_codes(context: &Context, logits: &Logits<'_>, drawn: &Drawn<'_>, lan
         logits.present.arg(),
         logits.draws.arg(),
         logits.temperature.arg(),
+        refined.arg(),
+        masked.arg(),
         drawn.codes.arg(),
         drawn.entropies.arg(),
+        drawn.confidence.unwrap_or(&nowhere).arg(),
         lanes as u32,
+        salt,
         logits.tokens,
         logits.columns,
+        is_first,
+        drawn.confidence.is_some(),
     );
-    context.launched();
+    let logits_read = lanes * SPATIAL_TOKENS * TOKEN_LOGITS * if is_first { 1 } else { 2 };
+    let bytes = logits_read * size_of::<f32>() + lanes * FRAME_CODES * (2 * CODE_VALUES + size_of::<f32>());
+    let kernel = if is_first { "draw codes" } else { "draw codes again" };
+    context.launched(Cost::new(kernel, 8 * logits_read, bytes));
 }
 
 /// What is read out of each lane beside its codes.
@@ -206,15 +277,14 @@ pub fn read_out(context: &Context, readout: &Readout<'_>, lanes: usize) {
     let client = context.client();
     let (columns, objects) = (readout.columns, readout.objects);
     read_out_kernel::launch(client, count, dim, rows, entropies, numbers, lanes as u32, columns, objects);
-    context.launched();
+    let bytes = lanes * (columns + 3 + objects + FRAME_CODES) * size_of::<f32>();
+    context.launched(Cost::new("read out", lanes * (6 * REWARD_BINS + FRAME_CODES), bytes));
 }
 
 #[cfg(all(test, feature = "kernels-on-cpu"))]
 mod tests {
     use super::*;
-    use crate::config::SPATIAL_TOKENS;
     use crate::cuda::kernels::testing::{close, numbers, on_processor};
-    use crate::dynamics::TOKEN_LOGITS;
     use crate::engine::{entropy, sample_codes};
     use crate::packing::{FRAME_CODE_BYTES, one_hot_tokens};
     use crate::reward::expected;
@@ -251,6 +321,7 @@ mod tests {
                 Buffer::empty(context, lanes * FRAME_CODE_BYTES),
                 Buffer::empty(context, lanes * FRAME_CODES),
             );
+            let drawn = Drawn { codes: &codes, entropies: &entropies, confidence: None };
             for temperature in [0.0_f32, 0.7] {
                 let given = Logits {
                     logits: &Buffer::of(context, &laid_out),
@@ -261,7 +332,7 @@ mod tests {
                     draws: &Buffer::of(context, &draws),
                     temperature: &Buffer::of(context, &[temperature]),
                 };
-                draw_codes(context, &given, &Drawn { codes: &codes, entropies: &entropies }, lanes);
+                draw_codes(context, &given, &drawn, lanes);
                 let mut found = vec![0; lanes * FRAME_CODE_BYTES];
                 codes.read(context, &mut found);
                 let mut unsure = vec![0.0; lanes * FRAME_CODES];

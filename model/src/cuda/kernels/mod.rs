@@ -7,16 +7,21 @@ mod attention;
 mod embed;
 mod gate;
 mod head;
+mod narrow;
 mod norm;
 mod patch;
+mod probe;
 mod product;
+mod refine;
 #[cfg(all(test, feature = "kernels-on-cpu"))]
 mod testing;
 
 pub use attention::{Ring, Span, over_time, within_frame};
 pub use embed::{FrameTokens, begin_codes, embed_codes, embed_frame};
 pub use gate::gated;
-pub use head::{Drawn, Logits, Readout, draw_codes, read_out};
-pub use norm::{HeadRows, norm_heads, norm_rows, take_rows};
+pub use head::{Drawn, Logits, Readout, Redraw, draw_codes, read_out, redraw_codes};
+pub use norm::{HeadRows, RowsOf, norm_heads, norm_rows, take_rows};
 pub use patch::{frames_of_patches, patches_of_frames, quantise};
-pub use product::{Product, RowsOf, product};
+pub use probe::peaks;
+pub use product::{Factor, Product, add_product, check_library, product};
+pub use refine::{KnownCodes, embed_known, mask_codes};

@@ -3,6 +3,7 @@ use cubecl::prelude::*;
 use super::attention::Ring;
 use crate::cuda::context::{Buffer, Context, Stored};
 use crate::cuda::layout::Heads;
+use crate::cuda::meter::Cost;
 
 /// Divides by the root mean square of `width` values: what they are to be multiplied by.
 #[cube]
@@ -50,7 +51,58 @@ pub fn norm_rows<S: Stored>(
     let (count, dim) = context.planes(rows);
     let plane = dim.x as usize;
     norm_rows_kernel::launch::<S>(context.client(), count, dim, x.arg(), y.arg(), rows as u32, width, plane);
-    context.launched();
+    let bytes = rows * width * (size_of::<f32>() + size_of::<S>());
+    context.launched(Cost::new("norm", 3 * rows * width, bytes));
+}
+
+/// One plane a row.
+#[cube(launch)]
+fn add_norm_rows_kernel<S: Float>(
+    x: &mut [f32],
+    added: &[f32],
+    y: &mut [S],
+    rows: u32,
+    #[comptime] width: usize,
+    #[comptime] plane: usize,
+) {
+    let row = CUBE_POS * CUBE_DIM_Y as usize + UNIT_POS_Y as usize;
+    if row < rows as usize {
+        let first = row * width;
+        let mut sum = 0.0f32;
+        for i in range_stepped(UNIT_POS_X as usize, width, plane) {
+            let value = x[first + i] + added[first + i];
+            x[first + i] = value;
+            sum += value * value;
+        }
+        if comptime!(plane > 1) {
+            sum = plane_sum(sum);
+        }
+        let factor = scale(sum, width);
+        // Each unit reads what it wrote itself.
+        for i in range_stepped(UNIT_POS_X as usize, width, plane) {
+            y[first + i] = S::cast_from(x[first + i] * factor);
+        }
+    }
+}
+
+/// Adds `added` to each row of `x`, and [normalises](norm_rows) what that gives.
+///
+/// # Shapes
+/// - x, added, y: `[rows, width]`
+pub fn add_norm_rows<S: Stored>(
+    context: &Context,
+    [x, added]: [&Buffer<f32>; 2],
+    y: &Buffer<S>,
+    (rows, width): (usize, usize),
+) {
+    let (count, dim) = context.planes(rows);
+    let plane = dim.x as usize;
+    let (client, rows) = (context.client(), rows as u32);
+    let (x, added, y) = (x.arg(), added.arg(), y.arg());
+    add_norm_rows_kernel::launch::<S>(client, count, dim, x, added, y, rows, width, plane);
+    let numbers = rows as usize * width;
+    let bytes = numbers * (3 * size_of::<f32>() + size_of::<S>());
+    context.launched(Cost::new("residual and norm", 4 * numbers, bytes));
 }
 
 /// Queries, keys and values of some rows.
@@ -157,49 +209,61 @@ pub fn norm_heads<S: Stored>(
         ring.is_some(),
         plane,
     );
-    context.launched();
+    let (kernel, kept) = match ring {
+        Some(_) => ("norm heads into the ring", size_of::<S>()),
+        None => ("norm heads", size_of::<f32>()),
+    };
+    let kv = 2 * rows.heads.kv * (size_of::<f32>() + kept);
+    let bytes = rows.rows * rows.heads.dim * (2 * rows.heads.query * size_of::<f32>() + kv);
+    context.launched(Cost::new(kernel, 4 * items * rows.heads.dim, bytes));
 }
 
+/// One unit a number.
 #[cube(launch)]
 fn take_rows_kernel<S: Float>(
     x: &[S],
-    out: &mut [f32],
-    count: u32,
+    out: &mut [S],
+    groups: u32,
     #[comptime] width: usize,
-    #[comptime] first: usize,
-    #[comptime] of: usize,
+    #[comptime] rows_of: RowsOf,
 ) {
     let at = ABSOLUTE_POS;
-    if at < count as usize * width {
-        out[at] = f32::cast_from(x[(at / width * of + first) * width + at % width]);
+    if at < groups as usize * comptime!(rows_of.count * width) {
+        let row = at / width;
+        let from = row / comptime!(rows_of.count) * comptime!(rows_of.of)
+            + comptime!(rows_of.first)
+            + row % comptime!(rows_of.count);
+        out[at] = x[from * width + at % width];
     }
 }
 
-/// Of every `of` rows the one at `first`.
+/// Some rows of each group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct RowsOf {
+    /// The first that is taken.
+    pub first: usize,
+    /// How many are taken.
+    pub count: usize,
+    /// Rows from one group to the next.
+    pub of: usize,
+}
+
+/// Some rows of each of `groups` groups, one after another.
 ///
 /// # Shapes
-/// - x: `[count * of, width]`
-/// - out: `[count, width]`
+/// - x: `[groups * rows_of.of, width]`
+/// - out: `[groups * rows_of.count, width]`
 pub fn take_rows<S: Stored>(
     context: &Context,
-    x: &Buffer<S>,
-    out: &Buffer<f32>,
-    (count, width): (usize, usize),
-    (first, of): (usize, usize),
+    [x, out]: [&Buffer<S>; 2],
+    (groups, width): (usize, usize),
+    rows_of: RowsOf,
 ) {
-    let (cubes, dim) = context.each(count * width);
-    take_rows_kernel::launch::<S>(
-        context.client(),
-        cubes,
-        dim,
-        x.arg(),
-        out.arg(),
-        count as u32,
-        width,
-        first,
-        of,
-    );
-    context.launched();
+    let (cubes, dim) = context.each(groups * rows_of.count * width);
+    let (x, out) = (x.arg(), out.arg());
+    take_rows_kernel::launch::<S>(context.client(), cubes, dim, x, out, groups as u32, width, rows_of);
+    let bytes = 2 * groups * rows_of.count * width * size_of::<S>();
+    context.launched(Cost::new("take rows", 0, bytes));
 }
 
 #[cfg(all(test, feature = "kernels-on-cpu"))]
@@ -222,13 +286,26 @@ mod tests {
                 let mut y = vec![0.0; rows * width];
                 dy.read(context, &mut y);
                 close(&y, &x.chunks(width).flat_map(normed).collect::<Vec<_>>(), 1e-5);
+                let added = numbers(rows * width, 2);
+                let sum: Vec<f32> = x.iter().zip(&added).map(|(x, added)| x + added).collect();
+                add_norm_rows(context, [&dx, &Buffer::of(context, &added)], &dy, (rows, width));
+                dy.read(context, &mut y);
+                close(&y, &sum.chunks(width).flat_map(normed).collect::<Vec<_>>(), 1e-5);
+                dx.read(context, &mut y);
+                assert_eq!(y, sum);
             }
+        });
+    }
+
+    #[test]
+    fn some_rows_of_each_group_are_taken() {
+        on_processor(|context| {
             let x = numbers(3 * 5 * 4, 2);
-            let (dx, out) = (Buffer::of(context, &x), Buffer::empty(context, 3 * 4));
-            take_rows(context, &dx, &out, (3, 4), (2, 5));
-            let mut taken = vec![0.0; 12];
+            let (dx, out) = (Buffer::of(context, &x), Buffer::empty(context, 3 * 2 * 4));
+            take_rows(context, [&dx, &out], (3, 4), RowsOf { first: 2, count: 2, of: 5 });
+            let mut taken = vec![0.0; 24];
             out.read(context, &mut taken);
-            assert_eq!(taken, [&x[8..12], &x[28..32], &x[48..52]].concat());
+            assert_eq!(taken, [&x[8..16], &x[28..36], &x[48..56]].concat());
         });
     }
 

@@ -2,6 +2,7 @@ use cubecl::prelude::*;
 
 use crate::config::{FRAME_CODES, FrameSize, GRID_SIDE};
 use crate::cuda::context::{Buffer, Context, Stored};
+use crate::cuda::meter::Cost;
 use crate::fsq::CODE_VALUES;
 
 /// Where number `at` of patches, of `side` pixels a side, lies in the frames (HWC).
@@ -36,7 +37,7 @@ pub fn patches_of_frames<S: Stored>(
     let (cubes, dim) = context.each(values);
     let (client, side) = (context.client(), size.patch_side());
     patches_kernel::launch::<S>(client, cubes, dim, frames.arg(), patches.arg(), values as u32, side);
-    context.launched();
+    context.launched(Cost::new("patches of frames", 2 * values, values * (1 + size_of::<S>())));
 }
 
 #[cube(launch)]
@@ -59,7 +60,7 @@ pub fn frames_of_patches(
     let (cubes, dim) = context.each(values);
     let (client, side) = (context.client(), size.patch_side());
     frames_kernel::launch(client, cubes, dim, patches.arg(), frames.arg(), values as u32, side);
-    context.launched();
+    context.launched(Cost::new("frames of patches", 2 * values, values * (1 + size_of::<f32>())));
 }
 
 #[cube(launch)]
@@ -76,7 +77,7 @@ fn quantise_kernel(z: &[f32], codes: &mut [u8], count: u32) {
 pub fn quantise(context: &Context, z: &Buffer<f32>, codes: &Buffer<u8>, count: usize) {
     let (cubes, dim) = context.each(count);
     quantise_kernel::launch(context.client(), cubes, dim, z.arg(), codes.arg(), count as u32);
-    context.launched();
+    context.launched(Cost::new("quantise", 4 * count, count * (1 + size_of::<f32>())));
 }
 
 #[cfg(all(test, feature = "kernels-on-cpu"))]

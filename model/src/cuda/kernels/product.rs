@@ -3,46 +3,75 @@ use cubek_matmul::definition::{MatmulElems, MatmulGlobalElems, MatmulSetupError}
 use cubek_matmul::launch::launch_ref;
 use cubek_std::InputBinding;
 
+use super::narrow::{narrow, narrow_product};
+use super::norm::{add_norm_rows, norm_rows};
 use crate::cuda::context::{Buffer, Context, Stored};
+use crate::cuda::fp8::narrowed;
 use crate::cuda::memory::{COLUMNS, tile_rows};
+use crate::cuda::meter::Cost;
 
 /// Rows that a unit makes at once: each weight is read once for all of them.
 const ROWS: usize = 4;
 
-/// Which rows of `a` a product takes: of every `of` rows, `count` from `first` on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct RowsOf {
-    /// The first that is taken.
-    pub first: usize,
-    /// How many are taken.
-    pub count: usize,
-    /// Rows from one group to the next.
-    pub of: usize,
-}
+/// A product that NVIDIA's library is tried with: rows, length, columns, all different.
+const CHECKED: [usize; 3] = [80, 64, 48];
 
-impl RowsOf {
-    /// All of them.
-    pub const ALL: Self = Self { first: 0, count: 1, of: 1 };
-}
-
-/// `c = a · b + bias`, or `c += a · b`.
+/// `c = a · b + bias`.
 pub struct Product<'a, S: Stored> {
-    /// `[rows, k]`, of which `rows_of` are taken.
+    /// `[m, k]`.
     pub a: &'a Buffer<S>,
-    /// Which rows.
-    pub rows_of: RowsOf,
     /// `[k, n]`; `n` is a multiple of [`COLUMNS`].
-    pub b: &'a Buffer<S>,
+    pub b: Factor<'a, S>,
     /// `[n]`.
     pub bias: Option<&'a Buffer<f32>>,
     /// `[m, n]`.
     pub c: &'a Buffer<f32>,
-    /// Rows that are made, products' length, columns.
+    /// Rows, products' length, columns.
     pub size: [usize; 3],
-    /// Whether it is added to what `c` holds.
-    pub adds: bool,
-    /// Room for `m * n` numbers, which a product that is added may be made in first; without it, units make it.
-    pub room: Option<&'a Buffer<f32>>,
+}
+
+/// The second factor of a product.
+pub enum Factor<'a, S: Stored> {
+    /// As it is.
+    Wide(&'a Buffer<S>),
+    /// In [eight bits](crate::cuda::fp8); the first factor is rounded to such in `room`, `[m, k]`.
+    Narrow {
+        /// Transposed: `[n, k]`.
+        bytes: &'a Buffer<u8>,
+        /// What its numbers are to be multiplied by.
+        scale: f32,
+        /// Where the first factor goes.
+        room: &'a Buffer<u8>,
+    },
+}
+
+impl<S: Stored> Clone for Factor<'_, S> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<S: Stored> Copy for Factor<'_, S> {}
+
+impl<S: Stored> Clone for Product<'_, S> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<S: Stored> Copy for Product<'_, S> {}
+
+impl<S: Stored> Product<'_, S> {
+    fn cost(&self, adds: bool) -> Cost {
+        let [m, k, n] = self.size;
+        let to = m * n * size_of::<f32>() * if adds { 2 } else { 1 };
+        let operand = match self.b {
+            Factor::Wide(_) => size_of::<S>(),
+            Factor::Narrow { .. } => 1,
+        };
+        let bytes = (m * k + k * n) * operand + to;
+        Cost { kernel: "product", product: Some(self.size), flops: 2 * m * k * n, bytes }
+    }
 }
 
 /// One unit a few rows of a few columns, kept in registers.
@@ -56,9 +85,7 @@ fn product_kernel<S: Float, N: Size>(
     m: u32,
     #[comptime] k: usize,
     #[comptime] n: usize,
-    #[comptime] rows_of: RowsOf,
     #[comptime] has_bias: bool,
-    #[comptime] adds: bool,
 ) {
     let m = m as usize;
     let column = ABSOLUTE_POS % n;
@@ -69,11 +96,7 @@ fn product_kernel<S: Float, N: Size>(
         #[unroll]
         for r in 0..ROWS {
             // Rows beyond the last are made of the last, and not written.
-            let taken = min(row + r, m - 1);
-            from[r] = (taken / comptime!(rows_of.count) * comptime!(rows_of.of)
-                + comptime!(rows_of.first)
-                + taken % comptime!(rows_of.count))
-                * k;
+            from[r] = min(row + r, m - 1) * k;
             if comptime!(has_bias) {
                 sums[r] = bias[column];
             } else {
@@ -90,12 +113,7 @@ fn product_kernel<S: Float, N: Size>(
         #[unroll]
         for r in 0..ROWS {
             if row + r < m {
-                let at = (row + r) * n + column;
-                if comptime!(adds) {
-                    c[at] += sums[r];
-                } else {
-                    c[at] = sums[r];
-                }
+                c[(row + r) * n + column] = sums[r];
             }
         }
     }
@@ -103,44 +121,171 @@ fn product_kernel<S: Float, N: Size>(
 
 /// One unit a number.
 #[cube(launch)]
-fn finish_kernel(
-    c: &mut [f32],
-    room: &[f32],
-    bias: &[f32],
-    m: u32,
-    #[comptime] n: usize,
-    #[comptime] has_bias: bool,
-    #[comptime] adds: bool,
-) {
+fn add_bias_kernel(c: &mut [f32], bias: &[f32], m: u32, #[comptime] n: usize) {
     let at = ABSOLUTE_POS;
     if at < m as usize * n {
-        let mut value = c[at];
-        if comptime!(adds) {
-            value += room[at];
-        }
-        if comptime!(has_bias) {
-            value += bias[at % n];
-        }
-        c[at] = value;
+        c[at] += bias[at % n];
     }
 }
 
-/// Multiplies; sums are 32 bits wide. By the matrix units of the device or the tiles of the processor's cache (cubek's
-/// kernels) where all rows are taken, else by units that each keep a few numbers in registers.
+/// Multiplies; sums are 32 bits wide. By NVIDIA's library where the context has it, else by the matrix units of the device or
+/// the tiles of the processor's cache (cubek's kernels), else by units that each keep a few numbers in registers.
 pub fn product<S: Stored>(context: &Context, p: &Product<'_, S>) {
-    let in_tiles = p.rows_of == RowsOf::ALL && (!p.adds || p.room.is_some());
-    if !in_tiles || by_tiles(context, p).is_err() {
-        by_units(context, p);
+    if by_library(context, p, false) {
+        return;
     }
+    match p.b {
+        Factor::Narrow { bytes, scale, room } => {
+            let [m, k, _] = p.size;
+            narrow(context, p.a, room, m * k);
+            narrow_product(context, [room, bytes], p.c, (p.size, scale));
+            if let Some(bias) = p.bias {
+                add_bias(context, p, bias);
+            }
+        }
+        Factor::Wide(b) => {
+            if by_tiles(context, p, b).is_err() {
+                by_units(context, p, b);
+            }
+        }
+    }
+}
+
+/// Adds `a · b` to `stream`, and normalises what that gives into `normed`; `p.c` is room for the product.
+///
+/// # Shapes
+/// - stream, normed: as `p.c`
+pub fn add_product<S: Stored>(
+    context: &Context,
+    p: &Product<'_, S>,
+    stream: &Buffer<f32>,
+    normed: &Buffer<S>,
+) {
+    let [rows, _, width] = p.size;
+    if by_library(context, &Product { c: stream, ..*p }, true) {
+        return norm_rows(context, stream, normed, (rows, width));
+    }
+    product(context, p);
+    add_norm_rows(context, [stream, p.c], normed, (rows, width));
+}
+
+/// Whether NVIDIA's library made it, with the bias or the sum in the same kernel; without it, nothing was done.
+#[cfg(feature = "cuda")]
+fn by_library<S: Stored>(context: &Context, p: &Product<'_, S>, adds: bool) -> bool {
+    use crate::cuda::column_major::ColumnMajor;
+    use crate::cuda::cublas::{Operand, Operands, Shape};
+
+    let Some(cublas) = context.cublas() else { return false };
+    let [rows, k, n] = p.size;
+    let (operand, scale) = match p.b {
+        Factor::Narrow { scale, .. } => (Operand::Fp8, scale),
+        Factor::Wide(_) if size_of::<S>() == size_of::<f32>() => (Operand::F32, 1.0),
+        Factor::Wide(_) => (Operand::Bf16, 1.0),
+    };
+    // Matrix units take numbers of eight bits in whole tiles alone.
+    let made = match operand {
+        Operand::Fp8 => tile_rows(rows),
+        Operand::F32 | Operand::Bf16 => rows,
+    };
+    debug_assert!(made * k <= p.a.len() && made * n <= p.c.len());
+    let size = ColumnMajor::new([made, k, n]);
+    let shape = Shape { size, operand, has_bias: p.bias.is_some(), adds };
+    let operands = || {
+        let bias = match p.bias {
+            Some(bias) => Some(bias.address(context)?),
+            None => None,
+        };
+        let (a, b) = match p.b {
+            Factor::Wide(b) => (p.a.address(context)?, b.address(context)?),
+            Factor::Narrow { bytes, room, .. } => {
+                narrow(context, p.a, room, made * k);
+                (room.address(context)?, bytes.address(context)?)
+            }
+        };
+        Some(Operands { a, b, bias, c: p.c.address(context)?, scale })
+    };
+    let done = operands().ok_or_else(|| "a buffer has no address".to_owned());
+    match done.and_then(|operands| cublas.multiply(context.client(), shape, operands)) {
+        Ok(()) => {
+            context.launched(p.cost(adds));
+            true
+        }
+        Err(why) => {
+            context.refuse_library(why);
+            false
+        }
+    }
+}
+
+#[cfg(not(feature = "cuda"))]
+fn by_library<S: Stored>(_: &Context, _: &Product<'_, S>, _: bool) -> bool {
+    false
+}
+
+/// Goes on without NVIDIA's library, if the context has it, where that does not say what units say: of a product with a bias,
+/// of one that is added, and if they will be needed of one in eight bits.
+pub fn check_library<S: Stored>(context: &Context, is_narrow: bool) {
+    let is_right =
+        || context.not_counting(|| agrees::<S>(context) && (!is_narrow || agrees_in_bytes::<S>(context)));
+    if context.has_library() && !is_right() {
+        context.refuse_library("cuBLASLt multiplies otherwise than expected".to_owned());
+    }
+}
+
+/// Numbers between -1 and 1, whose products bfloat16 holds nearly all of.
+fn number(i: usize) -> f32 {
+    ((i * 37 % 101) as f32 - 50.0) / 50.0
+}
+
+fn agrees<S: Stored>(context: &Context) -> bool {
+    let size @ [m, k, n] = CHECKED;
+    let stored = |count: usize| (0..count).map(|i| S::nearest(number(i))).collect::<Vec<_>>();
+    let [a, b] = [stored(m * k), stored(k * n)].map(|values| Buffer::of(context, &values));
+    let start: Vec<f32> = (0..m * n).map(number).collect();
+    let bias = Buffer::of(context, &start[..n]);
+    let [ours, added, with_bias] = [(); 3].map(|()| Buffer::of(context, &start));
+    let p = Product { a: &a, b: Factor::Wide(&b), bias: None, c: &ours, size };
+    by_units(context, &p, &b);
+    by_library(context, &Product { bias: Some(&bias), c: &with_bias, ..p }, false)
+        && by_library(context, &Product { c: &added, ..p }, true)
+        && says(context, &added, &ours, |i| start[i])
+        && says(context, &with_bias, &ours, |i| start[i % n])
+}
+
+fn agrees_in_bytes<S: Stored>(context: &Context) -> bool {
+    let size @ [m, k, n] = CHECKED;
+    let rows = tile_rows(m);
+    let a: Vec<S> = (0..rows * k).map(|i| S::nearest(number(i))).collect();
+    let b: Vec<f32> = (0..k * n).map(number).collect();
+    let (a, (bytes, scale)) = (Buffer::of(context, &a), narrowed(&b, n));
+    let (bytes, room) = (Buffer::of(context, &bytes), Buffer::empty(context, rows * k));
+    let [ours, theirs] = [(); 2].map(|()| Buffer::empty(context, rows * n));
+    narrow(context, &a, &room, m * k);
+    narrow_product(context, [&room, &bytes], &ours, (size, scale));
+    let b = Factor::Narrow { bytes: &bytes, scale, room: &room };
+    let p = Product { a: &a, b, bias: None, c: &theirs, size };
+    by_library(context, &p, false) && says(context, &theirs, &ours, |_| 0.0)
+}
+
+/// Whether what was found is what units say and `more`, to rounding.
+fn says(context: &Context, found: &Buffer<f32>, ours: &Buffer<f32>, more: impl Fn(usize) -> f32) -> bool {
+    let [m, _, n] = CHECKED;
+    let [found, ours] = [found, ours].map(|buffer| {
+        let mut values = vec![0.0; m * n];
+        buffer.read(context, &mut values);
+        values
+    });
+    let is_close = |found: f32, expected: f32| (found - expected).abs() <= 1e-3 * expected.abs().max(1.0);
+    (0..m * n).all(|i| is_close(found[i], ours[i] + more(i)))
 }
 
 /// # Errors
 /// What cubek has against it: a shape, or a device without what its kernel needs.
-fn by_tiles<S: Stored>(context: &Context, p: &Product<'_, S>) -> Result<(), MatmulSetupError> {
-    let ([count, k, n], room) = (p.size, p.room.filter(|_| p.adds));
+fn by_tiles<S: Stored>(context: &Context, p: &Product<'_, S>, b: &Buffer<S>) -> Result<(), MatmulSetupError> {
+    let [count, k, n] = p.size;
     // Matrix units take whole tiles: where there is room for them, rows that mean nothing are made too.
-    let (filled_up, out) = (tile_rows(count), room.unwrap_or(p.c));
-    let there_is_room = filled_up * k <= p.a.len() && filled_up * n <= out.len();
+    let filled_up = tile_rows(count);
+    let there_is_room = filled_up * k <= p.a.len() && filled_up * n <= p.c.len();
     let m = if there_is_room { filled_up } else { count };
     let mut elements = MatmulElems::from_globals(&MatmulGlobalElems {
         lhs: S::elem_type_native(),
@@ -148,25 +293,27 @@ fn by_tiles<S: Stored>(context: &Context, p: &Product<'_, S>) -> Result<(), Matm
         out: f32::elem_type_native(),
     });
     let a = InputBinding::new(p.a.matrix(m, k), S::elem_type_native());
-    let b = InputBinding::new(p.b.matrix(k, n), S::elem_type_native());
-    launch_ref(context.tiles(), context.client(), a, b, out.matrix(m, n), &mut elements)?;
-    context.launched();
-    if room.is_some() || p.bias.is_some() {
-        let [nothing, _] = context.nothing::<f32>();
-        let (room, bias) = (room.unwrap_or(&nothing).arg(), p.bias.unwrap_or(&nothing).arg());
-        let (cubes, dim) = context.each(count * n);
-        let (c, has_bias) = (p.c.arg(), p.bias.is_some());
-        finish_kernel::launch(context.client(), cubes, dim, c, room, bias, count as u32, n, has_bias, p.adds);
-        context.launched();
+    let b = InputBinding::new(b.matrix(k, n), S::elem_type_native());
+    launch_ref(context.tiles(), context.client(), a, b, p.c.matrix(m, n), &mut elements)?;
+    context.launched(p.cost(false));
+    if let Some(bias) = p.bias {
+        add_bias(context, p, bias);
     }
     Ok(())
 }
 
-fn by_units<S: Stored>(context: &Context, p: &Product<'_, S>) {
+fn add_bias<S: Stored>(context: &Context, p: &Product<'_, S>, bias: &Buffer<f32>) {
+    let [m, _, n] = p.size;
+    let (cubes, dim) = context.each(m * n);
+    add_bias_kernel::launch(context.client(), cubes, dim, p.c.arg(), bias.arg(), m as u32, n);
+    context.launched(Cost::new("bias", m * n, 2 * m * n * size_of::<f32>()));
+}
+
+fn by_units<S: Stored>(context: &Context, p: &Product<'_, S>, b: &Buffer<S>) {
     let [m, k, n] = p.size;
     let columns = n / COLUMNS;
     let [none, _] = context.nothing::<f32>();
-    let bias = p.bias.unwrap_or(&none).vectors();
+    let bias = p.bias.unwrap_or(&none).vectors(COLUMNS);
     let (count, dim) = context.each(m.div_ceil(ROWS) * columns);
     product_kernel::launch::<S>(
         context.client(),
@@ -174,17 +321,15 @@ fn by_units<S: Stored>(context: &Context, p: &Product<'_, S>) {
         dim,
         COLUMNS,
         p.a.arg(),
-        p.b.vectors(),
+        b.vectors(COLUMNS),
         bias,
-        p.c.vectors(),
+        p.c.vectors(COLUMNS),
         m as u32,
         k,
         columns,
-        p.rows_of,
         p.bias.is_some(),
-        p.adds,
     );
-    context.launched();
+    context.launched(p.cost(false));
 }
 
 #[cfg(all(test, feature = "kernels-on-cpu"))]
@@ -193,104 +338,60 @@ mod tests {
     use crate::cuda::kernels::testing::{close, numbers, on_processor};
 
     /// Row by row, as it is written.
-    fn by_hand(
-        p: ([usize; 3], RowsOf),
-        a: &[f32],
-        b: &[f32],
-        start: impl Fn(usize, usize) -> f32,
-    ) -> Vec<f32> {
-        let ([m, k, n], rows_of) = p;
-        let row = |r: usize| r / rows_of.count * rows_of.of + rows_of.first + r % rows_of.count;
-        let sum = |r: usize, c: usize| (0..k).map(|i| a[row(r) * k + i] * b[i * n + c]).sum::<f32>();
-        (0..m * n).map(|i| start(i / n, i % n) + sum(i / n, i % n)).collect()
+    fn by_hand([m, k, n]: [usize; 3], a: &[f32], b: &[f32], bias: Option<&[f32]>) -> Vec<f32> {
+        let sum = |r: usize, c: usize| (0..k).map(|i| a[r * k + i] * b[i * n + c]).sum::<f32>();
+        (0..m * n).map(|i| bias.map_or(0.0, |bias| bias[i % n]) + sum(i / n, i % n)).collect()
     }
 
     #[test]
     fn products_of_any_number_of_rows_with_and_without_bias() {
         on_processor(|context| {
             // 7 and 1 rows are no multiple of what a unit makes, 5 no length of a vector.
-            for [m, k, n] in [[7, 5, 12], [1, 96, 4], [64, 33, 8]] {
+            for size @ [m, k, n] in [[7, 5, 12], [1, 96, 4], [64, 33, 8]] {
                 let (a, b, bias) = (numbers(m * k, 1), numbers(k * n, 2), numbers(n, 3));
                 let [da, db, dbias] = [&a, &b, &bias].map(|values| Buffer::of(context, values));
                 let c = Buffer::of(context, &numbers(m * n, 4));
-                let room = Buffer::empty(context, m * n);
-                let mut p = Product {
-                    room: None,
-                    a: &da,
-                    rows_of: RowsOf::ALL,
-                    b: &db,
-                    bias: Some(&dbias),
-                    c: &c,
-                    size: [m, k, n],
-                    adds: false,
-                };
-                product(context, &p);
-                let mut first = vec![0.0; m * n];
-                c.read(context, &mut first);
-                close(&first, &by_hand(([m, k, n], RowsOf::ALL), &a, &b, |_, c| bias[c]), 1e-5);
-                (p.bias, p.adds) = (None, true);
-                product(context, &p);
-                let mut twice = vec![0.0; m * n];
-                c.read(context, &mut twice);
-                close(&twice, &by_hand(([m, k, n], RowsOf::ALL), &a, &b, |r, c| first[r * n + c]), 1e-5);
-                p.room = Some(&room);
-                by_tiles(context, &p).unwrap();
-                let mut thrice = vec![0.0; m * n];
-                c.read(context, &mut thrice);
-                close(&thrice, &by_hand(([m, k, n], RowsOf::ALL), &a, &b, |r, c| twice[r * n + c]), 1e-5);
-                (p.bias, p.adds, p.room) = (Some(&dbias), false, None);
-                by_units(context, &p);
-                c.read(context, &mut twice);
-                by_tiles(context, &p).unwrap();
-                c.read(context, &mut thrice);
-                close(&thrice, &twice, 1e-5);
+                for with_bias in [true, false] {
+                    let p = Product {
+                        a: &da,
+                        b: Factor::Wide(&db),
+                        bias: with_bias.then_some(&dbias),
+                        c: &c,
+                        size,
+                    };
+                    let expected = by_hand(size, &a, &b, with_bias.then_some(&bias));
+                    let mut found = vec![0.0; m * n];
+                    by_units(context, &p, &db);
+                    c.read(context, &mut found);
+                    close(&found, &expected, 1e-5);
+                    c.write(context, vec![f32::NAN; m * n]);
+                    by_tiles(context, &p, &db).unwrap();
+                    c.read(context, &mut found);
+                    close(&found, &expected, 1e-5);
+                }
             }
         });
     }
 
-    /// What lies in the rows that fill a tile up, numbers or not, stays there.
+    /// What lies in the rows that fill a tile up, numbers or not, reaches no other row.
     #[test]
     fn rows_that_fill_a_tile_up_reach_no_other() {
         on_processor(|context| {
-            let [m, k, n] = [7, 16, 16];
+            let size @ [m, k, n] = [7, 16, 16];
             let filled_up = tile_rows(m);
             let (b, bias) = (numbers(k * n, 2), numbers(n, 3));
             let mut a = numbers(m * k, 1);
-            let start = numbers(m * n, 4);
-            let mut c = start.clone();
             a.resize(filled_up * k, f32::NAN);
-            c.resize(filled_up * n, f32::NAN);
+            let c = vec![f32::NAN; filled_up * n];
             let [da, db, dbias, dc] = [&a, &b, &bias, &c].map(|values| Buffer::of(context, values));
-            let room = Buffer::of(context, &vec![f32::NAN; filled_up * n]);
-            let (size, rows_of) = ([m, k, n], RowsOf::ALL);
-            let mut p =
-                Product { a: &da, rows_of, b: &db, bias: None, c: &dc, size, adds: true, room: Some(&room) };
-            by_tiles(context, &p).unwrap();
             let mut found = vec![0.0; m * n];
-            dc.read(context, &mut found);
-            close(&found, &by_hand((size, rows_of), &a, &b, |r, c| start[r * n + c]), 1e-5);
-            (p.bias, p.adds, p.room) = (Some(&dbias), false, None);
-            by_tiles(context, &p).unwrap();
-            dc.read(context, &mut found);
-            close(&found, &by_hand((size, rows_of), &a, &b, |_, c| bias[c]), 1e-5);
-        });
-    }
-
-    #[test]
-    fn some_rows_of_each_group() {
-        on_processor(|context| {
-            let ([m, k, n], rows_of) = ([6, 9, 4], RowsOf { first: 1, count: 2, of: 5 });
-            let (a, b) = (numbers(15 * k, 1), numbers(k * n, 2));
-            let [da, db] = [&a, &b].map(|values| Buffer::of(context, values));
-            let c = Buffer::empty(context, m * n);
-            let size = [m, k, n];
-            product(
-                context,
-                &Product { a: &da, rows_of, b: &db, bias: None, c: &c, size, adds: false, room: None },
-            );
-            let mut found = vec![0.0; m * n];
-            c.read(context, &mut found);
-            close(&found, &by_hand((size, rows_of), &a, &b, |_, _| 0.0), 1e-5);
+            for with_bias in [true, false] {
+                let p =
+                    Product { a: &da, b: Factor::Wide(&db), bias: with_bias.then_some(&dbias), c: &dc, size };
+                by_tiles(context, &p, &db).unwrap();
+                dc.read(context, &mut found);
+                close(&found, &by_hand(size, &a, &b, with_bias.then_some(&bias)), 1e-5);
+            }
         });
     }
 }
