@@ -75,7 +75,7 @@ test-sb3: build
 	$(OPTIONAL) .venv-sb3/bin/python -m pytest -q bridge/python/tests_optional/test_sb3.py \
 	    bridge/python/tests_optional/test_ppo.py
 
-## make test-torchrl   PPO by TorchRL on both engines, and tensors that steps are copied into (their own environment, CPU torch)
+## make test-torchrl   PPO by TorchRL on both engines, tensors that steps are copied into or lie in, JAX too (their own environment, CPU torch)
 test-torchrl: build
 	@setup/python-environment "$(PYTHON)" .venv-torchrl test-torchrl
 	$(OPTIONAL) .venv-torchrl/bin/python -m pytest -q bridge/python/tests_optional/test_torchrl.py \

@@ -14,7 +14,7 @@ use crate::worker::Asked;
 pub struct PendingStep {
     /// The request.
     pub asked: Asked,
-    /// Actions of all its environments.
+    /// Actions of all its environments; none if they are on the card.
     pub actions: Buffer,
     /// Which of them to step.
     pub mask: Vec<bool>,

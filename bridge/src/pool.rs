@@ -5,22 +5,23 @@ use std::ops::Range;
 
 use worldstep_env::{Buffer, EnvError, VectorEnv};
 use worldstep_model::neural_env::AUDIT_INFO;
+use worldstep_model::on_card::{CardError, Part};
 
 use crate::Limits;
 use crate::batcher::PendingStep;
+use crate::engines::Placed;
 use crate::memory::{Claim, Memory};
+use crate::place::{Place, row_bytes};
 use crate::session::Token;
-use crate::shared_memory::SharedMemory;
-use crate::wire::{Autoreset, ErrorCode, LaneRows, MakeReply, MakeRequest, Refusal, write_rows};
+use crate::wire::{
+    Autoreset, ErrorCode, LaneRows, MakeReply, MakeRequest, Refusal, buffer_from_bytes, write_rows,
+};
 use crate::worker::{Answer, Asked, Join, PendingReset};
-
-/// Observations of a session below which memory is shared for nothing: a socket carries them as fast.
-const SHARED_BYTES_MIN: usize = 16 << 10;
 
 /// An engine that the server has room for.
 pub struct Hired {
     /// The engine.
-    pub env: Box<dyn VectorEnv>,
+    pub env: Placed,
     /// What it takes of the server's memory; given back when it is gone.
     pub claim: Claim,
 }
@@ -28,7 +29,7 @@ pub struct Hired {
 /// An engine and its tenants. A tenant's lanes are contiguous, so its rows are one slice.
 pub struct Pool {
     autoreset: Autoreset,
-    env: Box<dyn VectorEnv>,
+    env: Placed,
     /// What the engine takes of the server's memory.
     claim: Claim,
     tenants: BTreeMap<Token, Tenant>,
@@ -45,8 +46,7 @@ struct Tenant {
     started: Vec<bool>,
     /// Rows from before the tenant moved, and the environments that have not been touched since.
     kept: Option<(LaneRows, Vec<bool>)>,
-    /// Where it takes its observations from, if not from the socket.
-    shared: Option<(SharedMemory, Claim)>,
+    place: Place,
 }
 
 impl Tenant {
@@ -105,8 +105,10 @@ impl Pool {
         let fits = start + count <= self.env.num_envs();
         if fits {
             let lanes = start..start + count;
-            self.tenants
-                .insert(token, Tenant { lanes, started: vec![false; count], kept: None, shared: None });
+            self.tenants.insert(
+                token,
+                Tenant { lanes, started: vec![false; count], kept: None, place: Place::Socket },
+            );
         }
         fits
     }
@@ -122,8 +124,9 @@ impl Pool {
     /// # Errors
     /// If a lane cannot be moved; the pool is then as it was, also if an engine panics.
     pub fn move_into(&mut self, Hired { mut env, claim }: Hired) -> Result<(), Refusal> {
-        let mut next = 0;
+        let (mut next, all) = (0, vec![true; self.env.num_envs()]);
         let mut moved = Vec::new();
+        self.env.fetch(&all)?;
         for (token, tenant) in &self.tenants {
             for (i, lane) in tenant.lanes.clone().enumerate().filter(|(i, _)| tenant.started[*i]) {
                 env.load_lane(next + i, &self.env.save_lane(lane)?)?;
@@ -145,15 +148,8 @@ impl Pool {
 
     /// What the new session of `join` is told.
     pub fn describe(&mut self, join: &Join, limits: &Limits, memory: &Memory) -> MakeReply {
+        let (place, card_refused) = Place::open(&self.env, join, limits, memory);
         let spec = self.env.spec();
-        let len = spec.observation_space.flat_len() * spec.observation_space.dtype().size() * join.count;
-        let slots = limits.in_flight_max + 1;
-        let wanted = (SHARED_BYTES_MIN..=limits.shared_bytes_max / slots).contains(&len);
-        // Without it, observations go through the socket.
-        let shared = join.shared_key.filter(|_| wanted).and_then(|key| {
-            let claim = memory.claim((slots * len) as u64)?;
-            Some((SharedMemory::new(slots, len, key).ok()?, claim))
-        });
         let reply = MakeReply {
             observation_space: spec.observation_space.clone(),
             action_space: spec.action_space.clone(),
@@ -161,10 +157,12 @@ impl Pool {
             fps: spec.fps,
             info_names: self.env.batch().info.iter().map(|column| column.name.to_owned()).collect(),
             lease_ms: limits.lease.as_millis() as u64,
-            shared_memory: shared.as_ref().map(|(shared, _)| shared.describe()),
+            shared_memory: place.shared_memory(),
+            card: place.card(),
+            card_refused,
         };
         if let Some(tenant) = self.tenants.get_mut(&join.token) {
-            tenant.shared = shared;
+            tenant.place = place;
         }
         reply
     }
@@ -210,13 +208,12 @@ impl Pool {
     /// be stepped is refused alone; the others are then stepped without it.
     pub fn step(&mut self, mut steps: Vec<PendingStep>) -> Vec<(Asked, Answer)> {
         let mut answers = Vec::with_capacity(steps.len());
-        // The engine may have started such a lane for a session that has gone.
-        steps.retain(|step| match self.unstarted(step) {
-            Some(lane) => {
-                answers.push((step.asked, Err(EnvError::NeedsReset { lane }.into())));
+        steps.retain_mut(|step| match self.prepare(step) {
+            Err(refusal) => {
+                answers.push((step.asked, Err(refusal)));
                 false
             }
-            None => true,
+            Ok(()) => true,
         });
         while !steps.is_empty() {
             let Err(error) = self.step_together(&steps) else { break };
@@ -249,6 +246,30 @@ impl Pool {
         answers
     }
 
+    /// Gets the actions of a step that are on the card; refuses it if it is not to be carried out.
+    fn prepare(&mut self, step: &mut PendingStep) -> Result<(), Refusal> {
+        if step.actions.is_empty() {
+            self.take_actions(step)?;
+        }
+        // The engine may have started such a lane for a session that has gone.
+        match self.unstarted(step) {
+            Some(lane) => Err(EnvError::NeedsReset { lane }.into()),
+            None => Ok(()),
+        }
+    }
+
+    /// Copies a step's actions from the card, and checks them.
+    fn take_actions(&mut self, step: &mut PendingStep) -> Result<(), Refusal> {
+        let space = self.env.spec().action_space.clone();
+        let tenant = self.tenants.get_mut(&step.asked.session);
+        if let Some(Tenant { lanes, place: Place::Card(slots), .. }) = tenant {
+            let mut bytes = vec![0; row_bytes(&space) * lanes.len()];
+            slots.actions(step.asked.seq, &mut bytes).map_err(card_failed)?;
+            step.actions = buffer_from_bytes(space.dtype(), &bytes)?;
+        }
+        Ok(space.check(&step.actions, step.mask.len())?)
+    }
+
     /// The first environment of a session that is to be stepped and was never started by it.
     fn unstarted(&self, step: &PendingStep) -> Option<usize> {
         let started = &self.tenants.get(&step.asked.session)?.started;
@@ -277,6 +298,9 @@ impl Pool {
         if self.autoreset != Autoreset::SameStep {
             return (taken, None);
         }
+        if let Err(error) = self.fetch_ended() {
+            return (taken, Some(error.into()));
+        }
         let mut masks = vec![false; self.env.num_envs()];
         for step in &mut taken {
             let Some(tenant) = self.tenants.get(&step.asked.session) else { continue };
@@ -301,6 +325,14 @@ impl Pool {
             false => Ok(()),
         };
         (taken, restarted.err().map(Refusal::from))
+    }
+
+    /// Brings what episodes have ended with to where it is read.
+    fn fetch_ended(&mut self) -> Result<(), EnvError> {
+        let batch = self.env.batch();
+        let flags = batch.terminated.iter().zip(&batch.truncated);
+        let ended: Vec<bool> = flags.map(|(terminated, truncated)| *terminated || *truncated).collect();
+        self.env.fetch(&ended)
     }
 
     /// The rows of a step.
@@ -372,31 +404,56 @@ impl Pool {
         self.answer(asked, &vec![true; count])
     }
 
-    /// The rows of `mask`, their observations in shared memory if they were asked for there.
+    /// The rows of `mask`, their observations in shared memory or on the card if they were asked for there.
     fn answer(&mut self, asked: &Asked, mask: &[bool]) -> Answer {
         let tenant = tenant(&self.tenants, asked.session)?;
-        if !asked.shared || tenant.shared.is_none() {
+        let (lanes, is_plain) = (tenant.lanes.clone(), tenant.is_plain());
+        let is_card = matches!(tenant.place, Place::Card(_));
+        let is_socket = !asked.shared || matches!(tenant.place, Place::Socket);
+        // Rows that are not the engine's are put together first; so are those that are wanted on the card and are not there.
+        let is_shown = is_plain && !is_socket && (!is_card || self.env.is_on_card());
+        if !(is_shown && is_card) {
+            self.fetch(lanes.clone())?;
+        }
+        if is_socket {
             return self.rows(asked.session, mask);
         }
-        // Rows that are not the engine's are put together first.
-        let is_plain = tenant.is_plain();
-        let mut rows = match is_plain {
+        let mut rows = match is_shown {
             false => self.rows(asked.session, mask)?,
-            true => self.lane_rows(tenant.lanes.clone(), mask, false),
+            true => self.lane_rows(lanes.clone(), mask, false),
         };
         let (env, tenants) = (&self.env, &mut self.tenants);
-        let Some(Tenant { lanes, shared: Some((shared, _)), .. }) = tenants.get_mut(&asked.session) else {
-            return Ok(rows);
+        let number = match tenants.get_mut(&asked.session).map(|tenant| &mut tenant.place) {
+            Some(Place::Shared { memory, .. }) => {
+                let (number, slot) = memory.next_slot();
+                match is_shown {
+                    true => write_lanes(&**env, lanes, mask, slot),
+                    false => slot[..rows.observations.len()].copy_from_slice(&rows.observations),
+                }
+                number
+            }
+            Some(Place::Card(slots)) => {
+                let shown: Vec<usize> = masked(&lanes.collect::<Vec<_>>(), mask).collect();
+                let number = match env {
+                    Placed::Card(env) if is_shown => env.show(&shown, slots.as_mut()),
+                    _ => slots.publish(&[Part::Host(&rows.observations)]),
+                };
+                number.map_err(card_failed)?
+            }
+            Some(Place::Socket) | None => return Ok(rows),
         };
-        let (number, slot) = shared.next_slot();
-        if is_plain {
-            write_lanes(env.as_ref(), lanes.clone(), mask, slot);
-        } else {
-            slot[..rows.observations.len()].copy_from_slice(&rows.observations);
-        }
         rows.observations = number.to_le_bytes().to_vec();
         rows.shared = true;
         Ok(rows)
+    }
+
+    /// Brings the observations of `lanes` to where [`lane_rows`](Self::lane_rows) reads them.
+    fn fetch(&mut self, lanes: Range<usize>) -> Result<(), Refusal> {
+        if !self.env.is_on_card() {
+            return Ok(());
+        }
+        let mask: Vec<bool> = (0..self.env.num_envs()).map(|lane| lanes.contains(&lane)).collect();
+        Ok(self.env.fetch(&mask)?)
     }
 
     fn rows(&self, token: Token, mask: &[bool]) -> Answer {
@@ -421,7 +478,7 @@ impl Pool {
         if seen {
             let space = &self.env.spec().observation_space;
             observations.resize(count * space.flat_len() * space.dtype().size(), 0);
-            write_lanes(self.env.as_ref(), lanes.clone(), mask, &mut observations);
+            write_lanes(&*self.env, lanes.clone(), mask, &mut observations);
         }
         let infos = batch.info.iter();
         LaneRows {
@@ -438,6 +495,14 @@ impl Pool {
             finals: None,
         }
     }
+}
+
+fn card_failed(error: CardError) -> Refusal {
+    let code = match error {
+        CardError::Late { .. } => ErrorCode::BadAction,
+        CardError::Driver { .. } | CardError::Size { .. } | CardError::NotOnCard => ErrorCode::Engine,
+    };
+    Refusal::new(code, error.to_string())
 }
 
 /// Writes the observations of the lanes of `mask` to `out`, one after the other.

@@ -183,7 +183,7 @@ impl Service {
                 return self.outbox.push((route.clone(), reply));
             }
         }
-        let found = self.find_desk(&request);
+        let found = self.find_desk(request);
         let (id, join) = match found {
             Ok(found) => found,
             Err(refusal) => return self.refuse(route, header, refusal),
@@ -196,7 +196,7 @@ impl Service {
         }
     }
 
-    fn find_desk(&mut self, request: &MakeRequest) -> Result<(PoolId, Join), Refusal> {
+    fn find_desk(&mut self, mut request: MakeRequest) -> Result<(PoolId, Join), Refusal> {
         if self.draining {
             return Err(Refusal::new(ErrorCode::Unsupported, "the server is about to end: try another one"));
         }
@@ -208,7 +208,15 @@ impl Service {
         };
         let shares = request.shared_memory_host.is_some() && request.shared_memory_host == self.host;
         let (token, shared_key) = (draw()?, if shares { Some(draw()?) } else { None });
-        let join = Join { token, count: request.num_envs, shared_key };
+        // Who gets nothing on a card shares an engine with those who have not asked for it.
+        let refused = check_card(&*self.factory, &request, shares).err();
+        let card = match (request.card.take_if(|_| refused.is_some()), refused) {
+            (Some(_), Some(why)) => Some(Err(why)),
+            _ if request.card.is_some() => Some(Ok(draw()?)),
+            _ => None,
+        };
+        let request = &request;
+        let join = Join { token, count: request.num_envs, shared_key, card };
         let envs_max = self.limits.envs_per_pool_max;
         if let Some((id, _)) = self.desks.iter().find(|(_, desk)| desk.serves(request, envs_max)) {
             return Ok((*id, join));
@@ -434,7 +442,19 @@ impl Service {
     }
 }
 
-/// A step whose actions have the right size and are in bounds.
+/// Whether the observations of `request` may stay on the card that it names, if it names one.
+fn check_card(factory: &dyn EngineFactory, request: &MakeRequest, is_here: bool) -> Result<(), String> {
+    match request.card {
+        None => Ok(()),
+        Some(_) if is_here => factory.check_card(request),
+        Some(_) => {
+            let here = "client and server share no machine and PID namespace";
+            Err(format!("{here}: a card's memory reaches no further, run both in the same place"))
+        }
+    }
+}
+
+/// A step whose actions, if they have come with it, have the right size and are in bounds.
 fn checked_step(
     desk: &Desk,
     header: &Header,
@@ -445,7 +465,10 @@ fn checked_step(
     let bad = |refusal| Refusal::new(ErrorCode::BadAction, format!("invalid action: {refusal}"));
     let space = desk.action_space()?;
     let actions = buffer_from_bytes(space.dtype(), actions).map_err(bad)?;
-    space.check(&actions, count)?;
+    // The engine gets those that are on its card, or finds that there are none.
+    if !actions.is_empty() {
+        space.check(&actions, count)?;
+    }
     let mask = mask.unwrap_or_else(|| vec![true; count]);
     Ok(PendingStep { asked: *header, actions, mask, at: Duration::ZERO })
 }

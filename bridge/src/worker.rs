@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use crate::Limits;
 use crate::batcher::PendingStep;
 use crate::containment::contain;
-use crate::engines::EngineFactory;
+use crate::engines::{EngineFactory, Placed};
 use crate::memory::Memory;
 use crate::pool::{Hired, Pool};
 use crate::session::Token;
@@ -46,6 +46,8 @@ pub struct Join {
     pub count: usize,
     /// Names its shared memory, if it can use any.
     pub shared_key: Option<u128>,
+    /// Names its slots on the card that it has asked for, or why there are none.
+    pub card: Option<Result<u128, String>>,
 }
 
 /// A session's reset, checked and waiting.
@@ -198,7 +200,11 @@ fn make(
     num_envs: usize,
 ) -> Result<Hired, Refusal> {
     let claim = memory.claim_engine(factory.bytes(request), num_envs)?;
-    Ok(Hired { env: factory.make(request, num_envs)?, claim })
+    let env = match &request.card {
+        Some(_) => factory.make_on_card(request, num_envs)?,
+        None => Placed::Host { env: factory.make(request, num_envs)?, why: String::new() },
+    };
+    Ok(Hired { env, claim })
 }
 
 /// Sizes for an engine of `lanes` lanes that needs `needed`: as few as it must have, and as many as it should have. From

@@ -50,6 +50,7 @@ fn engines_take_no_more_than_they_are_counted_with() {
             temperature: None,
             randomisation: None,
             shared_memory_host: None,
+            card: None,
         };
         let before = resident_bytes();
         let env = stepped(engines.make(&request, num_envs).unwrap());

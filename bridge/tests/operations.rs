@@ -102,6 +102,7 @@ fn make_request(num_envs: usize) -> MakeRequest {
         temperature: None,
         randomisation: None,
         shared_memory_host: None,
+        card: None,
     }
 }
 

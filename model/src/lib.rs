@@ -32,6 +32,7 @@ pub mod fsq;
 pub mod model;
 pub mod neural_env;
 mod norm;
+pub mod on_card;
 pub mod packing;
 pub mod precision;
 mod refiner;

@@ -1,5 +1,6 @@
 //! What an engine that a session has for itself answers.
 
+use worldstep_bridge::on_card::StandInView;
 use worldstep_bridge::shared_memory::{SharedView, host_id};
 use worldstep_bridge::wire::{
     Header, MakeReply, MakeRequest, Refusal, Reply, Request, buffer_from_bytes, bytes_from_buffer,
@@ -18,6 +19,7 @@ pub struct Tenant {
     kind: MakeRequest,
     env: CountingEnv,
     shared: Option<SharedView>,
+    card: Option<StandInView>,
 }
 
 impl Tenant {
@@ -28,12 +30,13 @@ impl Tenant {
     pub fn new(kind: MakeRequest, made: &MakeReply) -> Self {
         let env = CountingEnv::new(kind.num_envs, kind.autoreset_mode.of_engine(), kind.obs);
         let bytes = bytes_from_buffer(&env.batch().observations).len();
-        let is_shared = kind.shared_memory_host.is_some()
-            && kind.shared_memory_host == host_id()
-            && bytes >= SHARED_BYTES_MIN;
+        let is_shared = is_here(&kind) && kind.card.is_none() && bytes >= SHARED_BYTES_MIN;
         assert_eq!(made.shared_memory.is_some(), is_shared, "{bytes} bytes for {kind:?}");
+        assert_eq!(made.card.is_some(), is_on_card(&kind), "{kind:?}");
+        assert_eq!(made.card_refused.is_some(), kind.card.is_some() && !is_here(&kind), "{kind:?}");
         let shared = made.shared_memory.as_ref().map(|slots| SharedView::open(slots).unwrap());
-        Self { kind, env, shared }
+        let card = made.card.as_ref().map(|handles| StandInView::open(handles).unwrap());
+        Self { kind, env, shared, card }
     }
 
     /// What was asked for.
@@ -44,7 +47,8 @@ impl Tenant {
     /// Whether a session that was asked for with `other` may share an engine with this one.
     pub fn is_like(&self, other: &MakeRequest) -> bool {
         let kind = &self.kind;
-        (kind.engine, kind.obs, kind.autoreset_mode) == (other.engine, other.obs, other.autoreset_mode)
+        (kind.engine, kind.obs, kind.autoreset_mode, is_on_card(kind))
+            == (other.engine, other.obs, other.autoreset_mode, is_on_card(other))
     }
 
     /// Environments that it has.
@@ -58,7 +62,13 @@ impl Tenant {
     /// If they are not where the request wanted them.
     pub fn whole(&self, asked: &Header, reply: Reply) -> Reply {
         let Reply::Rows(mut rows) = reply else { return reply };
-        assert_eq!(rows.shared, asked.shared && self.shared.is_some(), "observations in the wrong place");
+        let elsewhere = self.shared.is_some() || self.card.is_some();
+        assert_eq!(rows.shared, asked.shared && elsewhere, "observations in the wrong place");
+        if let Some(view) = self.card.as_ref().filter(|_| rows.shared) {
+            let row = bytes_from_buffer(&self.env.batch().observations).len() / self.num_envs();
+            rows.observations = view.slot(&rows.observations, rows.rewards.len() * row).unwrap();
+            rows.shared = false;
+        }
         if let Some(view) = self.shared.as_ref().filter(|_| rows.shared) {
             assert_eq!(rows.observations.len(), 4, "the number of a slot, and nothing else");
             let row = bytes_from_buffer(&self.env.batch().observations).len() / self.num_envs();
@@ -80,6 +90,10 @@ impl Tenant {
                 env.reset(&first_seeds(env, seeds), mask)?;
             }
             Request::Step { actions, mask } => {
+                // Nobody puts any on the card: there are zeros.
+                let none = vec![0; size_of::<f32>() * env.num_envs()];
+                let is_there = actions.is_empty() && is_on_card(&self.kind);
+                let actions = if is_there { &none } else { actions };
                 let actions =
                     buffer_from_bytes(env.spec().action_space.dtype(), actions).map_err(bad_action)?;
                 let mask = mask.clone().unwrap_or_else(|| vec![true; asked.num_envs as usize]);
@@ -100,6 +114,16 @@ impl Tenant {
         }
         Ok(Reply::Rows(rows(&self.env)))
     }
+}
+
+/// Whether the client says that it is where the server is.
+fn is_here(kind: &MakeRequest) -> bool {
+    kind.shared_memory_host.is_some() && kind.shared_memory_host == host_id()
+}
+
+/// Whether its observations stay on the card that stands in for one.
+fn is_on_card(kind: &MakeRequest) -> bool {
+    kind.card.is_some() && is_here(kind)
 }
 
 /// An environment that was never reset starts from its index.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use worldstep_bridge::on_card::StandIn;
 use worldstep_bridge::session::Route;
 use worldstep_bridge::shared_memory::host_id;
 use worldstep_bridge::wire::{
@@ -137,6 +138,7 @@ impl Game {
             temperature: (form / 12 % 2 == 1).then_some(0.0),
             randomisation: None,
             shared_memory_host: if form / 24 % 2 == 1 { host_id() } else { None },
+            card: (form / 48 % 2 == 1).then(|| StandIn::NAME.to_owned()),
         }
     }
 

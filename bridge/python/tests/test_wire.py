@@ -32,10 +32,12 @@ RANGES = {
 }
 MAKE_RANDOMISED = {**MAKE, "engine": "truth", "randomisation": {**RANGES, "mass": [0.5, 1.5]}}
 MAKE_SHARED = {**MAKE, "autoreset_mode": "same_step", "shared_memory_host": "host"}
+MAKE_CARD = {**MAKE, "shared_memory_host": "host", "card": f"cuda:{bytes(range(16)).hex()}"}
 REQUESTS = {
     "hello": (Op.HELLO, []),
     "make": (Op.MAKE, [wire.pack(MAKE)]),
     "make_shared": (Op.MAKE, [wire.pack(MAKE_SHARED)]),
+    "make_card": (Op.MAKE, [wire.pack(MAKE_CARD)]),
     "make_randomised": (Op.MAKE, [wire.pack(MAKE_RANDOMISED)]),
     "reset": (Op.RESET, wire.reset_frames([42, None], np.array([True, False]))),
     "reset_options": (
@@ -44,6 +46,7 @@ REQUESTS = {
     ),
     "step": (Op.STEP, [ACTIONS]),
     "step_masked": (Op.STEP, [ACTIONS, b"\x00\x01"]),
+    "step_card": (Op.STEP, [b""]),
     "save": (Op.SAVE, []),
     "load": (Op.LOAD, wire.state_frames([b"\x01\x02\x03", b"\x04"])),
     "metrics": (Op.METRICS, []),
@@ -92,6 +95,11 @@ def test_golden_replies_hold_what_the_server_put_in() -> None:
     assert rewards.tolist() == [1.0, -0.5]
     slots = wire.unpack(wire.decode(golden("make_shared_reply"))[1])["shared_memory"]
     assert (slots["slots"], bytes(slots["key"])) == (3, bytes(range(16)))
+    card = wire.unpack(wire.decode(golden("make_card_reply"))[1])["card"]
+    assert (card["slots"], card["action_slots"], bytes(card["key"])) == (3, 2, bytes(range(16)))
+    assert [len(handle) for handle in (card["memory"], *card["events"], *card["action_events"])] == [64] * 6
+    refused = wire.unpack(wire.decode(golden("make_card_refused_reply"))[1])
+    assert "card" not in refused and refused["card_refused"] == "no engine on a card"
     for name in ("reset_reply", "load_reply"):
         observations, rest = wire.decode(golden(name))[1]
         assert observations == bytes(range(36, 60))

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+
+import jax
 import numpy as np
 import pytest
 import torch
@@ -9,7 +13,8 @@ import torch.multiprocessing
 from forms import FORMS
 
 import worldstep
-from worldstep import AutoresetMode
+from worldstep import AutoresetMode, private_server
+from worldstep.card import STAND_IN
 from worldstep.torch import TensorVectorEnv
 
 
@@ -100,6 +105,59 @@ def test_another_process_sees_each_step_in_place(pair) -> None:
     reader.join(60)
     assert reader.exitcode == 0
     assert told[0] != told[2]
+
+
+@pytest.mark.parametrize("device", ["cpu", STAND_IN])
+def test_from_dlpack_shares_what_a_step_gives(device: str) -> None:
+    envs = worldstep.make_vec("CatchBehindScreen-v0", 2, obs="rgb", device=device)
+    observations, _ = envs.reset(seed=0)
+    tensor, again = torch.from_dlpack(observations), jax.dlpack.from_dlpack(observations)
+    address = np.asarray(observations).ctypes.data
+    assert tensor.data_ptr() == address and tensor.shape == (2, 64, 64, 3) and tensor.is_contiguous()
+    # Not all of JAX's own arrays may begin there; their numbers are the same in any case.
+    np.testing.assert_array_equal(tensor.numpy(), np.asarray(again))
+    envs.close()
+
+
+def test_actions_on_the_card_may_be_tensors() -> None:
+    seen = []
+    for device, given in ((STAND_IN, torch.from_numpy), ("cpu", np.asarray)):
+        envs = worldstep.make_vec("CatchBehindScreen-v0", 4, obs="rgb", device=device)
+        envs.reset(seed=1)
+        envs.action_space.seed(2)
+        for _ in range(4):
+            observations, rewards, *_ = envs.step(given(envs.action_space.sample()))
+        seen.append((np.array(observations), rewards))
+        envs.close()
+    np.testing.assert_array_equal(seen[0][0], seen[1][0])
+    np.testing.assert_array_equal(seen[0][1], seen[1][1])
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here: frames on a card are not compared")
+def test_frames_on_the_card_are_those_of_host_memory() -> None:
+    """Needs `worldstep` with CUDA (`make cuda`); one server dreams for both."""
+    command = [private_server.find_binary(), "serve", "--bind", "tcp://127.0.0.1:0", "--json"]
+    command += ["--exit-with-stdin", "--drain-s", "0", "--device", "cuda:0"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        address = json.loads(process.stdout.readline())["address"]
+        on_card, in_host_memory = (
+            worldstep.make_vec("CatchBehindScreen-v0", 64, engine="dream", device=device, address=address)
+            for device in ("cuda:0", "cpu")
+        )
+        assert on_card.device == "cuda:0"
+        first, _ = on_card.reset(seed=0)
+        expected, _ = in_host_memory.reset(seed=0)
+        np.testing.assert_array_equal(torch.from_dlpack(first).cpu().numpy(), expected)
+        for _ in range(2 * on_card.max_episode_steps):
+            actions = in_host_memory.action_space.sample()
+            frames, rewards, *_ = on_card.step(torch.from_numpy(actions).cuda())
+            expected, expected_rewards, *_ = in_host_memory.step(actions)
+            assert torch.from_dlpack(frames).device == torch.device("cuda:0")
+            np.testing.assert_array_equal(torch.from_dlpack(frames).cpu().numpy(), expected)
+            np.testing.assert_array_equal(rewards, expected_rewards)
+        on_card.close()
+        in_host_memory.close()
+        process.stdin.close()
 
 
 def test_what_is_no_tensor_is_refused(pair) -> None:

@@ -7,8 +7,10 @@
 """
 
 from worldstep.autoreset import AutoresetMode
+from worldstep.dlpack import DeviceArray
 from worldstep.errors import (
     EngineError,
+    HostMemoryWarning,
     InvalidAction,
     InvalidState,
     LimitExceeded,
@@ -30,7 +32,9 @@ __all__ = [
     "DREAMS",
     "TASKS",
     "AutoresetMode",
+    "DeviceArray",
     "EngineError",
+    "HostMemoryWarning",
     "InvalidAction",
     "InvalidState",
     "LimitExceeded",

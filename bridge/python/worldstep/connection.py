@@ -10,9 +10,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 import zmq
 
 from worldstep import curve, wire
+from worldstep.card import Card, CardSlots
 from worldstep.errors import (
     InvalidState,
     ProtocolError,
@@ -62,6 +64,8 @@ class Connection:
         self._pending: deque[_Request] = deque()
         self._arrived: dict[int, tuple[Header, list[bytes]]] = {}
         self._slots: SharedSlots | None = None
+        self.card: CardSlots | None = None
+        self.card_refused = ""
         try:
             # Of a private server, it is known whether it is alive.
             if check_alive is None:
@@ -94,22 +98,51 @@ class Connection:
             )
         return "if it runs with --curve-key, it needs server_key and client_key (`worldstep keys` makes them)"
 
-    def open(self, request: dict[str, Any], *, share_memory: bool = True) -> dict[str, Any]:
+    def open(
+        self, request: dict[str, Any], *, share_memory: bool = True, card: Card | None = None
+    ) -> dict[str, Any]:
         """Open the session that all later requests belong to.
 
-        On the server's machine, observations come through shared memory if it offers that.
+        On the server's machine, observations come on `card` or through shared memory if it offers that;
+        if not on `card`, then `card_refused` tells why.
         """
-        host = host_id() if share_memory else None
+        host = host_id() if share_memory or card is not None else None
         request = request if host is None else {**request, "shared_memory_host": host}
+        if card is None:
+            return self._open(request, share_memory)
+        described = self._open({**request, "card": card.name}, share_memory)
+        offered = described.get("card")
+        if offered is None:
+            unknown = "the server knows nothing of cards: update it"
+            self.card_refused = described.get("card_refused", unknown)
+            return described
+        try:
+            self.card = card.open(offered)
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            self.card_refused = f"the server's memory on {card.name} cannot be opened: {error}"
+            self.ask(Op.CLOSE)
+            self._seq = 0
+            return self._open(request, share_memory)
+        self._header = replace(self._header, shared=True)
+        return described
+
+    def _open(self, request: dict[str, Any], share_memory: bool) -> dict[str, Any]:
         # A name of its own, so that the request can be sent again and still opens one session.
-        self._header = replace(self._header, session=secrets.randbits(128))
+        self._header = Header(Op.HELLO, session=secrets.randbits(128))
         self.submit(Op.MAKE, [wire.pack(request)])
         header, frames = self.collect()
         described = wire.unpack(frames)
-        self._slots = open_slots(described.get("shared_memory"))
+        self._slots = open_slots(described.get("shared_memory")) if share_memory else None
         self._header = replace(header, shared=self._slots is not None)
         self._seq = 0
         return described
+
+    def put_actions(self, actions: Any, shape: tuple[int, ...], dtype: np.dtype[Any]) -> bytes | None:
+        """Leave the actions of the next request on the card, if they are there; give their frame then."""
+        if self.card is None or not self.card.holds(actions):
+            return None
+        self.card.put_actions(self._seq + 1, actions, shape, dtype)
+        return b""
 
     @property
     def shares_memory(self) -> bool:
@@ -186,6 +219,8 @@ class Connection:
         self._socket.close()
         if self._slots is not None:
             self._slots.close()
+        # It is closed with the last array that somebody looks at.
+        self.card = None
 
     def _request_header(self, op: Op) -> Header:
         known = self._header

@@ -59,6 +59,10 @@ class EngineError(WorldstepError):
     """The renderer or the model failed."""
 
 
+class HostMemoryWarning(UserWarning):
+    """Observations were to stay on a card, and do not; the message says why, and what would make it work."""
+
+
 _BY_CODE: dict[str, type[WorldstepError]] = {
     "unknown_task": UnknownTask,
     "bad_action": InvalidAction,

@@ -59,11 +59,18 @@ def _script_folders() -> list[Path]:
     ]
 
 
+_DEVICE_FLAGS: dict[str, list[str]] = {"cpu": [], "stand-in": ["--stand-in-card"]}
+"""How a server is told where it dreams, where that is not `--device`."""
+
+
 class PrivateServer:
     """A child process that serves this process and ends when its standard input closes."""
 
-    def __init__(self, model: str | None, robot: str | None = None) -> None:
-        """Start it, with the world model in the folder `model`, and the robot that a TOML text describes."""
+    def __init__(self, model: str | None, robot: str | None = None, device: str = "cpu") -> None:
+        """Start it, with the world model in the folder `model`, and the robot that a TOML text describes.
+
+        It dreams on `device`.
+        """
         self.users = 0
         # A file, not a pipe: nobody reads it while the server runs.
         self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 (lives as long as the server)
@@ -79,6 +86,7 @@ class PrivateServer:
             str(SESSIONS_MAX),
         ]
         command += ["--model", model] if model else []
+        command += _DEVICE_FLAGS.get(device, ["--device", device])
         described = None
         if robot is not None:
             described = tempfile.NamedTemporaryFile("w", suffix=".toml", encoding="utf-8")  # noqa: SIM115
@@ -177,12 +185,12 @@ def _what_to_install(said: str) -> str:
     return f" (apt install {package})" if package else f" (install the package that has {missing[1]})"
 
 
-_servers: dict[tuple[str | None, str | None], PrivateServer] = {}
+_servers: dict[tuple[str | None, str | None, str], PrivateServer] = {}
 
 
-def acquire(model: str | None, robot: str | None = None) -> PrivateServer:
-    """Give this process's server for `model` and `robot`, started if there is none (any more)."""
-    key = (model, robot)
+def acquire(model: str | None, robot: str | None = None, device: str = "cpu") -> PrivateServer:
+    """Give this process's server for these, started if there is none (any more)."""
+    key = (model, robot, device)
     server = _servers.get(key)
     if server is not None:
         try:
@@ -191,7 +199,7 @@ def acquire(model: str | None, robot: str | None = None) -> PrivateServer:
             del _servers[key]
             server = None
     if server is None:
-        server = _servers[key] = PrivateServer(model, robot)
+        server = _servers[key] = PrivateServer(model, robot, device)
     server.users += 1
     return server
 

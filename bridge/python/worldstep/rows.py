@@ -48,17 +48,22 @@ class RowReader:
         count, columns = header.num_envs, len(self._info_names)
         floats = 4 * count * (1 + columns)
         try:
-            data = connection.observations(header, frames[0], count * self._row_bytes)
-            observations = np.frombuffer(data, self._dtype).reshape(count, *self._shape)
+            observations = self._observations(connection, header, frames[0])
             numbers = np.frombuffer(frames[1][:floats], "<f4").reshape(1 + columns, count)
             flags = np.frombuffer(frames[1][floats:], np.uint8).reshape(2 + columns, count).astype(bool)
             finals = self._finals(frames[2:], count)
         except ValueError as error:
             raise ProtocolError(f"reply of unexpected size: {error}") from error
-        if self._copies:
-            observations = observations.copy()
         infos = self._infos(numbers[1:], flags[2:] & touched)
         return observations, numbers[0].astype(np.float64), flags[0], flags[1], infos | finals
+
+    def _observations(self, connection: Connection, header: Header, frame: bytes) -> Any:
+        count = header.num_envs
+        if header.shared and connection.card is not None:
+            return connection.card.array(frame, (count, *self._shape), self._dtype)
+        data = connection.observations(header, frame, count * self._row_bytes)
+        observations = np.frombuffer(data, self._dtype).reshape(count, *self._shape)
+        return observations.copy() if self._copies else observations
 
     def _infos(self, values: np.ndarray, masks: np.ndarray) -> dict[str, Any]:
         infos: dict[str, Any] = {}

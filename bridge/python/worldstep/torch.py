@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from worldstep.dlpack import DeviceArray
 from worldstep.errors import InvalidAction
 from worldstep.vector_env import WorldstepVectorEnv
 
@@ -36,7 +37,8 @@ class TensorVectorEnv:
     | `terminated`   | environments              | bool                     |
     | `truncated`    | environments              | bool                     |
 
-    They are page-locked where there is CUDA, else in shared memory. Each `reset` and `step` writes over
+    They are page-locked where there is CUDA, else in shared memory; observations that stay on a card
+    (`device="cuda:0"`) are copied there. Each `reset` and `step` writes over
     them: keep what has to last with `.clone()`, or by the copy to a GPU. Such a copy may be `non_blocking`,
     if it has ended before the next `step`; it has when that step's actions were computed from it.
     """
@@ -46,7 +48,11 @@ class TensorVectorEnv:
         self.envs = envs
         self.num_envs = envs.num_envs
         space = envs.observation_space
-        self.observations = _allocate(space.shape or (), torch.from_numpy(np.empty(0, space.dtype)).dtype)
+        dtype = torch.from_numpy(np.empty(0, space.dtype)).dtype
+        if envs.device.startswith("cuda"):
+            self.observations = torch.zeros(space.shape or (), dtype=dtype, device=envs.device)
+        else:
+            self.observations = _allocate(space.shape or (), dtype)
         self.rewards = _allocate((envs.num_envs,), torch.float32)
         self.terminated = _allocate((envs.num_envs,), torch.bool)
         self.truncated = _allocate((envs.num_envs,), torch.bool)
@@ -62,22 +68,29 @@ class TensorVectorEnv:
         if isinstance(mask, torch.Tensor):
             options = {**(options or {}), "reset_mask": mask.cpu().numpy()}
         observations, infos = self.envs.reset(seed=seed, options=options)
-        self.observations.copy_(torch.from_numpy(observations))
+        self.observations.copy_(_as_tensor(observations))
         return self.observations, infos
 
     def step(self, actions: torch.Tensor) -> Step:
         """Step every environment; actions may lie on any device."""
         if not isinstance(actions, torch.Tensor):
             raise InvalidAction(f"actions are {type(actions).__name__}, expected a tensor")
-        results = self.envs.step(actions.detach().cpu().numpy())
+        given = actions.detach()
+        is_there = self.envs.device.startswith("cuda") and given.is_cuda
+        results = self.envs.step(given.contiguous() if is_there else given.cpu().numpy())
         tensors = (self.observations, self.rewards, self.terminated, self.truncated)
         for tensor, result in zip(tensors, results, strict=False):
-            tensor.copy_(torch.from_numpy(result))
+            tensor.copy_(_as_tensor(result))
         return *tensors, results[4]
 
     def close(self) -> None:
         """End the session."""
         self.envs.close()
+
+
+def _as_tensor(array: Any) -> torch.Tensor:
+    """A tensor of the same memory."""
+    return torch.from_dlpack(array) if isinstance(array, DeviceArray) else torch.from_numpy(array)
 
 
 def _allocate(shape: tuple[int, ...], dtype: torch.dtype) -> torch.Tensor:

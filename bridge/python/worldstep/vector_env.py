@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections import deque
 from collections.abc import Sequence
 from typing import Any, Literal, get_args
@@ -12,8 +13,16 @@ from gymnasium.vector.utils import batch_space
 
 from worldstep import private_server, robots, wire
 from worldstep.autoreset import AutoresetMode
+from worldstep.card import STAND_IN, Card, find_card
 from worldstep.connection import Connection
-from worldstep.errors import InvalidAction, InvalidState, Unsupported, WorldstepError
+from worldstep.errors import (
+    HostMemoryWarning,
+    InvalidAction,
+    InvalidState,
+    ServerNotFound,
+    Unsupported,
+    WorldstepError,
+)
 from worldstep.randomisation import Randomisation, ranges_map
 from worldstep.rows import RowReader, Stepped
 from worldstep.spaces import space_from_map
@@ -68,6 +77,7 @@ class WorldstepVectorEnv(gymnasium.vector.VectorEnv[np.ndarray, Any, np.ndarray]
         render_mode: str | None = None,
         copy: bool = True,
         share_memory: bool = True,
+        device: str = "cpu",
     ) -> None:
         """Open a session; see `make_vec`."""
         self._keys = (server_key, client_key)
@@ -84,8 +94,11 @@ class WorldstepVectorEnv(gymnasium.vector.VectorEnv[np.ndarray, Any, np.ndarray]
         self.render_mode = render_mode
         # Where TorchRL looks for it; Gymnasium's place is `metadata`.
         self.autoreset_mode = mode
+        card = self._find_card(device)
         if address is None:
-            self._server = private_server.acquire(model, described_robot)
+            # Only dreams are on a card.
+            dreams_on = device if card is not None and (engine == "dream" or device == STAND_IN) else "cpu"
+            card = card if self._start_server(model, described_robot, dreams_on) else None
         self.closed = False
         try:
             chosen: dict[str, Any] = {} if temperature is None else {"temperature": float(temperature)}
@@ -93,11 +106,12 @@ class WorldstepVectorEnv(gymnasium.vector.VectorEnv[np.ndarray, Any, np.ndarray]
                 chosen["randomisation"] = ranges_map(randomisation)
             request = {"id": id, "engine": engine, "obs": obs, "num_envs": num_envs}
             described = self._open(
-                address, {**request, "autoreset_mode": _MODES[mode], **chosen}, share_memory=share_memory
+                address, {**request, "autoreset_mode": _MODES[mode], **chosen}, share_memory, card
             )
         except BaseException:
             self.close()
             raise
+        self.device = device if self._connected().card is not None else "cpu"
         self.single_observation_space = space_from_map(described["observation_space"])
         self.single_action_space = space_from_map(described["action_space"])
         self.observation_space = batch_space(self.single_observation_space, num_envs)
@@ -145,8 +159,11 @@ class WorldstepVectorEnv(gymnasium.vector.VectorEnv[np.ndarray, Any, np.ndarray]
 
     def step_async(self, actions: Any) -> None:
         """Begin to step every environment; `step_wait` gives what comes of it."""
-        frames = [self._encode_actions(actions, self.num_envs)]
-        self._idle().submit(Op.STEP, frames, check=self._rows.check(self.num_envs))
+        connection, space = self._idle(), self.single_action_space
+        shape = (self.num_envs, *(space.shape or ()))
+        on_card = connection.put_actions(actions, shape, np.dtype(space.dtype))
+        frames = [self._encode_actions(actions, self.num_envs) if on_card is None else on_card]
+        connection.submit(Op.STEP, frames, check=self._rows.check(self.num_envs))
         self._steps.append(None)
 
     def step_wait(self) -> Stepped:
@@ -199,14 +216,14 @@ class WorldstepVectorEnv(gymnasium.vector.VectorEnv[np.ndarray, Any, np.ndarray]
         observations, rewards, terminated, truncated, infos = stepped
         if self.render_mode is not None:
             # What was given to the caller is the caller's.
-            shown = self._observations.copy()
+            shown = np.array(self._observations)
             shown[ids] = observations
             self._observations = shown
         return observations, rewards, terminated, truncated, infos | {"env_id": ids}
 
     def render(self) -> tuple[Any, ...] | None:
         """Give the frames of the last observation."""
-        return tuple(self._observations.copy()) if self.render_mode == "rgb_array" else None
+        return tuple(np.array(self._observations)) if self.render_mode == "rgb_array" else None
 
     def save_state(self) -> bytes:
         """Give everything that the future of all environments depends on."""
@@ -281,13 +298,37 @@ class WorldstepVectorEnv(gymnasium.vector.VectorEnv[np.ndarray, Any, np.ndarray]
         if not (np.isfinite(temperature) and temperature >= 0):
             raise WorldstepError(f"temperature is {temperature}, expected a number from 0 on")
 
-    def _open(self, address: str | None, request: dict[str, Any], *, share_memory: bool) -> Any:
+    def _find_card(self, device: str) -> Card | None:
+        try:
+            return find_card(device)
+        except OSError as error:
+            _warn_of_host_memory(str(error))
+            return None
+
+    def _start_server(self, model: str | None, robot: str | None, device: str) -> bool:
+        """Start a private server that dreams on `device`; tell whether it does, and not on the processor."""
+        try:
+            self._server = private_server.acquire(model, robot, device)
+        except ServerNotFound as error:
+            if device == "cpu":
+                raise
+            _warn_of_host_memory(str(error))
+            self._server = private_server.acquire(model, robot)
+            return False
+        return True
+
+    def _open(
+        self, address: str | None, request: dict[str, Any], share_memory: bool, card: Card | None
+    ) -> Any:
         server = self._server
         check_alive = server.check_alive if server else None
         address = server.address if server else address
         self._connection = Connection(str(address), TIMEOUT_S, check_alive, self._keys)
         self._connection.hello()
-        return self._connection.open(request, share_memory=share_memory)
+        described = self._connection.open(request, share_memory=share_memory, card=card)
+        if self._connection.card_refused:
+            _warn_of_host_memory(self._connection.card_refused)
+        return described
 
     def _connected(self) -> Connection:
         if self._connection is None:
@@ -349,7 +390,7 @@ class WorldstepVectorEnv(gymnasium.vector.VectorEnv[np.ndarray, Any, np.ndarray]
         shape = (count, *(self.single_action_space.shape or ()))
         try:
             array = np.asarray(actions)
-        except ValueError as error:
+        except (ValueError, TypeError) as error:
             raise InvalidAction(f"actions are no array: {error}") from error
         if array.shape != shape:
             raise InvalidAction(f"actions have shape {array.shape}, expected {shape}")
@@ -359,6 +400,10 @@ class WorldstepVectorEnv(gymnasium.vector.VectorEnv[np.ndarray, Any, np.ndarray]
         if continuous and not np.isfinite(array).all():
             raise InvalidAction("actions hold NaN or infinity")
         return np.ascontiguousarray(array, dtype=np.dtype(space.dtype).newbyteorder("<")).tobytes()
+
+
+def _warn_of_host_memory(why: str) -> None:
+    warnings.warn(f"observations stay in host memory: {why}", HostMemoryWarning, stacklevel=5)
 
 
 def _neutral(space: gymnasium.Space[Any]) -> np.ndarray:
@@ -386,6 +431,7 @@ def make_vec(
     render_mode: str | None = None,
     copy: bool = True,
     share_memory: bool = True,
+    device: str = "cpu",
 ) -> WorldstepVectorEnv:
     """Make `num_envs` environments of the task `id`.
 
@@ -421,6 +467,12 @@ def make_vec(
     With `copy=False`, observations are read-only views of what the server wrote: no byte is copied, and those
     in shared memory are overwritten by the third reset or step after their own. `share_memory=False` takes
     them by the socket on the server's machine, too.
+
+    With `device="cuda:0"`, a dream's frames stay on the card that the policy runs on: observations are a
+    `DeviceArray`, which `torch.from_dlpack` and `jax.dlpack.from_dlpack` take without a copy, and which is
+    overwritten by the third reset or step after its own. Actions on the same card need not leave it. Where
+    that cannot be, a `HostMemoryWarning` says why and what would make it work, and observations are NumPy
+    arrays.
     """
     return WorldstepVectorEnv(
         id,
@@ -438,4 +490,5 @@ def make_vec(
         render_mode=render_mode,
         copy=copy,
         share_memory=share_memory,
+        device=device,
     )

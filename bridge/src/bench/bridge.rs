@@ -195,6 +195,7 @@ impl Server {
             temperature: None,
             randomisation: None,
             shared_memory_host: None,
+            card: None,
         };
         Swarm::connect(&self.reach(transport), &request, clients).map_err(engine_error)
     }

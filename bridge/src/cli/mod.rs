@@ -246,6 +246,9 @@ struct ServeArgs {
     /// Ends when standard input closes, as it does when the parent process dies.
     #[arg(long)]
     exit_with_stdin: bool,
+    /// Lets clients take observations on a card that is this machine's memory, for tests.
+    #[arg(long, hide = true)]
+    stand_in_card: bool,
     #[command(flatten)]
     json: Json,
 }

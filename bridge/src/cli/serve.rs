@@ -38,6 +38,7 @@ pub fn run(args: ServeArgs) -> Result<()> {
         .with_devices(config.devices.map_or(1, |devices| usize::from(devices.get())))
         .with_products(products)
         .with_audit(config.audit.unwrap_or_default());
+    let engines = if args.stand_in_card { engines.with_stand_in_card() } else { engines };
     let keys = config.curve_key.as_deref().zip(config.allow_clients.as_deref());
     let curve = keys.map(|(secret, clients)| CurveServer::load(secret, clients)).transpose()?;
     let board = Arc::new(Board::default());

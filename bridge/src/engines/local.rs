@@ -9,13 +9,15 @@ use worldstep_model::device::ComputeDevice;
 use worldstep_model::engine::ring_bytes;
 use worldstep_model::model::{Model, ModelCard, load_card};
 use worldstep_model::neural_env::{DreamObservation, NeuralOptions, NeuralVectorEnv, PrefetchedStarts};
+use worldstep_model::on_card::CardError;
 use worldstep_synth::RenderedVectorEnv;
 
-use super::EngineFactory;
 use super::beside::TruthBeside;
 use super::models::{NoModel, model_folder};
 use super::starts::TruthStarts;
+use super::{EngineFactory, Placed};
 use crate::memory::EngineBytes;
+use crate::on_card::{StandIn, Uploaded};
 use crate::wire::{CatalogueEntry, Engine, ErrorCode, MakeRequest, Observation, Refusal};
 
 /// Side of pixel observations of a task that no model here dreams; that of its model's frames where one does.
@@ -43,6 +45,7 @@ pub struct Engines {
     products: ProductNumbers,
     memory_bytes_max: Option<u64>,
     audited_lanes: usize,
+    has_stand_in: bool,
 }
 
 impl Engines {
@@ -55,7 +58,8 @@ impl Engines {
             model_folder(folder, None)?;
         }
         let products = ProductNumbers::default();
-        Ok(Self { models, device, devices: 1, products, memory_bytes_max: None, audited_lanes: 0 })
+        let (memory_bytes_max, audited_lanes, has_stand_in) = (None, 0, false);
+        Ok(Self { models, device, devices: 1, products, memory_bytes_max, audited_lanes, has_stand_in })
     }
 
     /// Lets one dream take so many bytes at most, instead of a share of what is free when it is made.
@@ -79,6 +83,11 @@ impl Engines {
         Self { audited_lanes: lanes, ..self }
     }
 
+    /// Lets observations stay on the [stand-in](StandIn) for a card, those of truth too: for tests.
+    pub fn with_stand_in_card(self) -> Self {
+        Self { has_stand_in: true, ..self }
+    }
+
     /// The card of the model that dreams task `id`, if there is one that can be read.
     fn card(&self, id: &str) -> Option<ModelCard> {
         load_card(&model_folder(self.models.as_deref()?, Some(id)).ok()?).ok()
@@ -89,7 +98,7 @@ impl Engines {
         self.card(id).map_or(FRAME_SIDE, |card| card.config.frame.side() as u32)
     }
 
-    fn dream(&self, request: &MakeRequest, num_envs: usize) -> Result<Box<dyn VectorEnv>, Refusal> {
+    fn dream(&self, request: &MakeRequest, num_envs: usize) -> Result<NeuralVectorEnv, Refusal> {
         let Some(models) = &self.models else {
             let message = "this server has no model: start it with --model DIR (in Python, model=DIR), \
                            or ask for engine \"truth\"";
@@ -117,10 +126,10 @@ impl Engines {
             ..NeuralOptions::new(num_envs)
         };
         let dream = dream_with(models, &request.id, self.device, options)?;
-        Ok(Box::new(match self.audited_lanes.min(num_envs) {
+        Ok(match self.audited_lanes.min(num_envs) {
             0 => dream,
             lanes => audited(dream, lanes)?,
-        }))
+        })
     }
 }
 
@@ -160,16 +169,7 @@ impl EngineFactory for Engines {
     }
 
     fn make(&self, request: &MakeRequest, num_envs: usize) -> Result<Box<dyn VectorEnv>, Refusal> {
-        // An unknown task is told as such, whatever engine it was asked of.
-        worldstep_env::registry::find(&request.id)?;
-        if request.engine == Engine::Truth && request.temperature.is_some() {
-            let message = "truth has no temperature: leave it out, or ask for engine \"dream\"";
-            return Err(Refusal::new(ErrorCode::Unsupported, message));
-        }
-        if request.engine == Engine::Dream && request.randomisation.is_some() {
-            let message = "a dream has no physics to randomise: leave it out, or ask for engine \"truth\"";
-            return Err(Refusal::new(ErrorCode::Unsupported, message));
-        }
+        check_request(request)?;
         let mode = request.autoreset_mode.of_engine();
         let truth = || -> Result<TruthVectorEnv, EnvError> {
             let mut truth = make_truth(&request.id, num_envs, mode)?;
@@ -186,9 +186,66 @@ impl EngineFactory for Engines {
                 ErrorCode::Unsupported,
                 "truth has no codes or features: ask for obs \"state\", \"rgb\" or \"depth\", or for engine \"dream\"",
             )),
-            (Engine::Dream, _) => self.dream(request, num_envs),
+            (Engine::Dream, _) => Ok(Box::new(self.dream(request, num_envs)?)),
         }
     }
+
+    fn check_card(&self, request: &MakeRequest) -> Result<(), String> {
+        if self.has_stand_in && request.card.as_deref() == Some(StandIn::NAME) {
+            return Ok(());
+        }
+        if request.engine == Engine::Truth {
+            let why = "the server steps truth on the processor: a dream's frames can stay on a card";
+            return Err(format!("{why} (engine=\"dream\", obs=\"rgb\")"));
+        }
+        if self.device == ComputeDevice::Cpu {
+            let why = "the server dreams on the processor: start one with --device cuda:0";
+            return Err(format!("{why}, from a build with CUDA (`make cuda`)"));
+        }
+        if self.devices > 1 {
+            let why = "the server divides its dreams over several GPUs";
+            return Err(format!("{why}: start one for each (--devices 1)"));
+        }
+        Ok(())
+    }
+
+    fn make_on_card(&self, request: &MakeRequest, num_envs: usize) -> Result<Placed, Refusal> {
+        let card = request.card.as_deref().unwrap_or_default();
+        let is_stand_in = self.has_stand_in && card == StandIn::NAME;
+        if request.engine == Engine::Truth {
+            let env = self.make(request, num_envs)?;
+            if !is_stand_in {
+                return Ok(Placed::Host { env, why: self.check_card(request).err().unwrap_or_default() });
+            }
+            let failed = |error: CardError| Refusal::new(ErrorCode::Engine, error.to_string());
+            return Ok(Placed::Card(Box::new(Uploaded::new(env, StandIn).map_err(failed)?)));
+        }
+        check_request(request)?;
+        let mut dream = self.dream(request, num_envs)?;
+        let kept = match is_stand_in {
+            true => dream.keep_on_card(Box::new(StandIn)),
+            false => dream.keep_on_its_card(card),
+        };
+        Ok(match kept {
+            Ok(()) => Placed::Card(Box::new(dream)),
+            Err(why) => Placed::Host { env: Box::new(dream), why },
+        })
+    }
+}
+
+/// Whether the engine that is asked for has what it is asked for.
+fn check_request(request: &MakeRequest) -> Result<(), Refusal> {
+    // An unknown task is told as such, whatever engine it was asked of.
+    worldstep_env::registry::find(&request.id)?;
+    if request.engine == Engine::Truth && request.temperature.is_some() {
+        let message = "truth has no temperature: leave it out, or ask for engine \"dream\"";
+        return Err(Refusal::new(ErrorCode::Unsupported, message));
+    }
+    if request.engine == Engine::Dream && request.randomisation.is_some() {
+        let message = "a dream has no physics to randomise: leave it out, or ask for engine \"truth\"";
+        return Err(Refusal::new(ErrorCode::Unsupported, message));
+    }
+    Ok(())
 }
 
 /// What a world of this task takes, from its first episode.
@@ -304,6 +361,7 @@ mod tests {
             temperature: None,
             randomisation: None,
             shared_memory_host: None,
+            card: None,
         }
     }
 

@@ -1,6 +1,8 @@
 //! An engine that costs nothing and tells on itself: every observation says how often its environment was stepped,
 //! with which action last, and from which seed. Shared with the fuzz targets.
 
+use worldstep_bridge::engines::Placed;
+use worldstep_bridge::on_card::{StandIn, Uploaded};
 use worldstep_bridge::wire::{CatalogueEntry, Engine, ErrorCode, MakeRequest, Observation, Refusal};
 use worldstep_bridge::{EngineFactory, Limits};
 use worldstep_env::{AutoresetMode, Batch, Buffer, EnvError, EnvSpec, Space, VectorEnv};
@@ -181,5 +183,17 @@ impl EngineFactory for CountingFactory {
             return Err(Refusal::new(ErrorCode::UnknownTask, message));
         }
         Ok(Box::new(CountingEnv::new(num_envs, request.autoreset_mode.of_engine(), request.obs)))
+    }
+
+    fn check_card(&self, request: &MakeRequest) -> Result<(), String> {
+        match request.card.as_deref() {
+            Some(StandIn::NAME) => Ok(()),
+            card => Err(format!("no engine on that card: {card:?}, expected {:?}", StandIn::NAME)),
+        }
+    }
+
+    fn make_on_card(&self, request: &MakeRequest, num_envs: usize) -> Result<Placed, Refusal> {
+        let env = Uploaded::new(self.make(request, num_envs)?, StandIn);
+        Ok(Placed::Card(Box::new(env.map_err(|error| Refusal::new(ErrorCode::Engine, error.to_string()))?)))
     }
 }

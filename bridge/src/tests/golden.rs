@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use worldstep_env::Randomisation;
+use worldstep_model::on_card::SlotHandles;
 
 use super::*;
 use crate::wire::{FinalRows, SharedSlots};
@@ -20,6 +21,11 @@ pub(super) fn requests() -> Vec<(&'static str, Header, Request)> {
         shared_memory_host: Some("host".to_owned()),
         ..make_request(Engine::Dream, 2)
     };
+    let on_card = MakeRequest {
+        shared_memory_host: Some("host".to_owned()),
+        card: Some("cuda:000102030405060708090a0b0c0d0e0f".to_owned()),
+        ..make_request(Engine::Dream, 2)
+    };
     let ranges =
         Randomisation { mass: [0.5, 1.5], latency: [0, 2], difficulty: 0.25, ..Randomisation::default() };
     let randomised = MakeRequest { randomisation: Some(ranges), ..make_request(Engine::Truth, 2) };
@@ -27,6 +33,7 @@ pub(super) fn requests() -> Vec<(&'static str, Header, Request)> {
         ("hello", Request::Hello),
         ("make", Request::Make(make_request(Engine::Dream, 2))),
         ("make_shared", Request::Make(shared)),
+        ("make_card", Request::Make(on_card)),
         ("make_randomised", Request::Make(randomised)),
         (
             "reset_options",
@@ -45,6 +52,7 @@ pub(super) fn requests() -> Vec<(&'static str, Header, Request)> {
             "step_masked",
             Request::Step { actions: bytes_from_f32(&[0.5, -1.0]), mask: Some(vec![false, true]) },
         ),
+        ("step_card", Request::Step { actions: Vec::new(), mask: None }),
         ("save", Request::Save),
         ("load", Request::Load { states: vec![vec![1, 2, 3], vec![4]] }),
         ("metrics", Request::Metrics),
@@ -94,12 +102,30 @@ pub(super) fn replies() -> Vec<(&'static str, Header, Reply)> {
         slots: 3,
         slot_len: 4096,
     };
+    let handle = |first: u8| (first..first + 64).collect::<Vec<u8>>();
+    let handles = SlotHandles {
+        card: "cuda:000102030405060708090a0b0c0d0e0f".to_owned(),
+        memory: handle(0),
+        key: slots.key,
+        offset: 4096,
+        slots: 3,
+        slot_len: 4096,
+        events: vec![handle(10), handle(20), handle(30)],
+        actions_offset: 16_384,
+        action_slots: 2,
+        action_slot_len: 4096,
+        action_events: vec![handle(40), handle(50)],
+    };
+    let made_on_card = MakeReply { card: Some(handles), ..sample_make_reply() };
+    let refused = MakeReply { card_refused: Some("no engine on a card".to_owned()), ..sample_make_reply() };
     let made_shared = MakeReply { shared_memory: Some(slots), ..sample_make_reply() };
     let busy = Refusal { code: ErrorCode::Busy, message: "wait".to_owned(), retry_after_ms: 2 };
     vec![
         ("hello_reply", request_header(Op::Hello), Reply::Hello(info)),
         ("make_reply", request_header(Op::Make), Reply::Make(sample_make_reply())),
         ("make_shared_reply", request_header(Op::Make), Reply::Make(made_shared)),
+        ("make_card_reply", request_header(Op::Make), Reply::Make(made_on_card)),
+        ("make_card_refused_reply", request_header(Op::Make), Reply::Make(refused)),
         ("reset_reply", request_header(Op::Reset), Reply::Rows(begun.clone())),
         ("load_reply", request_header(Op::Load), Reply::Rows(begun)),
         ("step_reply", request_header(Op::Step), Reply::Rows(rows)),

@@ -7,6 +7,7 @@ mod counting;
 mod golden;
 mod malformed;
 mod merging;
+mod on_card;
 #[path = "../../fuzz/src/own_engine.rs"]
 mod own_engine;
 mod properties;
@@ -265,6 +266,7 @@ fn make_request(engine: Engine, num_envs: usize) -> MakeRequest {
         temperature: None,
         randomisation: None,
         shared_memory_host: None,
+        card: None,
     }
 }
 
@@ -290,5 +292,7 @@ fn sample_make_reply() -> MakeReply {
         info_names: vec!["success".to_owned(), "reward/catch".to_owned()],
         lease_ms: 300_000,
         shared_memory: None,
+        card: None,
+        card_refused: None,
     }
 }

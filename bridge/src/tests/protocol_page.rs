@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use worldstep_env::Randomisation;
+use worldstep_model::on_card::{ACTION_WAIT_MAX, SlotHandles};
 
 use super::*;
 use crate::server::REPLIES_QUEUED_MAX;
@@ -100,6 +101,7 @@ fn every_key_of_a_map_is_on_the_page() {
         serde_json::to_value(sample_make_reply().observation_space).unwrap(),
         serde_json::to_value(info).unwrap(),
         serde_json::to_value(entry).unwrap(),
+        serde_json::to_value(SlotHandles::default()).unwrap(),
         serde_json::to_value(Refusal::bad_message("")).unwrap(),
     ];
     for map in maps {
@@ -129,6 +131,13 @@ fn the_numbers_on_the_page_are_those_of_the_code() {
         ("lease", format!("{} s", limits.lease.as_secs())),
         ("wait_max", format!("{} ms", limits.wait_max.as_millis())),
         ("batch_max", format!("{} environments", thousands(limits.batch_max))),
+        (
+            "ACTION_WAIT_MAX",
+            format!(
+                "{} s for actions on a card to be computed, once their step has come",
+                ACTION_WAIT_MAX.as_secs()
+            ),
+        ),
         ("handshake", format!("{} s", limits.handshake.as_secs())),
     ] {
         assert!(page.contains(&format!("| `{name}` | {value} |")), "{name}: {value}");

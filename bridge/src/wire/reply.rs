@@ -2,6 +2,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use worldstep_env::Space;
+use worldstep_model::on_card::SlotHandles;
 
 use super::request::{message, pack, states_from_frames, states_to_frames, unpack};
 use super::{Engine, Header, LaneRows, Observation, Op, Parts, Refusal};
@@ -48,6 +49,12 @@ pub struct MakeReply {
     /// Where observations can be had without a socket.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shared_memory: Option<SharedSlots>,
+    /// Where observations can be had on the client's card, and actions be put; then there is no other shared memory.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub card: Option<SlotHandles>,
+    /// Why they can not, if that was asked for, and what would make it work.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub card_refused: Option<String>,
 }
 
 /// Memory of the server's that a client on the same machine may read.

@@ -81,6 +81,10 @@ pub struct MakeRequest {
     /// shared memory.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shared_memory_host: Option<String>,
+    /// Name of the graphics card (see [`Card::name`](worldstep_model::on_card::Card::name)) that the client's policy runs on,
+    /// if it would take observations there; `shared_memory_host` must say where that is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub card: Option<String>,
 }
 
 /// What a client can ask.
@@ -101,7 +105,8 @@ pub enum Request {
     },
     /// Step the environments where `mask` is true; all of them without a mask.
     Step {
-        /// Actions of all environments, in the action space's layout.
+        /// Actions of all environments, in the action space's layout; none if they are on the card, in slot `seq` modulo
+        /// the number of slots.
         actions: Vec<u8>,
         /// Which environments.
         mask: Option<Vec<bool>>,

@@ -143,6 +143,7 @@ pub fn make_request(num_envs: usize) -> MakeRequest {
         temperature: None,
         randomisation: None,
         shared_memory_host: None,
+        card: None,
     }
 }
 

@@ -273,6 +273,13 @@ impl Context {
 /// While a device records launches, CUDA refuses some of what other threads may ask of it or of other devices.
 static RECORDING: RwLock<()> = RwLock::new(());
 
+/// Does `work` while no device records launches; not within a [`Turn`].
+#[cfg(feature = "cuda")]
+pub fn beside_recordings<T>(work: impl FnOnce() -> T) -> T {
+    let _shared = RECORDING.read().unwrap_or_else(PoisonError::into_inner);
+    work()
+}
+
 /// A time for work on a context's stream.
 #[derive(Clone, Copy, Debug)]
 pub struct Turn {
@@ -427,6 +434,20 @@ impl<T: CubeElement> Buffer<T> {
         let size = size_of::<T>();
         let part = self.handle.clone().offset_start((at * size) as u64);
         part.offset_end(((self.len - at - count) * size) as u64)
+    }
+
+    /// Where it is in the memory of a CUDA card, when everything launched so far is on its stream; none elsewhere.
+    pub fn address_once_launched(&self, context: &Context) -> Option<u64> {
+        #[cfg(feature = "cuda")]
+        {
+            context.client.flush().ok()?;
+            self.address(context)
+        }
+        #[cfg(not(feature = "cuda"))]
+        {
+            let _ = context;
+            None
+        }
     }
 
     /// As an argument of a kernel.

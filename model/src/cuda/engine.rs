@@ -24,6 +24,9 @@ use crate::dynamics::TOKEN_LOGITS;
 use crate::engine::agreement::Moment;
 use crate::engine::{FrameStep, MissingWeight, StepEngine, StepOutput};
 use crate::model::Model;
+use crate::on_card::Part;
+#[cfg(feature = "cuda")]
+use crate::on_card::{Card, CudaCard};
 use crate::packing::FRAME_CODE_BYTES;
 use crate::reward::REWARD_BINS;
 
@@ -75,6 +78,9 @@ pub struct CudaEngine<S: Stored> {
     step: StepBuffers<S>,
     /// Steps by the number of their rows, each as the launches that it is made of.
     recordings: BTreeMap<usize, Recording>,
+    /// Number of the CUDA card that it is on.
+    #[cfg(feature = "cuda")]
+    number: Option<usize>,
 }
 
 /// What goes to the device and comes from it in a step, and what is made of the last normalised rows.
@@ -182,7 +188,18 @@ impl<S: Stored> CudaEngine<S> {
             ))
         });
         let (dynamics, codec, rings, work, step) = made?;
-        Ok(Self { context, config, dynamics, codec, rings, work, step, recordings: BTreeMap::new() })
+        Ok(Self {
+            context,
+            config,
+            dynamics,
+            codec,
+            rings,
+            work,
+            step,
+            recordings: BTreeMap::new(),
+            #[cfg(feature = "cuda")]
+            number: super::index_of(model),
+        })
     }
 
     /// Bytes of the device's memory that it has asked for.
@@ -507,6 +524,16 @@ impl<S: Stored> StepEngine for CudaEngine<S> {
 
     fn decode(&mut self, codes: &[u8], frames: &mut [u8]) {
         self.context.shared().do_on_stream(|| self.codec.decode(&self.context, codes, frames));
+    }
+
+    #[cfg(feature = "cuda")]
+    fn card(&self) -> Result<Box<dyn Card>, String> {
+        let number = self.number.ok_or("the dream is on no CUDA card: start it on one (--device cuda:0)")?;
+        Ok(Box::new(CudaCard::new(number).map_err(|error| error.to_string())?))
+    }
+
+    fn decode_on_card(&mut self, codes: &[u8], room: &mut [u8], put: &mut dyn FnMut(usize, Part<'_>)) {
+        self.context.shared().do_on_stream(|| self.codec.decode_on_card(&self.context, codes, room, put));
     }
 
     fn warm_up(&mut self, lanes: &[usize], codes: &[u8], action: &[f32]) {

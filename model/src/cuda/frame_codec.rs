@@ -12,6 +12,7 @@ use super::weights::Codec;
 use crate::config::{FRAME_CODES, ModelConfig};
 use crate::engine::MissingWeight;
 use crate::fsq::CODE_VALUES;
+use crate::on_card::Part;
 use crate::packing::FRAME_CODE_BYTES;
 
 /// Passes of decoding that are launched before the frames of the first are waited for: what they take of page-locked memory.
@@ -72,15 +73,35 @@ impl<S: Stored> FrameCodec<S> {
         let (codes_max, frames_max) = (PASSES_AHEAD * most * FRAME_CODE_BYTES, PASSES_AHEAD * most * bytes);
         for (codes, frames) in codes.chunks(codes_max).zip(frames.chunks_mut(frames_max)) {
             let passes = codes.chunks(most * FRAME_CODE_BYTES).map(|codes| {
-                let count = codes.len() / FRAME_CODE_BYTES;
-                self.codes.write(context, codes.to_vec());
-                self.make_frames(context, count);
-                self.frames.first_later(context, count * bytes)
+                self.decode_in_place(context, codes);
+                self.frames.first_later(context, codes.len() / FRAME_CODE_BYTES * bytes)
             });
             // All are under way before the first is waited for.
             let arriving: Vec<Arriving<'_>> = passes.collect();
             for (arriving, frames) in arriving.into_iter().zip(frames.chunks_mut(most * bytes)) {
                 frames.copy_from_slice(&arriving.wait());
+            }
+        }
+    }
+
+    /// As [`decode`](Self::decode), with `put` given runs of the frames where they are, on a CUDA card; elsewhere in `room`.
+    pub fn decode_on_card(
+        &self,
+        context: &Context,
+        codes: &[u8],
+        room: &mut [u8],
+        put: &mut dyn FnMut(usize, Part<'_>),
+    ) {
+        let (most, bytes) = (self.frames_max, self.config.frame.bytes());
+        for (i, codes) in codes.chunks(most * FRAME_CODE_BYTES).enumerate() {
+            let len = codes.len() / FRAME_CODE_BYTES * bytes;
+            self.decode_in_place(context, codes);
+            match self.frames.address_once_launched(context) {
+                Some(address) => put(i * most, Part::Card { address, len }),
+                None => {
+                    self.frames.read(context, &mut room[..len]);
+                    put(i * most, Part::Host(&room[..len]));
+                }
             }
         }
     }
@@ -98,6 +119,12 @@ impl<S: Stored> FrameCodec<S> {
         self.finish(&pass, weights, (&self.values, CODE_VALUES));
         quantise(context, &self.values, &self.codes, rows * CODE_VALUES);
         self.codes.read(context, codes);
+    }
+
+    /// Decodes as many frames as there is room for on the device, and leaves them there.
+    fn decode_in_place(&self, context: &Context, codes: &[u8]) {
+        self.codes.write(context, codes.to_vec());
+        self.make_frames(context, codes.len() / FRAME_CODE_BYTES);
     }
 
     /// The launches of decoding what it was last told, over and over where `lanes` are more than one pass takes.

@@ -38,6 +38,8 @@ mod weights;
 
 #[cfg(feature = "kernels")]
 pub use context::Stored;
+#[cfg(feature = "cuda")]
+pub(crate) use context::beside_recordings;
 #[cfg(feature = "kernels")]
 pub use engine::{CudaEngine, EngineError};
 pub(crate) use memory::check;

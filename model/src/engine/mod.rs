@@ -32,6 +32,7 @@ use crate::cuda::DeviceMemory;
 use crate::device::ComputeDevice;
 use crate::dynamics::TOKEN_LOGITS;
 use crate::model::{Model, ModelError};
+use crate::on_card::{Card, Part};
 use crate::packing::FRAME_CODE_BYTES;
 use crate::precision::Precision;
 use crate::reward::{REWARD_BINS, expected};
@@ -117,6 +118,24 @@ pub trait StepEngine: Send {
 
     /// Frames (HWC `uint8`) of codes, any number of them.
     fn decode(&mut self, codes: &[u8], frames: &mut [u8]);
+
+    /// The card that [`decode_on_card`](Self::decode_on_card) leaves frames on.
+    ///
+    /// # Errors
+    /// Why it leaves them in host memory, and what would not.
+    fn card(&self) -> Result<Box<dyn Card>, String> {
+        Err(format!(
+            "the dream is stepped by {:?}, which decodes into host memory: \"kernels\", on one GPU, would not",
+            self.name()
+        ))
+    }
+
+    /// As [`decode`](Self::decode), with `put` given runs of the frames where they are, in their order, and the number of the
+    /// first: they are there until it returns. `room` is for those of engines that decode into host memory.
+    fn decode_on_card(&mut self, codes: &[u8], room: &mut [u8], put: &mut dyn FnMut(usize, Part<'_>)) {
+        self.decode(codes, room);
+        put(0, Part::Host(room));
+    }
 
     /// Starts `lanes` anew on true frames, `codes` holding as many of each lane, one lane after the other. On all of them
     /// `action` was taken.

@@ -3,6 +3,7 @@ use rayon::prelude::*;
 use super::{FrameStep, Sampling, StepEngine, StepOutput};
 use crate::cache::LaneCache;
 use crate::model::Model;
+use crate::on_card::Card;
 use crate::packing::FRAME_CODE_BYTES;
 
 /// Lanes divided over several engines, for instance one on each GPU of a machine. A lane says what it would say in one
@@ -92,6 +93,13 @@ impl StepEngine for ShardedEngine {
 
     fn name(&self) -> &'static str {
         self.shards.first().map_or("none", |shard| shard.engine.name())
+    }
+
+    fn card(&self) -> Result<Box<dyn Card>, String> {
+        Err(format!(
+            "the dream is divided over {} engines: one GPU would keep it (--devices 1)",
+            self.shards.len()
+        ))
     }
 
     fn step(&mut self, frame: &FrameStep<'_>, output: &mut StepOutput) {

@@ -8,6 +8,7 @@ mod free_memory;
 mod lane;
 mod memory;
 mod observation;
+mod on_card;
 mod options;
 mod prefetch;
 mod restart;
@@ -27,11 +28,13 @@ use std::ops::RangeInclusive;
 use audit::Audit;
 use lane::{Fits, Lane, SavedLane};
 use observation::{put_row_bytes, row_bytes};
+use on_card::KeptOnCard;
 use step::StepBuffers;
 use worldstep_env::{AutoresetMode, Batch, Buffer, EnvError, EnvSpec, InfoColumn, Space, VectorEnv};
 
 use crate::engine::{StepEngine, StepOutput, engine_over};
 use crate::model::{Model, TaskCard};
+use crate::on_card::Part;
 use crate::packing::FRAME_CODE_BYTES;
 
 /// Info column with the [uncertainty](StepOutput::uncertainty) of the frame that a step dreamt, in nats; not set after a
@@ -65,6 +68,8 @@ pub struct NeuralVectorEnv {
     expected_told: bool,
     /// Truth beside some lanes.
     audit: Option<Audit>,
+    /// Where the frames are, if they stay on a card.
+    kept: Option<KeptOnCard>,
 }
 
 impl NeuralVectorEnv {
@@ -100,6 +105,7 @@ impl NeuralVectorEnv {
             neutral,
             expected_told: true,
             audit: None,
+            kept: None,
             model,
             task,
             starts,
@@ -143,6 +149,14 @@ impl NeuralVectorEnv {
     /// Bytes of a frame.
     fn frame_bytes(&self) -> usize {
         self.model.card.config.frame.bytes()
+    }
+
+    /// What `lane` shows, as bytes.
+    fn shown(&self, lane: usize) -> Result<Vec<u8>, EnvError> {
+        match &self.kept {
+            Some(kept) => kept.row(lane),
+            None => Ok(row_bytes(&self.batch.observations, lane, self.spec.observation_space.flat_len())),
+        }
     }
 
     fn check_lane(&self, lane: usize) -> Result<(), EnvError> {
@@ -268,7 +282,7 @@ impl VectorEnv for NeuralVectorEnv {
             lane: self.lanes[lane].clone(),
             cache: self.engine.lane(lane),
             codes: code_row(&self.codes, lane).to_vec(),
-            observation: row_bytes(&self.batch.observations, lane, self.spec.observation_space.flat_len()),
+            observation: self.shown(lane)?,
             outcome: (self.batch.rewards[lane], self.batch.terminated[lane], self.batch.truncated[lane]),
         }
         .to_bytes()
@@ -290,6 +304,9 @@ impl VectorEnv for NeuralVectorEnv {
         self.lanes[lane] = saved.lane;
         self.tell(lane, saved.outcome, None);
         put_row_bytes(&mut self.batch.observations, lane, &saved.observation);
+        if let Some(kept) = &mut self.kept {
+            kept.put(&[lane], 0, Part::Host(&saved.observation));
+        }
         self.expected_told = false;
         if let Some(audit) = &mut self.audit {
             audit.leave(lane);

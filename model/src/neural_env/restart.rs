@@ -5,6 +5,7 @@ use worldstep_env::{Buffer, EnvError};
 use super::NeuralVectorEnv;
 use super::observation::DreamObservation;
 use super::step::lanes_of;
+use crate::on_card::Part;
 use crate::packing::FRAME_CODE_BYTES;
 
 /// What new episodes begin with.
@@ -80,6 +81,9 @@ impl NeuralVectorEnv {
             (self.options.observation, &mut self.batch.observations)
         {
             observations[lane * frame.len()..(lane + 1) * frame.len()].copy_from_slice(frame);
+            if let Some(kept) = &mut self.kept {
+                kept.put(&[lane], 0, Part::Host(frame));
+            }
         }
     }
 

@@ -127,6 +127,9 @@ impl NeuralVectorEnv {
 
     fn decode(&mut self, mask: &[bool]) {
         let bytes = self.frame_bytes();
+        if self.kept.is_some() {
+            return self.decode_on_card(mask);
+        }
         let Buffer::U8(observations) = &mut self.batch.observations else { return };
         if !mask.contains(&false) {
             return self.engine.decode(&self.codes, observations);
@@ -141,6 +144,18 @@ impl NeuralVectorEnv {
         for (lane, frame) in lanes_of(mask).zip(frames.chunks_exact(bytes)) {
             observations[lane * bytes..(lane + 1) * bytes].copy_from_slice(frame);
         }
+    }
+
+    /// Decodes to where the frames stay; those in the batch are as they were.
+    fn decode_on_card(&mut self, mask: &[bool]) {
+        let bytes = self.frame_bytes();
+        let Some(kept) = &mut self.kept else { return };
+        let StepBuffers { codes, frames, .. } = &mut self.buffers;
+        let lanes: Vec<usize> = lanes_of(mask).collect();
+        codes.clear();
+        lanes.iter().for_each(|lane| codes.extend_from_slice(code_row(&self.codes, *lane)));
+        frames.resize(lanes.len() * bytes, 0);
+        self.engine.decode_on_card(codes, frames, &mut |first, part| kept.put(&lanes, first, part));
     }
 
     fn show_codes(&mut self, mask: &[bool]) {
