@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -90,9 +91,15 @@ def parse_arguments(given: list[str] | None = None) -> argparse.Namespace:
 
 def ask(arguments: argparse.Namespace, *words: object) -> dict[str, Any]:
     """Runs a `worldstep` command with --json, within the time of a stage."""
-    command = [str(arguments.worldstep), *map(str, words), "--json"]
+    return ask_command(arguments, f"worldstep {words[0]}", [arguments.worldstep, *words])
+
+
+def ask_command(arguments: argparse.Namespace, name: str, words: list[object]) -> dict[str, Any]:
+    """Runs a command with --json, within the time of a stage."""
+    command = [*map(str, words), "--json"]
     print(f"\n$ {' '.join(command)}", flush=True)
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+    environment = {**os.environ, "WORLDSTEP_BIN": str(arguments.worldstep.resolve())}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
         try:
             output, _ = process.communicate(timeout=60 * arguments.stage_minutes)
         except subprocess.TimeoutExpired:
@@ -103,9 +110,9 @@ def ask(arguments: argparse.Namespace, *words: object) -> dict[str, Any]:
             except subprocess.TimeoutExpired:
                 process.kill()
             limit = f"{arguments.stage_minutes:g} minutes"
-            raise Stopped(f"`worldstep {words[0]}` was stopped after {limit}") from None
+            raise Stopped(f"`{name}` was stopped after {limit}") from None
     if process.returncode != 0:
-        raise Failed(f"`worldstep {words[0]}` failed with status {process.returncode}", output)
+        raise Failed(f"`{name}` failed with status {process.returncode}", output)
     return json.loads(output)
 
 
@@ -175,7 +182,17 @@ def stages(arguments: argparse.Namespace) -> list[tuple[str, Any]]:
             else lambda arguments, part=part: ask(arguments, "bench", part, *words[part])
         )
         every.append((f"bench-{part}", lambda stage=stage: stage(arguments)))
+    if arguments.peers:
+        every.append(("bench-rollouts", lambda: rollouts(arguments)))
     return every
+
+
+def rollouts(arguments: argparse.Namespace) -> dict[str, Any]:
+    """A policy in PyTorch whose observations stay on the card, beside the way through host memory."""
+    words = [arguments.peers, Path(__file__).with_name("on_card_rollouts.py"), "--task", arguments.tasks[0]]
+    words += ["--model", arguments.out / "models", "--device", arguments.device]
+    words += ["--envs", arguments.envs, "--seconds", arguments.bench_seconds]
+    return ask_command(arguments, "on_card_rollouts", words)
 
 
 def profile(arguments: argparse.Namespace) -> dict[str, Any]:

@@ -64,6 +64,7 @@ MISSING = '<p class="missing">not yet measured</p>'
 HEADINGS: list[tuple[str, str, Callable[[dict[str, Any]], str]]] = [
     ("doctor", "Machine", sections.doctor),
     ("bench-dream", "Dreams a second", sections.dream),
+    ("bench-rollouts", "Rollouts of a policy on the card", sections.any_rows),
     ("bench-kernels", "Kernels of the step engine", sections.kernels),
     ("numerics-", "Numbers beside the processor's", sections.numerics),
     ("train-", "Training", sections.training),

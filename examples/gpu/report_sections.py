@@ -217,8 +217,15 @@ def kernels(found: Row) -> str:
     def share(at: dict[str, Any], metric: str) -> Share | None:
         return Share(at[metric]) if metric in at else None
 
+    product, copy = rows.pop("largest product", {}), rows.pop("largest copy", {})
+    note = ""
+    if "arithmetic" in product and "bandwidth" in copy:
+        note = (
+            f"<p>A large product reaches {product['arithmetic']:,.1f} TFLOP/s, a large copy "
+            f"{copy['bandwidth']:,.0f} GB/s: shares are of these.</p>"
+        )
     listed = sorted(rows.items(), key=lambda item: -item[1].get("time", 0.0))
-    return table(
+    return note + table(
         ["kernel", "time", "unit", "of peak arithmetic", "of peak bandwidth"],
         [
             [

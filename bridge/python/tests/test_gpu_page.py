@@ -76,7 +76,14 @@ def kernels() -> dict[str, Any]:
     for kernel, ms in (("ring attention", 1.5), ("norm", 0.2)):
         case = {"kernel": kernel, "preset": "s", "envs": 4096}
         rows += [row(case, "time", ms, "ms"), row(case, "bandwidth_share", 0.625, "share")]
+    rows.append(row({"kernel": "largest product"}, "arithmetic", 701.25, "TFLOP/s"))
+    rows.append(row({"kernel": "largest copy"}, "bandwidth", 3906.0, "GB/s"))
     return {"machine": {}, "rows": rows}
+
+
+def rollouts() -> dict[str, Any]:
+    case = {"engine": "dream", "obs": "rgb", "envs": 4096, "observations_on": "cuda:0"}
+    return {"machine": {}, "rows": [row(case, "env_steps_per_s_ratio", 1.75, "times")]}
 
 
 def render() -> dict[str, Any]:
@@ -125,6 +132,7 @@ def results() -> dict[str, dict[str, Any]]:
         "bench-kernels": kernels(),
         "bench-profile": profile(),
         "bench-render": render(),
+        "bench-rollouts": rollouts(),
     }
     return {name: {"seconds": 12.0, "result": result} for name, result in found.items()}
 
@@ -180,6 +188,8 @@ def test_every_stage_is_told_under_its_heading(models: Path) -> None:
         assert wanted in profiled, wanted
     kernel = section(page, "bench-kernels")
     assert kernel.index("ring attention") < kernel.index("norm") and "62.5%" in kernel
+    assert "701.2 TFLOP/s" in kernel and "3,906 GB/s" in kernel and "largest" not in kernel
+    assert "cuda:0" in section(page, "bench-rollouts") and "1.75" in section(page, "bench-rollouts")
     assert "+2.5" in section(page, "eval") and "0.0123" in section(page, "eval")
     rendered = section(page, "bench-render")
     assert rendered.count("<svg") == 2 and "no room" not in rendered
@@ -252,6 +262,8 @@ def test_all_benches_but_that_of_the_processor_are_stages() -> None:
     names = [name for name, _ in gpu_report.stages(gpu_report.parse_arguments([]))]
     benches = [name for name in names if name.startswith("bench-")]
     assert benches == ["bench-dream", "bench-kernels", "bench-profile", "bench-render"]
+    with_peers = [name for name, _ in gpu_report.stages(gpu_report.parse_arguments(["--peers", "python"]))]
+    assert with_peers == [*names, "bench-rollouts"]
     headed = [begin for begin, *_ in report_page.HEADINGS]
-    unheard = [name for name in names if not name.startswith((*headed, "clips-", "unseen-"))]
+    unheard = [name for name in with_peers if not name.startswith((*headed, "clips-", "unseen-"))]
     assert not unheard, "a stage without a heading"
