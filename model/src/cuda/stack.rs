@@ -170,7 +170,7 @@ mod tests {
         let timeline = Timeline::causal(FRAMES, RING_FRAMES, &device);
         let x = Tensor::from_data(x, &device);
         let expected =
-            plain(layer.block.forward_in_time(x, FRAME_TOKENS, &timeline, &mut std::iter::empty()));
+            plain(layer.block.forward_in_time(x, FRAME_TOKENS, &timeline, &mut std::iter::empty(), &mut ()));
         on_processor(|context| {
             let block: Block<f32> = block_of(context, (&layer, "block"), stack, (spatial, ring)).unwrap();
             let work = Work::new(context, stack, (LANES * FRAME_TOKENS, false));
