@@ -78,7 +78,7 @@ test-sb3: build
 ## make test-torchrl   PPO by TorchRL on both engines, tensors that steps are copied into or lie in, JAX too (their own environment, CPU torch)
 test-torchrl: build
 	@setup/python-environment "$(PYTHON)" .venv-torchrl test-torchrl
-	$(OPTIONAL) .venv-torchrl/bin/python -m pytest -q bridge/python/tests_optional/test_torchrl.py \
+	$(OPTIONAL) .venv-torchrl/bin/python -m pytest -q bridge/python/tests_optional/test_torchrl.py bridge/python/tests_optional/test_on_card_rollouts.py \
 	    bridge/python/tests_optional/test_torch.py
 
 ## make test-rllib     PPO by RLlib on both engines (its own environment, CPU torch)
