@@ -64,6 +64,7 @@ fn uniform(draw: u64, place: usize) -> f32 {
 /// One unit a code of a lane.
 #[cube(launch)]
 #[allow(clippy::too_many_arguments)]
+#[allow(clippy::collapsible_if, reason = "the outer one is decided when the kernel is compiled")]
 fn draw_codes_kernel(
     logits: &[f32],
     persistence: &[f32],

@@ -8,6 +8,7 @@ use crate::fsq::CODE_VALUES;
 
 /// One unit a code of a lane: masked, if fewer than `count` of its frame are less likely, or as likely and before it.
 #[cube(launch)]
+#[allow(clippy::needless_range_loop, reason = "kernels have no slices to iterate over")]
 fn mask_kernel(confidence: &[f32], masked: &mut [u32], lanes: u32, count: u32) {
     let at = ABSOLUTE_POS;
     if at < lanes as usize * FRAME_CODES {
