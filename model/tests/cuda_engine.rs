@@ -16,6 +16,7 @@ use worldstep_model::dynamics::TOKEN_LOGITS;
 use worldstep_model::engine::agreement::{Moment, agreement};
 use worldstep_model::engine::{CpuEngine, FrameStep, Sampling, StepEngine, StepOutput};
 use worldstep_model::model::Model;
+use worldstep_model::on_card::Part;
 use worldstep_model::packing::FRAME_CODE_BYTES;
 use worldstep_model::precision::Precision;
 use worldstep_model::reward::REWARD_BINS;
@@ -119,6 +120,23 @@ fn codes_frames(model: &Model) {
     let worst = ours.iter().zip(&theirs).map(|(a, b)| a.abs_diff(*b)).max().unwrap();
     let other = ours.iter().zip(&theirs).filter(|(a, b)| a != b).count();
     assert!(worst <= 1 && other * 1_000 < ours.len(), "{other} bytes differ, by up to {worst}");
+}
+
+/// Where there is no card, the frames are handed over in host memory: all of them, in order, once.
+#[test]
+fn frames_are_handed_over_pass_by_pass() {
+    let model = small();
+    let (frame, count) = (model.card.config.frame.bytes(), 8);
+    let mut engine = engine(&model, 3);
+    let codes = moment(count, &mut Rng::seed_from_u64(5)).codes;
+    let (mut whole, mut handed) = (vec![0; count * frame], Vec::new());
+    engine.decode(&codes, &mut whole);
+    engine.decode_on_card(&codes, &mut vec![0; count * frame], &mut |first, part| {
+        assert_eq!(first * frame, handed.len());
+        let Part::Host(frames) = part else { panic!("there is no card") };
+        handed.extend_from_slice(frames);
+    });
+    assert!(handed == whole);
 }
 
 #[test]
@@ -238,7 +256,8 @@ fn products_of_eight_bits_say_nearly_the_same() {
         let mut exact = engine(&model, 5);
         let mut fp8 = CudaEngine::<f32>::with_products(&model, 5, (&device, ProductNumbers::Fp8)).unwrap();
         let memory = DeviceMemory::with_products(&model.card.config, Precision::F32, ProductNumbers::Fp8);
-        assert_eq!(fp8.device_bytes(), memory.total(5));
+        // The library, and what it works in, are for GPUs.
+        assert_eq!(fp8.device_bytes(), memory.total(5) - memory.workspace(5));
         let apart = agreement(&model, (&mut cpu, &mut fp8), 64);
         println!("{task}: fp8 beside f32: {apart:?}");
         let rounding = agreement(&model, (&mut CpuEngine::new(&model, 5).unwrap(), &mut exact), 64);
@@ -292,6 +311,11 @@ fn a_steps_time_is_told_kernel_by_kernel() {
 fn models_without_kernels_are_refused() {
     let mut config = small().card.config;
     config.dynamics.hidden += 2;
-    let refused = CudaEngine::<f32>::new(&model(config), 1, &cubecl::Device::default()).err().unwrap();
+    let device = cubecl::Device::default();
+    let refused = CudaEngine::<f32>::new(&model(config.clone()), 1, &device).err().unwrap();
     assert!(refused.to_string().contains("expected a multiple of 4"), "{refused}");
+    config.dynamics.hidden += 2;
+    CudaEngine::<f32>::new(&model(config.clone()), 1, &device).unwrap();
+    let narrow = CudaEngine::<f32>::with_products(&model(config), 1, (&device, ProductNumbers::Fp8));
+    assert!(narrow.err().unwrap().to_string().contains("expected a multiple of 16"));
 }

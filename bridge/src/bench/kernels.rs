@@ -23,7 +23,7 @@ pub struct KernelsBench {
     pub products: ProductNumbers,
     /// Size of the model, which has learned nothing: a step costs the same whatever it says.
     pub preset: Preset,
-    /// Numbers of environments, each in turn; [`ENVS`] if there are none.
+    /// Numbers of environments, each in turn; 4096 if there are none.
     pub envs: Vec<usize>,
 }
 

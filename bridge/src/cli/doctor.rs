@@ -90,8 +90,23 @@ fn cuda() -> Finding {
         .unwrap_or_default();
     let (ok, detail) = match (gpus.len(), ComputeDevice::from_name("cuda:0")) {
         (0, _) => (false, "no NVIDIA GPU; the dream runs on the processor".to_owned()),
-        (found, Ok(_)) => (true, format!("{found} NVIDIA GPU(s), use --device cuda:0")),
+        (found, Ok(_)) => (true, format!("{found} NVIDIA GPU(s), use --device cuda:0; {}", products())),
         (found, Err(error)) => (false, format!("{found} NVIDIA GPU(s), but {error}")),
     };
     Finding { part: "cuda", ok, needed: false, detail }
+}
+
+/// What makes large products on the first GPU.
+#[cfg(feature = "cuda")]
+fn products() -> String {
+    match worldstep_model::cuda::without_cublas(0) {
+        None => "large products by cuBLASLt".to_owned(),
+        Some(why) => format!("large products by slower kernels of our own ({why})"),
+    }
+}
+
+/// A build without CUDA makes none.
+#[cfg(not(feature = "cuda"))]
+fn products() -> &'static str {
+    "this build has no products for it"
 }

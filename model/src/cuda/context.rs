@@ -5,6 +5,8 @@ use std::cell::OnceCell;
 use std::cell::{Cell, RefCell};
 use std::marker::PhantomData;
 use std::pin::Pin;
+#[cfg(feature = "cuda")]
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{PoisonError, RwLock};
 use std::time::Instant;
@@ -21,6 +23,8 @@ use cubek_matmul::tiled;
 use super::cublas::{Address, Cublas};
 use super::exchange::Place;
 use super::memory::COLUMNS;
+#[cfg(feature = "cuda")]
+use super::memory::WORKSPACE_BYTES;
 use super::meter::{Cost, Meter};
 use super::profile::KernelTime;
 
@@ -76,13 +80,14 @@ pub struct Context {
     meter: RefCell<Option<Meter>>,
 }
 
-/// What large products are made by.
-enum Library {
-    /// CubeCL's kernels alone, and perhaps why.
-    None(Option<String>),
-    /// NVIDIA's library.
+/// NVIDIA's library for products, if it was asked for.
+#[derive(Default)]
+struct Library {
+    /// Why products are made without it.
+    refused: Option<String>,
+    /// As long as the context is there, refused or not: what goes with it wants no [turn](Turn) around it.
     #[cfg(feature = "cuda")]
-    Cublas(std::sync::Arc<Cublas>),
+    cublas: Option<Arc<Cublas>>,
 }
 
 impl Context {
@@ -111,29 +116,31 @@ impl Context {
             nothing,
             queued: Cell::new(0),
             bytes: Cell::new(0),
-            library: RefCell::new(Library::None(None)),
+            library: RefCell::default(),
             meter: RefCell::new(None),
         })
     }
 
     /// Whether products are made by NVIDIA's library: then launches cannot be recorded.
     pub fn has_library(&self) -> bool {
-        !matches!(*self.library.borrow(), Library::None(_))
+        #[cfg(feature = "cuda")]
+        return self.cublas().is_some();
+        #[cfg(not(feature = "cuda"))]
+        false
     }
 
     /// What makes products, and why it is not NVIDIA's library where that was wanted.
     pub fn products(&self) -> String {
-        match &*self.library.borrow() {
-            Library::None(None) => "cubek".to_owned(),
-            Library::None(Some(why)) => format!("cubek ({why})"),
-            #[cfg(feature = "cuda")]
-            Library::Cublas(_) => "cuBLASLt".to_owned(),
+        match &self.library.borrow().refused {
+            Some(why) => format!("cubek ({why})"),
+            None if self.has_library() => "cuBLASLt".to_owned(),
+            None => "cubek".to_owned(),
         }
     }
 
     /// Goes on without NVIDIA's library.
     pub fn refuse_library(&self, why: String) {
-        *self.library.borrow_mut() = Library::None(Some(why));
+        self.library.borrow_mut().refused = Some(why);
     }
 
     /// Has products made by NVIDIA's library from now on, if `device` is a GPU and that is there.
@@ -141,7 +148,10 @@ impl Context {
         #[cfg(feature = "cuda")]
         if let cubecl::Device::Cuda(device) = device {
             match Cublas::new(device.index) {
-                Ok(cublas) => *self.library.borrow_mut() = Library::Cublas(std::sync::Arc::new(cublas)),
+                Ok(cublas) => {
+                    self.count(WORKSPACE_BYTES);
+                    self.library.borrow_mut().cublas = Some(Arc::new(cublas));
+                }
                 Err(why) => self.refuse_library(why),
             }
         }
@@ -151,11 +161,9 @@ impl Context {
 
     /// NVIDIA's library, if products are made by it.
     #[cfg(feature = "cuda")]
-    pub fn cublas(&self) -> Option<std::sync::Arc<Cublas>> {
-        match &*self.library.borrow() {
-            Library::Cublas(cublas) => Some(cublas.clone()),
-            Library::None(_) => None,
-        }
+    pub fn cublas(&self) -> Option<Arc<Cublas>> {
+        let library = self.library.borrow();
+        library.cublas.clone().filter(|_| library.refused.is_none())
     }
 
     /// A turn on this context's stream, beside those of other contexts.

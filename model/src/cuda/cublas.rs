@@ -1,8 +1,7 @@
 //! Products by cuBLASLt, in order with CubeCL's launches.
 //!
-//! CubeCL keeps its CUDA stream to itself, so the library works on a stream of its own: an event that stands for all that its
-//! context has been given so far (`cuCtxRecordEvent`, CUDA 12.5) holds the product back, and another one
-//! (`cuCtxWaitEvent`) what CubeCL launches later. Nothing waits on the processor. A graph cannot be captured of that.
+//! The library works on a stream of its own, in the order of the [whole context](ContextOrder): nothing waits on the
+//! processor. A graph cannot be captured of that.
 
 use std::any::Any;
 use std::collections::HashMap;
@@ -14,18 +13,15 @@ use cubecl::prelude::Client;
 use cubecl::server::Handle;
 use cudarc::cublaslt::{result as lt, sys as lt_sys};
 use cudarc::driver::{CudaContext, CudaEvent, CudaStream, result, sys};
-use libloading::Library as SharedLibrary;
 
+use super::beside_recordings;
 use super::column_major::ColumnMajor;
+use super::context_order::ContextOrder;
+use super::memory::WORKSPACE_BYTES;
 
-/// What the library may work in.
-const WORKSPACE_BYTES: usize = 32 << 20;
 /// `CUBLAS_OP_T`.
 const TRANSPOSED: i32 = 1;
-/// Where the driver is.
-const DRIVER: &str = "libcuda.so.1";
 
-type OfContext = unsafe extern "C" fn(sys::CUcontext, sys::CUevent) -> sys::CUresult;
 type Server = <cubecl::cuda::CudaRuntime as cubecl_runtime::runtime::Runtime>::Server;
 
 /// Where a buffer lies; it stays there as long as this is held.
@@ -89,11 +85,9 @@ pub struct Cublas {
     stream: Arc<CudaStream>,
     before: CudaEvent,
     after: CudaEvent,
+    order: ContextOrder,
     workspace: sys::CUdeviceptr,
-    record: OfContext,
-    wait: OfContext,
     plans: Mutex<HashMap<Shape, Plan>>,
-    _driver: SharedLibrary,
 }
 
 /// A product's descriptors, and how the library thinks it best made.
@@ -123,27 +117,16 @@ impl Cublas {
         if !unsafe { lt_sys::is_culib_present() } {
             return Err("cuBLASLt is not on this machine".to_owned());
         }
-        // SAFETY: the driver is loaded already, and has nothing that runs on loading.
-        let driver =
-            unsafe { SharedLibrary::new(DRIVER) }.map_err(|error| format!("no {DRIVER}: {error}"))?;
-        let function = |name: &str| {
-            // SAFETY: both functions have this type (CUDA's driver API).
-            let found = unsafe { driver.get::<OfContext>(name.as_bytes()) };
-            found
-                .map(|found| *found)
-                .map_err(|_| format!("the driver has no {name}, which CUDA has from 12.5 on"))
-        };
-        let (record, wait) = (function("cuCtxRecordEvent")?, function("cuCtxWaitEvent")?);
         let failed = |error: result::DriverError| format!("CUDA says {error}");
         let context = CudaContext::new(index).map_err(failed)?;
+        let order = ContextOrder::new(&context)?;
         let stream = context.new_stream().map_err(failed)?;
         let (before, after) =
             (context.new_event(None).map_err(failed)?, context.new_event(None).map_err(failed)?);
+        let handle = lt::create_handle().map_err(|error| format!("cuBLASLt says {error}"))?;
         // SAFETY: the context is this thread's, and the memory is freed once, when this is dropped.
         let workspace = unsafe { result::malloc_sync(WORKSPACE_BYTES) }.map_err(failed)?;
-        let handle = lt::create_handle().map_err(|error| format!("cuBLASLt says {error}"))?;
-        let plans = Mutex::default();
-        Ok(Self { handle, context, stream, before, after, workspace, record, wait, plans, _driver: driver })
+        Ok(Self { handle, context, stream, before, after, order, workspace, plans: Mutex::default() })
     }
 
     /// Enqueues a product behind everything that `client` was given so far, and before what it is given from now on.
@@ -172,20 +155,11 @@ impl Cublas {
     }
 
     /// Does `work` on the own stream, between what the context has been given and what it will be given.
-    #[allow(unsafe_code, reason = "CUDA's driver API")]
     fn in_order(&self, work: impl FnOnce() -> Result<(), String>) -> Result<(), String> {
         let failed = |error: result::DriverError| format!("CUDA says {error}");
-        let (context, stream) = (self.context.cu_ctx(), self.stream.cu_stream());
-        let (before, after) = (self.before.cu_event(), self.after.cu_event());
-        let flags = sys::CUevent_wait_flags::CU_EVENT_WAIT_DEFAULT;
-        // SAFETY: context, stream and events are of one device and live as long as this.
-        unsafe {
-            (self.record)(context, before).result().map_err(failed)?;
-            result::stream::wait_event(stream, before, flags).map_err(failed)?;
-            work()?;
-            result::event::record(after, stream).map_err(failed)?;
-            (self.wait)(context, after).result().map_err(failed)
-        }
+        self.order.follow_all(&self.stream, self.before.cu_event()).map_err(failed)?;
+        work()?;
+        self.order.precede_all(&self.stream, self.after.cu_event()).map_err(failed)
     }
 
     #[allow(unsafe_code, reason = "a library of C")]
@@ -271,7 +245,7 @@ impl Drop for Cublas {
         let plans = self.plans.get_mut().unwrap_or_else(PoisonError::into_inner);
         // Nothing is left to do where one of these fails. SAFETY: each was made here and is destroyed once, when the stream
         // has nothing left to do.
-        unsafe {
+        beside_recordings(|| unsafe {
             let _ = self.stream.synchronize();
             for plan in plans.values() {
                 for layout in plan.layouts {
@@ -282,7 +256,7 @@ impl Drop for Cublas {
             let _ = lt::destroy_handle(self.handle);
             let _ = self.context.bind_to_thread();
             let _ = result::free_sync(self.workspace);
-        }
+        });
     }
 }
 

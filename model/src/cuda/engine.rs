@@ -1,25 +1,24 @@
 use std::collections::BTreeMap;
 
-use cubecl::prelude::CubeElement;
+use cubecl::prelude::CubeElement as _;
 use thiserror::Error;
 
-use super::context::{Buffer, Context, Stored};
-use super::exchange::{Inputs, NUMBERS, Outputs, Place, bucket};
+use super::context::{Context, Stored};
+use super::exchange::{Inputs, NUMBERS, Outputs, bucket, put};
 use super::frame_codec::FrameCodec;
 use super::kernels::{
     Drawn, Factor, FrameTokens, KnownCodes, Logits, Product, Readout, Redraw, Ring, RowsOf, check_library,
     draw_codes, embed_frame, embed_known, mask_codes, peaks, product, read_out, redraw_codes, take_rows,
 };
-use super::memory::{ProductNumbers, check, padded, tile_rows};
+use super::memory::{ProductNumbers, check, needs_library, padded};
 use super::profile::Profile;
 use super::recording::Recording;
 use super::rings::{Mark, RingSizes, Rings};
 use super::stack::{Pass, Work};
+use super::step_buffers::{DraftBuffers, StepBuffers, Views};
 use super::weights::{Dynamics, Refiner};
 use crate::cache::LaneCache;
-use crate::config::{
-    FRAME_CODES, FRAME_TOKENS, ModelConfig, NOISE_LEVELS, READOUT_TOKEN, RefinerConfig, SPATIAL_TOKENS,
-};
+use crate::config::{FRAME_TOKENS, ModelConfig, NOISE_LEVELS, READOUT_TOKEN, RefinerConfig, SPATIAL_TOKENS};
 use crate::dynamics::TOKEN_LOGITS;
 use crate::engine::agreement::Moment;
 use crate::engine::{FrameStep, MissingWeight, StepEngine, StepOutput};
@@ -29,11 +28,6 @@ use crate::on_card::Part;
 use crate::on_card::{Card, CudaCard};
 use crate::packing::FRAME_CODE_BYTES;
 use crate::reward::REWARD_BINS;
-
-/// Lanes from which on NVIDIA's library multiplies: it is quicker with many rows, where a launch costs little beside its work;
-/// with few, a recorded graph is. That it goes by the lanes of an engine, not by those that step, keeps what a lane sees the
-/// same whoever steps beside it.
-const LIBRARY_LANES: usize = 512;
 
 /// Side of the product, and numbers of the copy, that tell what a processor and a GPU can do.
 const PROBED: [(usize, usize); 2] = [(512, 1 << 24), (8192, 1 << 28)];
@@ -83,63 +77,6 @@ pub struct CudaEngine<S: Stored> {
     number: Option<usize>,
 }
 
-/// What goes to the device and comes from it in a step, and what is made of the last normalised rows.
-struct StepBuffers<S> {
-    told: Buffer<u8>,
-    said: Buffer<u8>,
-    logits: Buffer<f32>,
-    /// `[tile_rows(lanes), width]`.
-    readout_rows: Buffer<S>,
-    readouts: Buffer<f32>,
-    entropies: Buffer<f32>,
-    draft: Option<DraftBuffers<S>>,
-}
-
-/// What a refiner works in, beside the dynamics' rows.
-struct DraftBuffers<S> {
-    thoughts: Buffer<S>,
-    refined: Buffer<f32>,
-    confidence: Buffer<f32>,
-    masked: Buffer<u32>,
-}
-
-impl<S: Stored> StepBuffers<S> {
-    fn new(context: &Context, config: &ModelConfig, lanes: usize) -> Self {
-        let (width, objects, rows) = (config.dynamics.width, config.object_values(), tile_rows(lanes));
-        let draft = config.refiner.as_ref().map(|_| DraftBuffers {
-            thoughts: Buffer::empty(context, lanes * SPATIAL_TOKENS * width),
-            refined: Buffer::empty(context, tile_rows(lanes * SPATIAL_TOKENS) * padded(TOKEN_LOGITS)),
-            confidence: Buffer::empty(context, lanes * FRAME_CODES),
-            masked: Buffer::empty(context, lanes * FRAME_CODES),
-        });
-        Self {
-            told: Buffer::empty(context, Inputs::new(config.action_values, lanes).bytes),
-            said: Buffer::empty(context, Outputs::new(objects, lanes).bytes),
-            logits: Buffer::empty(context, tile_rows(lanes * FRAME_TOKENS) * padded(TOKEN_LOGITS)),
-            readout_rows: Buffer::empty(context, rows * width),
-            readouts: Buffer::empty(context, rows * padded(REWARD_BINS + 1 + objects)),
-            entropies: Buffer::empty(context, lanes * FRAME_CODES),
-            draft,
-        }
-    }
-}
-
-/// [`Inputs`] and [`Outputs`] of some lanes on the device.
-struct Views {
-    /// Rows of lanes: those that step, and those that fill their bucket up.
-    lanes: usize,
-    codes: Buffer<u8>,
-    actions: Buffer<f32>,
-    levels: Buffer<u32>,
-    rings: Buffer<u32>,
-    newest: Buffer<u32>,
-    ages: Buffer<u32>,
-    draws: Buffer<u64>,
-    temperature: Buffer<f32>,
-    next_codes: Buffer<u8>,
-    numbers: Buffer<f32>,
-}
-
 /// The lanes that a pass is about.
 struct Live {
     /// In the order of the rows.
@@ -168,10 +105,10 @@ impl<S: Stored> CudaEngine<S> {
     ) -> Result<Self, EngineError> {
         let is_narrow = numbers == ProductNumbers::Fp8;
         let config = model.card.config.clone();
-        check(&config).map_err(|message| EngineError::Model { message })?;
+        check(&config, numbers).map_err(|message| EngineError::Model { message })?;
         let context = Context::new(device).map_err(|message| EngineError::Device { message })?;
         let made = context.shared().do_on_stream(|| {
-            if lanes >= LIBRARY_LANES || is_narrow {
+            if needs_library(lanes, numbers) {
                 context.take_library(device);
                 check_library::<S>(&context, is_narrow);
             }
@@ -230,14 +167,15 @@ impl<S: Stored> CudaEngine<S> {
         };
         self.context.shared().do_on_stream(|| {
             (0..frames).for_each(|_| drop(self.append(&nothing.frame(1.0))));
-            let views = self.views(lanes);
+            let views = self.step.views(&self.config, lanes);
             self.codec.decode(&self.context, &nothing.codes, &mut vec![0; lanes * self.config.frame.bytes()]);
             let kernels = self.context.metered(runs.max(1), || {
                 self.launch(&views);
                 self.codec.rehearse(&self.context, lanes);
             });
             let (side, numbers) = if self.context.is_processor() { PROBED[0] } else { PROBED[1] };
-            let (flops_per_s, bytes_per_s) = peaks::<S>(&self.context, side, numbers);
+            let (flops_per_s, bytes_per_s) =
+                self.context.not_counting(|| peaks::<S>(&self.context, side, numbers));
             (0..lanes).for_each(|lane| self.rings.reset(lane));
             Profile { kernels, flops_per_s, bytes_per_s, products: self.products() }
         })
@@ -256,7 +194,7 @@ impl<S: Stored> CudaEngine<S> {
             return None;
         }
         lanes.iter().for_each(|lane| self.rings.advance(*lane));
-        let views = self.views(bucket(lanes.len(), self.rings.lanes()));
+        let views = self.step.views(&self.config, bucket(lanes.len(), self.rings.lanes()));
         let live = Live { lanes, views };
         self.send(frame, &live);
         Some(live)
@@ -286,26 +224,6 @@ impl<S: Stored> CudaEngine<S> {
         self.predict(views);
         self.draw(views);
         self.refine(views);
-    }
-
-    /// Where `lanes` rows are told, and say, what.
-    fn views(&self, lanes: usize) -> Views {
-        let inputs = Inputs::new(self.config.action_values, lanes);
-        let outputs = Outputs::new(self.config.object_values(), lanes);
-        let StepBuffers { told, said, .. } = &self.step;
-        Views {
-            lanes,
-            codes: Buffer::view(told, inputs.codes),
-            actions: Buffer::view(told, inputs.actions),
-            levels: Buffer::view(told, inputs.levels),
-            rings: Buffer::view(told, inputs.lanes),
-            newest: Buffer::view(told, inputs.newest),
-            ages: Buffer::view(told, inputs.ages),
-            draws: Buffer::view(told, inputs.draws),
-            temperature: Buffer::view(told, inputs.temperature),
-            next_codes: Buffer::view(said, outputs.codes),
-            numbers: Buffer::view(said, outputs.numbers),
-        }
     }
 
     /// Copies what the lanes of a pass are told to the device, at once. Rows that fill a bucket up are a lane's first frame.
@@ -447,13 +365,6 @@ impl<S: Stored> CudaEngine<S> {
         let mut numbers = vec![0.0; live.lanes.len() * (NUMBERS + self.config.object_values())];
         live.views.numbers.read(&self.context, &mut numbers);
         numbers
-    }
-}
-
-/// Writes `values` to the beginning of an array among `bytes`.
-fn put<T: CubeElement>(bytes: &mut [u8], place: Place<T>, values: impl IntoIterator<Item = T>) {
-    for (bytes, value) in bytes[place.bytes()].chunks_exact_mut(size_of::<T>()).zip(values) {
-        bytes.copy_from_slice(T::as_bytes(&[value]));
     }
 }
 

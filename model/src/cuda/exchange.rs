@@ -105,6 +105,18 @@ impl Outputs {
     }
 }
 
+/// Writes `values` to the beginning of an array among `bytes`.
+#[cfg(feature = "kernels")]
+pub fn put<T: cubecl::prelude::CubeElement>(
+    bytes: &mut [u8],
+    place: Place<T>,
+    values: impl IntoIterator<Item = T>,
+) {
+    for (bytes, value) in bytes[place.bytes()].chunks_exact_mut(size_of::<T>()).zip(values) {
+        bytes.copy_from_slice(T::as_bytes(&[value]));
+    }
+}
+
 /// How many rows a step of `lanes` lanes of `all` is made with: so many graphs are captured at most as there are powers of
 /// two, whichever lanes step. The rows beyond the lanes' own belong to a ring that nobody reads.
 pub fn bucket(lanes: usize, all: usize) -> usize {

@@ -15,6 +15,14 @@ use crate::reward::REWARD_BINS;
 pub const FRAMES_MAX: usize = 256;
 /// Columns that a product makes at once: what widths are multiples of.
 pub const COLUMNS: usize = 4;
+/// Lanes from which on NVIDIA's library multiplies: it is quicker with many rows, where a launch costs little beside its work;
+/// with few, a recorded graph is. That it goes by the lanes of an engine, not by those that step, keeps what a lane sees the
+/// same whoever steps beside it.
+pub const LIBRARY_LANES: usize = 512;
+/// What that library may work in.
+pub const WORKSPACE_BYTES: usize = 32 << 20;
+/// What all sizes of a block must be multiples of for its products to be in eight bits.
+const NARROW_COLUMNS: usize = 16;
 /// What rows and columns of products are rounded up to, so that a GPU's matrix units take them: cubek asks for whole tiles.
 pub const TILE_ROWS: usize = 128;
 const TILE_COLUMNS: usize = 16;
@@ -81,6 +89,7 @@ pub struct DeviceMemory {
     refined: u64,
     /// Values of an action, and of the objects.
     values: [usize; 2],
+    products: ProductNumbers,
     /// Bytes of frames and codes of each of the frames that are encoded or decoded in one pass.
     frame: u64,
     /// Bytes of what that makes of one patch.
@@ -135,6 +144,7 @@ impl DeviceMemory {
             readout: readout as u64,
             refined: refined as u64,
             values,
+            products,
             frame: (config.frame.bytes() + FRAME_CODE_BYTES) as u64,
             patch: patch as u64,
         }
@@ -157,7 +167,12 @@ impl DeviceMemory {
         let exchanged = Inputs::new(action, lanes).bytes + Outputs::new(objects, lanes).bytes;
         let gaps = exchanged as u64 - self.exchange * lanes as u64;
         // One ring is nobody's.
-        self.weights + self.ring + codec + tiles + gaps
+        self.weights + self.ring + codec + tiles + gaps + self.workspace(lanes)
+    }
+
+    /// Bytes of what NVIDIA's library works in, if it multiplies for `lanes` environments; only on a GPU.
+    pub fn workspace(&self, lanes: usize) -> u64 {
+        if needs_library(lanes, self.products) { WORKSPACE_BYTES as u64 } else { 0 }
     }
 
     /// Bytes of `lanes` environments in all.
@@ -177,16 +192,31 @@ impl DeviceMemory {
     }
 }
 
-/// Whether there are kernels for a model of these sizes.
+/// Whether NVIDIA's library is to multiply for an engine of so many lanes.
+pub fn needs_library(lanes: usize, products: ProductNumbers) -> bool {
+    lanes >= LIBRARY_LANES || products == ProductNumbers::Fp8
+}
+
+/// Whether there are kernels for a model of these sizes with such products.
 ///
 /// # Errors
 /// What there are none for, and what would be right.
-pub fn check(config: &ModelConfig) -> Result<(), String> {
+pub fn check(config: &ModelConfig, products: ProductNumbers) -> Result<(), String> {
+    let columns = match products {
+        ProductNumbers::Wide => COLUMNS,
+        ProductNumbers::Fp8 => NARROW_COLUMNS,
+    };
     let stacks = [("dynamics", &config.dynamics), ("encoder", &config.encoder), ("decoder", &config.decoder)];
     for (name, stack) in stacks {
-        for (what, size) in [("width", stack.width), ("hidden", stack.hidden), ("head", stack.head_dim())] {
-            if !size.is_multiple_of(COLUMNS) {
-                return Err(format!("{what} of its {name} is {size}, expected a multiple of {COLUMNS}"));
+        let row = (stack.heads + 2 * stack.kv_heads) * stack.head_dim();
+        for (what, size, columns) in [
+            ("width", stack.width, columns),
+            ("hidden", stack.hidden, columns),
+            ("row of queries, keys and values", row, columns),
+            ("head", stack.head_dim(), COLUMNS),
+        ] {
+            if !size.is_multiple_of(columns) {
+                return Err(format!("{what} of its {name} is {size}, expected a multiple of {columns}"));
             }
         }
     }

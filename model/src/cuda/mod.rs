@@ -16,6 +16,8 @@ mod column_major;
 #[cfg(feature = "kernels")]
 mod context;
 #[cfg(feature = "cuda")]
+mod context_order;
+#[cfg(feature = "cuda")]
 mod cublas;
 #[cfg(feature = "kernels")]
 mod engine;
@@ -34,12 +36,16 @@ mod rings;
 #[cfg(feature = "kernels")]
 mod stack;
 #[cfg(feature = "kernels")]
+mod step_buffers;
+#[cfg(feature = "kernels")]
 mod weights;
 
 #[cfg(feature = "kernels")]
 pub use context::Stored;
 #[cfg(feature = "cuda")]
 pub(crate) use context::beside_recordings;
+#[cfg(feature = "cuda")]
+pub(crate) use context_order::ContextOrder;
 #[cfg(feature = "kernels")]
 pub use engine::{CudaEngine, EngineError};
 pub(crate) use memory::check;
@@ -75,6 +81,12 @@ pub fn free_bytes(model: &crate::model::Model, devices: usize) -> Option<u64> {
 #[cfg(feature = "cuda")]
 pub fn free_bytes_of(index: usize) -> Option<u64> {
     Some(cudarc::driver::CudaContext::new(index).ok()?.mem_get_info().ok()?.0 as u64)
+}
+
+/// Why large products are not made by cuBLASLt on GPU number `index`, if they are not.
+#[cfg(feature = "cuda")]
+pub fn without_cublas(index: usize) -> Option<String> {
+    cublas::Cublas::new(index).err()
 }
 
 /// GPUs of one machine that are looked for.

@@ -165,7 +165,7 @@ pub fn memory(model: &Model, lanes: usize) -> EngineMemory {
     if runs_on_processor(model) {
         return CpuEngine::memory(model, lanes);
     }
-    if cfg!(feature = "cuda") && crate::cuda::check(&model.card.config).is_ok() {
+    if cfg!(feature = "cuda") && crate::cuda::check(&model.card.config, model.products).is_ok() {
         let memory = DeviceMemory::with_products(&model.card.config, Precision::Bf16, model.products);
         return EngineMemory { lane_bytes: memory.lane(), shared_bytes: memory.shared(lanes) };
     }

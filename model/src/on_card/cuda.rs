@@ -8,13 +8,13 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use cudarc::driver::sys::{self, CUcontext, CUevent, CUresult, CUstream};
+use cudarc::driver::sys::{self, CUevent, CUresult, CUstream};
 use cudarc::driver::{CudaContext, CudaStream, DriverError, result};
 use worldstep_env::DType;
 
 use super::dlpack::{CUDA, Contents, DLDevice, ManagedTensor};
 use super::{ACTION_WAIT_MAX, Card, CardError, CardRows, Part, SlotHandles, SlotSizes, Slots};
-use crate::cuda::beside_recordings;
+use crate::cuda::{ContextOrder, beside_recordings};
 
 /// What slots begin with a multiple of.
 const ALIGNMENT: usize = 4096;
@@ -28,6 +28,7 @@ pub struct CudaCard(Arc<Device>);
 struct Device {
     context: Arc<CudaContext>,
     stream: Arc<CudaStream>,
+    order: ContextOrder,
     name: String,
 }
 
@@ -44,29 +45,18 @@ impl CudaCard {
                 move |error: DriverError| CardError::Driver { card, call, message: error.to_string() }
             };
             let context = CudaContext::new(number).map_err(failed("cuDevicePrimaryCtxRetain"))?;
-            let version = driver_version().map_err(failed("cuDriverGetVersion"))?;
-            if version < VERSION_MIN {
-                let (major, minor) = (version / 1000, version % 1000 / 10);
-                let message = format!("the driver is of CUDA {major}.{minor}, expected 12.5 or later");
-                return Err(CardError::Driver { card, call: "cuDriverGetVersion", message });
-            }
+            let order = ContextOrder::new(&context).map_err(|message| CardError::Driver {
+                card: card.clone(),
+                call: "cuCtxRecordEvent",
+                message,
+            })?;
             let stream = context.new_stream().map_err(failed("cuStreamCreate"))?;
             let uuid = context.uuid().map_err(failed("cuDeviceGetUuid"))?;
             let digits = uuid.bytes.iter().map(|byte| format!("{:02x}", byte.cast_unsigned()));
             let name = format!("cuda:{}", digits.collect::<String>());
-            Ok(Self(Arc::new(Device { context, stream, name })))
+            Ok(Self(Arc::new(Device { context, stream, order, name })))
         })
     }
-}
-
-/// Version of the driver from which on a context's work can be waited for as a whole.
-const VERSION_MIN: i32 = 12_050;
-
-fn driver_version() -> Result<i32, DriverError> {
-    let mut version = 0;
-    // SAFETY: the driver writes the number, and nothing else.
-    #[allow(unsafe_code)]
-    unsafe { sys::cuDriverGetVersion(&raw mut version) }.result().map(|()| version)
 }
 
 impl Device {
@@ -87,10 +77,6 @@ impl Device {
         work: impl FnOnce(CUstream) -> Result<T, DriverError>,
     ) -> Result<T, CardError> {
         beside_recordings(|| self.with(call, work))
-    }
-
-    fn context(&self) -> CUcontext {
-        self.context.cu_ctx()
     }
 }
 
@@ -197,29 +183,20 @@ impl Event {
 
     /// Lets the card's stream wait for all that anybody in this process has given the card to do by now.
     fn follow_all(&self) -> Result<(), CardError> {
-        // SAFETY: all of them are there as long as this is.
-        #[allow(unsafe_code)]
-        self.device.with("cuCtxRecordEvent", |stream| unsafe {
-            sys::cuCtxRecordEvent(self.device.context(), self.event).result()?;
-            sys::cuStreamWaitEvent(stream, self.event, 0).result()
-        })
+        self.device
+            .with("cuCtxRecordEvent", |_| self.device.order.follow_all(&self.device.stream, self.event))
     }
 
     /// Lets all that anybody in this process gives the card to do from now on wait for what is on its stream.
     fn precede_all(&self) -> Result<(), CardError> {
-        self.record()?;
-        // SAFETY: as above.
-        #[allow(unsafe_code)]
-        self.device.with("cuCtxWaitEvent", |_| unsafe {
-            sys::cuCtxWaitEvent(self.device.context(), self.event).result()
-        })
+        self.device.with("cuCtxWaitEvent", |_| self.device.order.precede_all(&self.device.stream, self.event))
     }
 
-    /// Whether what it marks is done; one that was never recorded marks nothing.
+    /// Whether what it marks is done; one that was never recorded marks nothing. To ask spoils what a device records.
     fn is_done(&self) -> Result<bool, CardError> {
         // SAFETY: it is there as long as this is.
         #[allow(unsafe_code)]
-        self.device.with("cuEventQuery", |_| match unsafe { sys::cuEventQuery(self.event) } {
+        self.device.beside("cuEventQuery", |_| match unsafe { sys::cuEventQuery(self.event) } {
             CUresult::CUDA_ERROR_NOT_READY => Ok(false),
             done => done.result().map(|()| true),
         })

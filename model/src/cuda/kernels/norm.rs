@@ -13,67 +13,29 @@ fn scale(square_sum: f32, #[comptime] width: usize) -> f32 {
 
 /// One plane a row (a warp of the GPU, one unit of the processor).
 #[cube(launch)]
+#[allow(clippy::too_many_arguments)]
 fn norm_rows_kernel<S: Float>(
-    x: &[f32],
-    y: &mut [S],
-    rows: u32,
-    #[comptime] width: usize,
-    #[comptime] plane: usize,
-) {
-    let row = CUBE_POS * CUBE_DIM_Y as usize + UNIT_POS_Y as usize;
-    if row < rows as usize {
-        let first = row * width;
-        let mut sum = 0.0f32;
-        for i in range_stepped(UNIT_POS_X as usize, width, plane) {
-            sum += x[first + i] * x[first + i];
-        }
-        // The processor has no plane operations, not even for its planes of one unit.
-        if comptime!(plane > 1) {
-            sum = plane_sum(sum);
-        }
-        let factor = scale(sum, width);
-        for i in range_stepped(UNIT_POS_X as usize, width, plane) {
-            y[first + i] = S::cast_from(x[first + i] * factor);
-        }
-    }
-}
-
-/// [RMS norm](crate::norm::rms_norm) of each row.
-///
-/// # Shapes
-/// - x: `[rows, width]`, y: the same
-pub fn norm_rows<S: Stored>(
-    context: &Context,
-    x: &Buffer<f32>,
-    y: &Buffer<S>,
-    (rows, width): (usize, usize),
-) {
-    let (count, dim) = context.planes(rows);
-    let plane = dim.x as usize;
-    norm_rows_kernel::launch::<S>(context.client(), count, dim, x.arg(), y.arg(), rows as u32, width, plane);
-    let bytes = rows * width * (size_of::<f32>() + size_of::<S>());
-    context.launched(Cost::new("norm", 3 * rows * width, bytes));
-}
-
-/// One plane a row.
-#[cube(launch)]
-fn add_norm_rows_kernel<S: Float>(
     x: &mut [f32],
     added: &[f32],
     y: &mut [S],
     rows: u32,
     #[comptime] width: usize,
     #[comptime] plane: usize,
+    #[comptime] adds: bool,
 ) {
     let row = CUBE_POS * CUBE_DIM_Y as usize + UNIT_POS_Y as usize;
     if row < rows as usize {
         let first = row * width;
         let mut sum = 0.0f32;
         for i in range_stepped(UNIT_POS_X as usize, width, plane) {
-            let value = x[first + i] + added[first + i];
-            x[first + i] = value;
+            let mut value = x[first + i];
+            if comptime!(adds) {
+                value += added[first + i];
+                x[first + i] = value;
+            }
             sum += value * value;
         }
+        // The processor has no plane operations, not even for its planes of one unit.
         if comptime!(plane > 1) {
             sum = plane_sum(sum);
         }
@@ -85,6 +47,14 @@ fn add_norm_rows_kernel<S: Float>(
     }
 }
 
+/// [RMS norm](crate::norm::rms_norm) of each row.
+///
+/// # Shapes
+/// - x: `[rows, width]`, y: the same
+pub fn norm_rows<S: Stored>(context: &Context, x: &Buffer<f32>, y: &Buffer<S>, size: (usize, usize)) {
+    launch_norm(context, (x, None), y, size);
+}
+
 /// Adds `added` to each row of `x`, and [normalises](norm_rows) what that gives.
 ///
 /// # Shapes
@@ -93,16 +63,36 @@ pub fn add_norm_rows<S: Stored>(
     context: &Context,
     [x, added]: [&Buffer<f32>; 2],
     y: &Buffer<S>,
+    size: (usize, usize),
+) {
+    launch_norm(context, (x, Some(added)), y, size);
+}
+
+fn launch_norm<S: Stored>(
+    context: &Context,
+    (x, added): (&Buffer<f32>, Option<&Buffer<f32>>),
+    y: &Buffer<S>,
     (rows, width): (usize, usize),
 ) {
     let (count, dim) = context.planes(rows);
-    let plane = dim.x as usize;
-    let (client, rows) = (context.client(), rows as u32);
-    let (x, added, y) = (x.arg(), added.arg(), y.arg());
-    add_norm_rows_kernel::launch::<S>(client, count, dim, x, added, y, rows, width, plane);
-    let numbers = rows as usize * width;
-    let bytes = numbers * (3 * size_of::<f32>() + size_of::<S>());
-    context.launched(Cost::new("residual and norm", 4 * numbers, bytes));
+    let [nothing, _] = context.nothing();
+    norm_rows_kernel::launch::<S>(
+        context.client(),
+        count,
+        dim,
+        x.arg(),
+        added.unwrap_or(&nothing).arg(),
+        y.arg(),
+        rows as u32,
+        width,
+        dim.x as usize,
+        added.is_some(),
+    );
+    // Read; with a sum read, read and written.
+    let (kernel, wide) = if added.is_some() { ("residual and norm", 3) } else { ("norm", 1) };
+    let numbers = rows * width;
+    let bytes = numbers * (wide * size_of::<f32>() + size_of::<S>());
+    context.launched(Cost::new(kernel, (2 + wide.min(2)) * numbers, bytes));
 }
 
 /// Queries, keys and values of some rows.
