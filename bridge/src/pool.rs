@@ -1,21 +1,22 @@
 //! One engine and the sessions that have lanes in it.
 
+mod answers;
+mod tenants;
+
 use std::collections::BTreeMap;
-use std::ops::Range;
 
-use worldstep_env::{Buffer, EnvError, VectorEnv};
+use worldstep_env::{Buffer, EnvError};
 use worldstep_model::neural_env::AUDIT_INFO;
-use worldstep_model::on_card::{CardError, Part};
+use worldstep_model::on_card::CardError;
 
+use self::tenants::{Tenant, tenant};
 use crate::Limits;
 use crate::batcher::PendingStep;
 use crate::engines::Placed;
 use crate::memory::{Claim, Memory};
 use crate::place::{Place, row_bytes};
 use crate::session::Token;
-use crate::wire::{
-    Autoreset, ErrorCode, LaneRows, MakeReply, MakeRequest, Refusal, buffer_from_bytes, write_rows,
-};
+use crate::wire::{Autoreset, ErrorCode, LaneRows, MakeReply, MakeRequest, Refusal, buffer_from_bytes};
 use crate::worker::{Answer, Asked, Join, PendingReset};
 
 /// An engine that the server has room for.
@@ -37,32 +38,6 @@ pub struct Pool {
     actions: Buffer,
     /// What audits have found since it was last taken.
     found: Vec<(&'static str, f64)>,
-}
-
-struct Tenant {
-    lanes: Range<usize>,
-    /// Lanes that were reset or loaded; the others draw their first seed from their index in the session, as they
-    /// would in an engine of their own.
-    started: Vec<bool>,
-    /// Rows from before the tenant moved, and the environments that have not been touched since.
-    kept: Option<(LaneRows, Vec<bool>)>,
-    place: Place,
-}
-
-impl Tenant {
-    /// Whether its rows are what the engine shows of its lanes.
-    fn is_plain(&self) -> bool {
-        self.kept.is_none() && !self.started.contains(&false)
-    }
-
-    /// Takes note that the environments of `mask` have rows of their own again.
-    fn touch(&mut self, mask: &[bool]) {
-        let Some((_, untouched)) = &mut self.kept else { return };
-        untouched.iter_mut().zip(mask).for_each(|(untouched, touched)| *untouched &= !touched);
-        if !untouched.contains(&true) {
-            self.kept = None;
-        }
-    }
 }
 
 /// A step that has been taken, before its rows are read.
@@ -335,18 +310,6 @@ impl Pool {
         self.env.fetch(&ended)
     }
 
-    /// The rows of a step.
-    fn stepped(&mut self, taken: Taken) -> Answer {
-        let mut rows = self.answer(&taken.asked, &taken.mask)?;
-        if let Some(ended) = taken.ended {
-            rows.rewards = ended.rewards;
-            rows.terminated = ended.terminated;
-            rows.truncated = ended.truncated;
-            rows.finals = ended.finals;
-        }
-        Ok(rows)
-    }
-
     /// What truth beside the environments has found in the steps since this was last asked: name and value.
     pub fn take_found(&mut self) -> Vec<(&'static str, f64)> {
         std::mem::take(&mut self.found)
@@ -394,107 +357,6 @@ impl Pool {
         }
         Ok(())
     }
-
-    /// What the last calls left in all of a session's environments.
-    ///
-    /// # Errors
-    /// [`ErrorCode::SessionLost`] if it has no lanes here.
-    pub fn all_rows(&mut self, asked: &Asked) -> Answer {
-        let count = tenant(&self.tenants, asked.session)?.lanes.len();
-        self.answer(asked, &vec![true; count])
-    }
-
-    /// The rows of `mask`, their observations in shared memory or on the card if they were asked for there.
-    fn answer(&mut self, asked: &Asked, mask: &[bool]) -> Answer {
-        let tenant = tenant(&self.tenants, asked.session)?;
-        let (lanes, is_plain) = (tenant.lanes.clone(), tenant.is_plain());
-        let is_card = matches!(tenant.place, Place::Card(_));
-        let is_socket = !asked.shared || matches!(tenant.place, Place::Socket);
-        // Rows that are not the engine's are put together first; so are those that are wanted on the card and are not there.
-        let is_shown = is_plain && !is_socket && (!is_card || self.env.is_on_card());
-        if !(is_shown && is_card) {
-            self.fetch(lanes.clone())?;
-        }
-        if is_socket {
-            return self.rows(asked.session, mask);
-        }
-        let mut rows = match is_shown {
-            false => self.rows(asked.session, mask)?,
-            true => self.lane_rows(lanes.clone(), mask, false),
-        };
-        let (env, tenants) = (&self.env, &mut self.tenants);
-        let number = match tenants.get_mut(&asked.session).map(|tenant| &mut tenant.place) {
-            Some(Place::Shared { memory, .. }) => {
-                let (number, slot) = memory.next_slot();
-                match is_shown {
-                    true => write_lanes(&**env, lanes, mask, slot),
-                    false => slot[..rows.observations.len()].copy_from_slice(&rows.observations),
-                }
-                number
-            }
-            Some(Place::Card(slots)) => {
-                let shown: Vec<usize> = masked(&lanes.collect::<Vec<_>>(), mask).collect();
-                let number = match env {
-                    Placed::Card(env) if is_shown => env.show(&shown, slots.as_mut()),
-                    _ => slots.publish(&[Part::Host(&rows.observations)]),
-                };
-                number.map_err(card_failed)?
-            }
-            Some(Place::Socket) | None => return Ok(rows),
-        };
-        rows.observations = number.to_le_bytes().to_vec();
-        rows.shared = true;
-        Ok(rows)
-    }
-
-    /// Brings the observations of `lanes` to where [`lane_rows`](Self::lane_rows) reads them.
-    fn fetch(&mut self, lanes: Range<usize>) -> Result<(), Refusal> {
-        if !self.env.is_on_card() {
-            return Ok(());
-        }
-        let mask: Vec<bool> = (0..self.env.num_envs()).map(|lane| lanes.contains(&lane)).collect();
-        Ok(self.env.fetch(&mask)?)
-    }
-
-    fn rows(&self, token: Token, mask: &[bool]) -> Answer {
-        let tenant = tenant(&self.tenants, token)?;
-        if tenant.is_plain() {
-            return Ok(self.lane_rows(tenant.lanes.clone(), mask, true));
-        }
-        let mut rows = self.lane_rows(tenant.lanes.clone(), &vec![true; mask.len()], true);
-        // What a session that has gone left there is nobody's business.
-        (0..mask.len()).filter(|i| !tenant.started[*i]).for_each(|i| rows.blank_env(i));
-        if let Some((kept, untouched)) = &tenant.kept {
-            (0..untouched.len()).filter(|i| untouched[*i]).for_each(|i| rows.copy_env(kept, i));
-        }
-        Ok(rows.select(mask))
-    }
-
-    /// What the engine shows of the lanes of `mask`, counted from the first of `lanes`.
-    fn lane_rows(&self, lanes: Range<usize>, mask: &[bool], seen: bool) -> LaneRows {
-        let batch = self.env.batch();
-        let count = mask.iter().filter(|masked| **masked).count();
-        let mut observations = Vec::new();
-        if seen {
-            let space = &self.env.spec().observation_space;
-            observations.resize(count * space.flat_len() * space.dtype().size(), 0);
-            write_lanes(&*self.env, lanes.clone(), mask, &mut observations);
-        }
-        let infos = batch.info.iter();
-        LaneRows {
-            observations,
-            shared: false,
-            rewards: masked(&batch.rewards[lanes.clone()], mask).collect(),
-            terminated: masked(&batch.terminated[lanes.clone()], mask).collect(),
-            truncated: masked(&batch.truncated[lanes.clone()], mask).collect(),
-            info_values: infos
-                .clone()
-                .flat_map(|column| masked(&column.values[lanes.clone()], mask))
-                .collect(),
-            info_masks: infos.flat_map(|column| masked(&column.mask[lanes.clone()], mask)).collect(),
-            finals: None,
-        }
-    }
 }
 
 fn card_failed(error: CardError) -> Refusal {
@@ -503,27 +365,4 @@ fn card_failed(error: CardError) -> Refusal {
         CardError::Driver { .. } | CardError::Size { .. } | CardError::NotOnCard => ErrorCode::Engine,
     };
     Refusal::new(code, error.to_string())
-}
-
-/// Writes the observations of the lanes of `mask` to `out`, one after the other.
-fn write_lanes(env: &dyn VectorEnv, lanes: Range<usize>, mask: &[bool], out: &mut [u8]) {
-    let (observations, space) = (&env.batch().observations, &env.spec().observation_space);
-    let width = space.flat_len();
-    if !mask.contains(&false) {
-        return write_rows(observations, lanes.start, lanes.len(), width, out);
-    }
-    let len = width * space.dtype().size();
-    for (i, lane) in masked(&lanes.collect::<Vec<_>>(), mask).enumerate() {
-        write_rows(observations, lane, 1, width, &mut out[i * len..]);
-    }
-}
-
-/// The values where `mask` is true.
-fn masked<'a, T: Copy>(values: &'a [T], mask: &'a [bool]) -> impl Iterator<Item = T> + 'a {
-    values.iter().zip(mask).filter(|(_, masked)| **masked).map(|(value, _)| *value)
-}
-
-fn tenant(tenants: &BTreeMap<Token, Tenant>, token: Token) -> Result<&Tenant, Refusal> {
-    let none = || Refusal::new(ErrorCode::SessionLost, "the session holds no environments");
-    tenants.get(&token).ok_or_else(none)
 }

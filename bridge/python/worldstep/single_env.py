@@ -8,12 +8,13 @@ from typing import Any
 import gymnasium
 import numpy as np
 
+from worldstep.arguments import Engine, Obs
 from worldstep.autoreset import AutoresetMode
 from worldstep.errors import InvalidAction
 from worldstep.randomisation import Randomisation
 from worldstep.registration import TASKS
 from worldstep.robots import Settings
-from worldstep.vector_env import Engine, Obs, WorldstepVectorEnv
+from worldstep.vector_env import WorldstepVectorEnv
 
 
 class SingleEnv(gymnasium.Env[np.ndarray, Any]):

@@ -5,22 +5,29 @@ from __future__ import annotations
 import warnings
 from collections import deque
 from collections.abc import Sequence
-from typing import Any, Literal, get_args
+from typing import Any
 
 import gymnasium
 import numpy as np
 from gymnasium.vector.utils import batch_space
 
 from worldstep import private_server, robots, wire
+from worldstep.arguments import (
+    Engine,
+    Obs,
+    check_arguments,
+    check_temperature,
+    encode_actions,
+    neutral_action,
+    reset_options,
+)
 from worldstep.autoreset import AutoresetMode
 from worldstep.card import STAND_IN, Card, find_card
 from worldstep.connection import Connection
 from worldstep.errors import (
     HostMemoryWarning,
-    InvalidAction,
     InvalidState,
     ServerNotFound,
-    Unsupported,
     WorldstepError,
 )
 from worldstep.randomisation import Randomisation, ranges_map
@@ -28,8 +35,6 @@ from worldstep.rows import RowReader, Stepped
 from worldstep.spaces import space_from_map
 from worldstep.wire import Op
 
-Engine = Literal["truth", "dream"]
-Obs = Literal["state", "rgb", "depth", "codes", "latent"]
 IN_FLIGHT_MAX = 2
 """Requests that a server takes of one session at a time."""
 
@@ -87,8 +92,8 @@ class WorldstepVectorEnv(gymnasium.vector.VectorEnv[np.ndarray, Any, np.ndarray]
         self.closed = True
         mode = AutoresetMode(autoreset_mode)
         obs = obs or ("rgb" if engine == "dream" else "state")
-        self._check_arguments(num_envs, engine, obs, mode, address, model, render_mode)
-        self._check_temperature(engine, temperature)
+        check_arguments(num_envs, engine, obs, address, model, render_mode)
+        check_temperature(engine, temperature)
         id, described_robot = robots.describe(id, robot, address)
         self.num_envs = num_envs
         self.render_mode = render_mode
@@ -125,7 +130,9 @@ class WorldstepVectorEnv(gymnasium.vector.VectorEnv[np.ndarray, Any, np.ndarray]
         self._rows = RowReader(self.single_observation_space, described["info_names"], copy=copy)
         self._seeded = np.zeros(num_envs, dtype=bool)
         # Environments that are not stepped need an action in the message, too.
-        self._neutral_action = self._encode_actions(_neutral(self.single_action_space)[np.newaxis], 1)
+        self._neutral_action = encode_actions(
+            neutral_action(self.single_action_space)[np.newaxis], self.single_action_space, 1
+        )
         self._observations = np.zeros(self.observation_space.shape or (), self.observation_space.dtype)
 
     def reset(
@@ -144,7 +151,7 @@ class WorldstepVectorEnv(gymnasium.vector.VectorEnv[np.ndarray, Any, np.ndarray]
         infos only of those that were reset.
         """
         super().reset(seed=seed if isinstance(seed, int | np.integer) else None)
-        mask, others = self._reset_options(options)
+        mask, others = reset_options(options, self.num_envs)
         seeds = self._seeds(seed, mask)
         connection, check = self._idle(), self._rows.check(self.num_envs)
         reply = connection.ask_rows(Op.RESET, wire.reset_frames(seeds, mask, others), check)
@@ -162,7 +169,7 @@ class WorldstepVectorEnv(gymnasium.vector.VectorEnv[np.ndarray, Any, np.ndarray]
         connection, space = self._idle(), self.single_action_space
         shape = (self.num_envs, *(space.shape or ()))
         on_card = connection.put_actions(actions, shape, np.dtype(space.dtype))
-        frames = [self._encode_actions(actions, self.num_envs) if on_card is None else on_card]
+        frames = [encode_actions(actions, space, self.num_envs) if on_card is None else on_card]
         connection.submit(Op.STEP, frames, check=self._rows.check(self.num_envs))
         self._steps.append(None)
 
@@ -199,7 +206,9 @@ class WorldstepVectorEnv(gymnasium.vector.VectorEnv[np.ndarray, Any, np.ndarray]
         order = np.argsort(ids)
         mask = np.zeros(self.num_envs, np.uint8)
         mask[ids] = 1
-        given = np.frombuffer(self._encode_actions(actions, len(ids)), np.uint8).reshape(len(ids), -1)
+        given = np.frombuffer(encode_actions(actions, self.single_action_space, len(ids)), np.uint8).reshape(
+            len(ids), -1
+        )
         encoded = np.zeros((self.num_envs, given.shape[1]), np.uint8)
         encoded[:] = np.frombuffer(self._neutral_action, np.uint8)
         encoded[ids] = given
@@ -262,42 +271,6 @@ class WorldstepVectorEnv(gymnasium.vector.VectorEnv[np.ndarray, Any, np.ndarray]
         if server is not None:
             private_server.release(server)
 
-    @staticmethod
-    def _check_arguments(
-        num_envs: int,
-        engine: str,
-        obs: str,
-        mode: AutoresetMode,
-        address: str | None,
-        model: str | None,
-        render_mode: str | None,
-    ) -> None:
-        """Raise for what no server can do."""
-        if num_envs < 1:
-            raise WorldstepError(f"num_envs is {num_envs}, expected at least 1")
-        if engine not in ("truth", "dream"):
-            raise Unsupported(f"engine is {engine!r}, expected 'truth' or 'dream'")
-        if obs not in get_args(Obs):
-            raise Unsupported(
-                f"obs is {obs!r}, expected 'state' or 'rgb', "
-                "of truth also 'depth', of a dream also 'codes' or 'latent'"
-            )
-        if address is not None and model is not None:
-            raise Unsupported("a server at an address has its own model: leave `model` out")
-        if render_mode not in (None, "rgb_array"):
-            raise Unsupported(f"render_mode is {render_mode!r}, expected None or 'rgb_array'")
-        if render_mode == "rgb_array" and obs != "rgb":
-            raise Unsupported("render_mode 'rgb_array' shows what is observed: it needs obs='rgb'")
-
-    @staticmethod
-    def _check_temperature(engine: str, temperature: float | None) -> None:
-        if temperature is None:
-            return
-        if engine != "dream":
-            raise Unsupported("truth has no temperature: leave it out, or ask for engine='dream'")
-        if not (np.isfinite(temperature) and temperature >= 0):
-            raise WorldstepError(f"temperature is {temperature}, expected a number from 0 on")
-
     def _find_card(self, device: str) -> Card | None:
         try:
             return find_card(device)
@@ -344,30 +317,6 @@ class WorldstepVectorEnv(gymnasium.vector.VectorEnv[np.ndarray, Any, np.ndarray]
             )
         return connection
 
-    def _reset_options(self, options: dict[str, Any] | None) -> tuple[np.ndarray, dict[str, float]]:
-        """Give the reset mask, and the other options as the server takes them."""
-        others = {name: value for name, value in (options or {}).items() if name != "reset_mask"}
-        unknown = set(others) - {"difficulty"}
-        if unknown:
-            raise WorldstepError(
-                f"options {sorted(unknown)} are unknown; there are 'reset_mask' and 'difficulty'"
-            )
-        try:
-            others = {name: float(value) for name, value in others.items() if value is not None}
-        except (TypeError, ValueError) as error:
-            raise WorldstepError(f"difficulty is no number: {error}") from error
-        return self._reset_mask((options or {}).get("reset_mask")), others
-
-    def _reset_mask(self, given: Any) -> np.ndarray:
-        if given is None:
-            return np.ones(self.num_envs, dtype=bool)
-        mask: np.ndarray = np.asarray(given)
-        if mask.dtype != bool or mask.shape != (self.num_envs,):
-            raise WorldstepError(
-                f"reset_mask is {mask.dtype} of shape {mask.shape}, expected bool of ({self.num_envs},)"
-            )
-        return mask
-
     def _seeds(self, seed: Any, mask: np.ndarray) -> list[int | None]:
         if seed is None:
             seeds: list[int | None] = [None] * self.num_envs
@@ -384,34 +333,9 @@ class WorldstepVectorEnv(gymnasium.vector.VectorEnv[np.ndarray, Any, np.ndarray]
             raise WorldstepError("a seed is negative or has more than 64 bits")
         return seeds
 
-    def _encode_actions(self, actions: Any, count: int) -> bytes:
-        """Check shape, type and finiteness here; the server checks the bounds."""
-        space = self.action_space
-        shape = (count, *(self.single_action_space.shape or ()))
-        try:
-            array = np.asarray(actions)
-        except (ValueError, TypeError) as error:
-            raise InvalidAction(f"actions are no array: {error}") from error
-        if array.shape != shape:
-            raise InvalidAction(f"actions have shape {array.shape}, expected {shape}")
-        continuous = np.issubdtype(space.dtype, np.floating)
-        if array.dtype.kind not in ("fiu" if continuous else "iu"):
-            raise InvalidAction(f"actions are {array.dtype}, expected {space.dtype}")
-        if continuous and not np.isfinite(array).all():
-            raise InvalidAction("actions hold NaN or infinity")
-        return np.ascontiguousarray(array, dtype=np.dtype(space.dtype).newbyteorder("<")).tobytes()
-
 
 def _warn_of_host_memory(why: str) -> None:
     warnings.warn(f"observations stay in host memory: {why}", HostMemoryWarning, stacklevel=5)
-
-
-def _neutral(space: gymnasium.Space[Any]) -> np.ndarray:
-    """Give a member of an action space: zero, or the nearest to it."""
-    if isinstance(space, gymnasium.spaces.Box):
-        return np.clip(np.zeros(space.shape, space.dtype), space.low, space.high)
-    start = getattr(space, "start", 0)
-    return np.full(space.shape or (), start, space.dtype)
 
 
 def make_vec(
