@@ -240,7 +240,12 @@ impl Pool {
         if let Some(Tenant { lanes, place: Place::Card(slots), .. }) = tenant {
             let mut bytes = vec![0; row_bytes(&space) * lanes.len()];
             slots.actions(step.asked.seq, &mut bytes).map_err(card_failed)?;
-            step.actions = buffer_from_bytes(space.dtype(), &bytes)?;
+            let given = buffer_from_bytes(space.dtype(), &bytes)?;
+            // Rows of environments that are not stepped are left from another step.
+            step.actions = space.neutral(lanes.len());
+            for lane in (0..lanes.len()).filter(|lane| step.mask[*lane]) {
+                step.actions.copy_rows(lane, &given, lane, 1, space.flat_len());
+            }
         }
         Ok(space.check(&step.actions, step.mask.len())?)
     }

@@ -145,6 +145,21 @@ def test_actions_are_copied_behind_what_computes_them_and_then_marked(driver: Dr
     assert not slots.holds(np.zeros(4)), "host memory"
 
 
+def test_actions_of_some_environments_go_to_their_rows(driver: Driver) -> None:
+    slots = CudaCard(0).open(HANDLES)
+    driver.told()
+    actions = OnCard(np.arange(1, 4, dtype=DTYPE).reshape(3, 1))
+    slots.put_actions(6, actions, (3, 1), DTYPE, np.array([2, 3, 0]))
+    assert driver.told("copy", "cuEventRecord") == [
+        ("copy", 168, 8, 77),
+        ("copy", 160, 4, 77),
+        ("cuEventRecord", 1004, 77),
+    ]
+    assert np.frombuffer(driver.memory[160:176], DTYPE).tolist() == [3, 0, 1, 2]
+    with pytest.raises(ValueError, match="20 bytes in slot"):
+        slots.put_actions(6, actions, (3, 1), DTYPE, np.array([2, 3, 4]))
+
+
 def test_everything_is_closed_with_the_last_array(driver: Driver) -> None:
     slots = CudaCard(0).open(HANDLES)
     array = slots.array(bytes(4), SHAPE, DTYPE)

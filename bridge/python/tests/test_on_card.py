@@ -112,6 +112,35 @@ def test_actions_on_the_card_do_what_others_do() -> None:
     np.testing.assert_array_equal(seen[0][1], seen[1][1])
 
 
+def test_groups_are_sent_actions_on_the_card() -> None:
+    seen = []
+    for wrap in (Borrower, np.asarray):
+        envs = made()
+        envs.reset(seed=2)
+        envs.action_space.seed(5)
+        rows = []
+        for _ in range(5):
+            actions = envs.action_space.sample()
+            groups = [np.array([3, 1]), np.array([0, 2])]
+            for group in groups:
+                envs.send(wrap(actions[group]), group)
+            for group in groups:
+                observations, rewards, _, _, infos = envs.recv()
+                assert infos["env_id"].tolist() == sorted(group)
+                rows += [np.array(observations), rewards]
+        seen.append(rows)
+        with pytest.raises(worldstep.InvalidAction, match="99"):
+            envs.send(wrap(np.full_like(actions[:1], 99)), [1])
+            envs.recv()
+        # What is left in the slots' other rows does no harm.
+        for _ in range(2):
+            envs.send(wrap(actions[:2]), [0, 2])
+            envs.recv()
+        envs.close()
+    for on_card, in_host_memory in zip(*seen, strict=True):
+        np.testing.assert_array_equal(on_card, in_host_memory)
+
+
 def test_actions_on_the_card_that_do_not_fit_are_refused(envs) -> None:
     envs.reset(seed=2)
     right = envs.action_space.sample()

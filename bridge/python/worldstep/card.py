@@ -19,6 +19,8 @@ from worldstep.dlpack import CPU, Borrowed, DeviceArray, borrow
 from worldstep.errors import InvalidAction, Unsupported
 
 _KEY_BYTES = 16
+Pieces = list[tuple[int, int, int]]
+"""What is copied: bytes from the start of where it goes, from the start of what is copied, and how many."""
 STAND_IN = "stand-in"
 """A card that is the server's host memory, for tests of what the two sides say to each other."""
 
@@ -46,8 +48,8 @@ class Memory(Protocol):
     def borrow(self, array: Any) -> Borrowed:
         """Take another's array that is on the same device."""
 
-    def put(self, offset: int, borrowed: Borrowed, length: int, event: bytes | None) -> None:
-        """Copy an array of `length` bytes to `offset` bytes from the start, then record `event`."""
+    def put(self, offset: int, borrowed: Borrowed, pieces: Pieces, event: bytes | None) -> None:
+        """Copy `pieces` of an array behind `offset` bytes from the start, then record `event`."""
 
 
 class CardSlots:
@@ -77,11 +79,18 @@ class CardSlots:
         device = getattr(array, "__dlpack_device__", None)
         return device is not None and tuple(map(int, device())) == self._memory.device
 
-    def put_actions(self, seq: int, actions: Any, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
+    def put_actions(
+        self,
+        seq: int,
+        actions: Any,
+        shape: tuple[int, ...],
+        dtype: np.dtype[Any],
+        rows: np.ndarray | None = None,
+    ) -> None:
         """Copy the actions of the step with number `seq` to where the server looks for them.
 
-        They stay as they are; the server waits for whatever computes them. Raise `InvalidAction` for another
-        shape or type.
+        They are those of the environments `rows`, or of all. They stay as they are; the server waits for
+        whatever computes them. Raise `InvalidAction` for another shape or type.
         """
         try:
             borrowed = self._memory.borrow(actions)
@@ -94,9 +103,10 @@ class CardSlots:
             )
         if not borrowed.is_contiguous:
             raise InvalidAction("actions on the card have gaps between them: make them contiguous")
-        length = _nbytes(shape, dtype)
-        offset, event = self._actions.at(seq % self._actions.slots, length)
-        self._memory.put(offset, borrowed, length, event)
+        pieces = [(0, 0, _nbytes(shape, dtype))] if rows is None else _runs(rows, _nbytes(shape[1:], dtype))
+        needed = max(to + length for to, _, length in pieces)
+        offset, event = self._actions.at(seq % self._actions.slots, needed)
+        self._memory.put(offset, borrowed, pieces, event)
         self._borrowed.append(borrowed)
 
 
@@ -154,10 +164,11 @@ class _HostMemory:
         """Take another's array."""
         return borrow(array)
 
-    def put(self, offset: int, borrowed: Borrowed, length: int, event: bytes | None) -> None:
+    def put(self, offset: int, borrowed: Borrowed, pieces: Pieces, event: bytes | None) -> None:
         """Copy at once."""
-        self._check(offset, length)
-        ctypes.memmove(ctypes.addressof(self._bytes) + offset, borrowed.address, length)
+        for to, source, length in pieces:
+            self._check(offset + to, length)
+            ctypes.memmove(ctypes.addressof(self._bytes) + offset + to, borrowed.address + source, length)
 
     def _check(self, offset: int, length: int) -> None:
         if offset + length > len(self._bytes):
@@ -179,6 +190,16 @@ def find_card(device: str) -> Card | None:
     from worldstep.cuda_card import CudaCard
 
     return CudaCard(int(named[1] or 0))
+
+
+def _runs(rows: np.ndarray, row_len: int) -> Pieces:
+    """Give the pieces that put one row after the other where `rows` says, those that stay together in one."""
+    starts = np.flatnonzero(np.diff(rows, prepend=rows[0] - 2) != 1)
+    lengths = np.diff(starts, append=len(rows))
+    return [
+        (int(rows[start]) * row_len, int(start) * row_len, int(length) * row_len)
+        for start, length in zip(starts, lengths, strict=True)
+    ]
 
 
 def _nbytes(shape: tuple[int, ...], dtype: np.dtype[Any]) -> int:

@@ -137,11 +137,16 @@ class Connection:
         self._seq = 0
         return described
 
-    def put_actions(self, actions: Any, shape: tuple[int, ...], dtype: np.dtype[Any]) -> bytes | None:
-        """Leave the actions of the next request on the card, if they are there; give their frame then."""
+    def put_actions(
+        self, actions: Any, shape: tuple[int, ...], dtype: np.dtype[Any], rows: np.ndarray | None = None
+    ) -> bytes | None:
+        """Leave the actions of the next request on the card, if they are there; give their frame then.
+
+        They are those of the environments `rows`, or of all.
+        """
         if self.card is None or not self.card.holds(actions):
             return None
-        self.card.put_actions(self._seq + 1, actions, shape, dtype)
+        self.card.put_actions(self._seq + 1, actions, shape, dtype, rows)
         return b""
 
     @property

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from worldstep.card import CardSlots
+from worldstep.card import CardSlots, Pieces
 from worldstep.dlpack import CUDA, Borrowed, DeviceArray, borrow
 
 _HANDLE_BYTES = 64
@@ -136,14 +136,17 @@ class _CudaMemory:
         """Take another's array; this memory's stream waits for it."""
         return borrow(array, self._stream.value)
 
-    def put(self, offset: int, borrowed: Borrowed, length: int, event: bytes | None) -> None:
+    def put(self, offset: int, borrowed: Borrowed, pieces: Pieces, event: bytes | None) -> None:
         """Copy on the stream, and record `event` behind that."""
         with self._card.current() as driver:
-            to, source = (
-                ctypes.c_uint64(self._address.value + offset),
-                ctypes.c_uint64(borrowed.address),
-            )
-            driver.call("cuMemcpyDtoDAsync_v2", to, source, ctypes.c_size_t(length), self._stream)
+            for to, source, length in pieces:
+                driver.call(
+                    "cuMemcpyDtoDAsync_v2",
+                    ctypes.c_uint64(self._address.value + offset + to),
+                    ctypes.c_uint64(borrowed.address + source),
+                    ctypes.c_size_t(length),
+                    self._stream,
+                )
             if event is not None:
                 driver.call("cuEventRecord", self._events[event], self._stream)
 

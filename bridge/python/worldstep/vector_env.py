@@ -206,13 +206,16 @@ class WorldstepVectorEnv(gymnasium.vector.VectorEnv[np.ndarray, Any, np.ndarray]
         order = np.argsort(ids)
         mask = np.zeros(self.num_envs, np.uint8)
         mask[ids] = 1
-        given = np.frombuffer(encode_actions(actions, self.single_action_space, len(ids)), np.uint8).reshape(
-            len(ids), -1
-        )
-        encoded = np.zeros((self.num_envs, given.shape[1]), np.uint8)
-        encoded[:] = np.frombuffer(self._neutral_action, np.uint8)
-        encoded[ids] = given
-        connection.submit(Op.STEP, [encoded.tobytes(), mask.tobytes()], check=self._rows.check(len(ids)))
+        space = self.single_action_space
+        shape = (len(ids), *(space.shape or ()))
+        frame = connection.put_actions(actions, shape, np.dtype(space.dtype), ids)
+        if frame is None:
+            given = np.frombuffer(encode_actions(actions, space, len(ids)), np.uint8).reshape(len(ids), -1)
+            encoded = np.zeros((self.num_envs, given.shape[1]), np.uint8)
+            encoded[:] = np.frombuffer(self._neutral_action, np.uint8)
+            encoded[ids] = given
+            frame = encoded.tobytes()
+        connection.submit(Op.STEP, [frame, mask.tobytes()], check=self._rows.check(len(ids)))
         self._steps.append(ids[order])
 
     def recv(self) -> Stepped:

@@ -132,6 +132,10 @@ fn actions_on_the_card_are_checked_like_others_and_cost_nobody_else_a_step() {
     view.put_actions(client.header.seq + 1, &bytes_from_f32(&[0.0, 0.0]));
     let reply = bench.ask(&mut client, &step_on_card(None));
     assert_eq!(seen(&view, &reply, ENVS)[0][0], 1.0, "nothing was stepped before");
+    // What lies in rows of environments that are not stepped is not looked at.
+    view.put_actions(client.header.seq + 1, &bytes_from_f32(&[2.0, ACTION_MAX + 1.0]));
+    let reply = bench.ask(&mut client, &step_on_card(Some(vec![true, false])));
+    assert_eq!(seen(&view, &reply, 1)[0][0], 2.0);
 }
 
 #[test]
