@@ -120,11 +120,10 @@ test-reference: build reference
 	REFERENCE_FIXTURE="$(BIN)/examples/reference_fixture" PYTHONPATH=model \
 	    .venv-reference/bin/python -m pytest -q model/reference/tests
 
-## make lint     clippy, rustdoc and mypy with warnings as errors
+## make lint     clippy, rustdoc and mypy with warnings as errors, the GPU's kernels among what they read
 lint: setup
-	$(CARGO) clippy --workspace --all-targets -- -D warnings
-	$(CARGO) clippy -p worldstep-model --features kernels --all-targets -- -D warnings
-	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps
+	$(CARGO) clippy --workspace --all-targets --features worldstep-model/kernels -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --features worldstep-model/kernels
 	cd bridge/python && "$(CURDIR)/$(VENV)/bin/mypy"
 
 ## make fuzz     decoder, session machine, worlds with their states and robots' files under libFuzzer, FUZZ_SECONDS=600 each (fuzz-smoke: 60)
