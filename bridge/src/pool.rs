@@ -340,6 +340,7 @@ impl Pool {
     /// [`ErrorCode::BadState`] if a state is none of this environment.
     pub fn load(&mut self, asked: &Asked, states: &[Vec<u8>]) -> Result<(), Refusal> {
         let lanes = tenant(&self.tenants, asked.session)?.lanes.clone();
+        self.fetch(lanes.clone())?;
         let rows = self.rows(asked.session, &vec![true; lanes.len()])?;
         let before: Vec<_> = lanes.clone().map(|lane| self.env.save_lane(lane).ok()).collect();
         for (i, (lane, state)) in lanes.clone().zip(states).enumerate() {

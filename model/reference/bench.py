@@ -1,7 +1,8 @@
 """Measures this network for `worldstep bench dream --peers` and `worldstep bench train --peers`.
 
 Reads one JSON object a line and answers with one. First `model` (a folder), `threads` and `device` (cpu or
-cuda:N, where products are computed in bf16), answered by `version` and `modes`. Then what to measure: `work`
+cuda:N, where products are computed in bf16, and weights and rings of steps are stored so), answered by
+`version` and `modes`. Then what to measure: `work`
 (step, dynamics, tokenizer), `mode` (eager, compile), `seconds`, and for `step` `envs` and `obs` (rgb, codes),
 for the others `batch` (windows of a whole ring, or frames). The answer is `per_s`, environment-steps or
 frames, and `median_per_s`, at the pace of the median call. What was warmed up stays so: the same question
@@ -33,7 +34,7 @@ from .config import (
     NOISE_LEVELS,
     REWARD_BINS,
 )
-from .load import Model, load
+from .load import Model, load, store_products
 from .stepper import Stepper
 from .train import Windows, dynamics_loss, learn, optimizer, softmax_groups, tokenizer_loss
 
@@ -49,6 +50,12 @@ def random_codes(frames: int) -> Tensor:
     return torch.stack([torch.randint(levels, (frames, FRAME_CODES)) for levels in FSQ_LEVELS], -1)
 
 
+def stored() -> torch.dtype:
+    """What weights and rings of a step are stored as: what products are computed in."""
+    on_gpu = torch.get_default_device().type == "cuda"
+    return torch.bfloat16 if on_gpu else torch.float32
+
+
 def compiled(function: Callable[..., Any], mode: str) -> Callable[..., Any]:
     """The function itself, or what torch.compile makes of it for these shapes alone."""
     return torch.compile(function, dynamic=False) if mode == "compile" else function
@@ -57,7 +64,9 @@ def compiled(function: Callable[..., Any], mode: str) -> Callable[..., Any]:
 def stepping(model: Model, ask: dict[str, Any]) -> Work:
     """Steps that follow their own frames under one random action a lane."""
     lanes = ask["envs"]
-    stepper = Stepper(model, lanes, decode=ask["obs"] == "rgb")
+    dtype = stored()
+    store_products(model, dtype)
+    stepper = Stepper(model, lanes, decode=ask["obs"] == "rgb", dtype=dtype)
     step = compiled(stepper.step, ask["mode"])
     values = model.config.action_values
     actions = torch.nn.functional.one_hot(torch.randint(values, (lanes,)), values).float()

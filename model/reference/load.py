@@ -42,6 +42,14 @@ def load(folder: Path, device: str = "cpu") -> Model:
     return model
 
 
+def store_products(model: Model, dtype: torch.dtype) -> None:
+    """Stores what is multiplied as `dtype`; positions, gains and what attention adds stay as they are."""
+    for _, part in parts(model):
+        for module in part.modules():
+            if isinstance(module, nn.Linear):
+                module.to(dtype)
+
+
 def random(card: dict[str, Any]) -> Model:
     """Fresh weights."""
     config = ModelConfig.from_card(card["config"])

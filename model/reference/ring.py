@@ -12,11 +12,11 @@ from .config import FRAME_TOKENS, ModelConfig
 class Ring:
     """Keys and values of one temporal layer, `[lanes, FRAME_TOKENS, kv_heads, context_frames, head_dim]`."""
 
-    def __init__(self, config: ModelConfig, lanes: int, device: torch.device) -> None:
+    def __init__(self, config: ModelConfig, lanes: int, device: torch.device, dtype: torch.dtype) -> None:
         stack = config.dynamics
         shape = (lanes, FRAME_TOKENS, stack.kv_heads, config.context_frames, stack.head_dim)
-        self.keys = torch.zeros(shape, device=device)
-        self.values = torch.zeros(shape, device=device)
+        self.keys = torch.zeros(shape, device=device, dtype=dtype)
+        self.values = torch.zeros(shape, device=device, dtype=dtype)
         self.lanes = torch.arange(lanes, device=device)
         self.slot = torch.zeros(lanes, dtype=torch.long, device=device)
         self.mask = torch.ones(lanes, dtype=torch.bool, device=device)
@@ -26,7 +26,7 @@ class Ring:
         held = ~self.mask[:, None, None, None]
         for ring, frame in ((self.keys, k), (self.values, v)):
             before = ring[self.lanes, :, :, self.slot]
-            ring[self.lanes, :, :, self.slot] = torch.where(held, before, frame)
+            ring[self.lanes, :, :, self.slot] = torch.where(held, before, frame.to(ring.dtype))
         return self.keys, self.values
 
 
@@ -37,10 +37,16 @@ class Cache:
     pointer, age and slots; what the pass says of it is meaningless.
     """
 
-    def __init__(self, config: ModelConfig, lanes: int, device: torch.device) -> None:
+    def __init__(
+        self,
+        config: ModelConfig,
+        lanes: int,
+        device: torch.device,
+        dtype: torch.dtype = torch.float32,
+    ) -> None:
         self.context_frames = config.context_frames
         layers = [i for i in range(config.dynamics.layers) if config.is_temporal(i)]
-        self.rings = {layer: Ring(config, lanes, device) for layer in layers}
+        self.rings = {layer: Ring(config, lanes, device, dtype) for layer in layers}
         self.ages = torch.zeros(lanes, dtype=torch.long, device=device)
         self.newest = torch.zeros(lanes, dtype=torch.long, device=device)
         self.slots = torch.arange(config.context_frames, device=device)

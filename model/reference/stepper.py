@@ -32,10 +32,19 @@ class StepOutput(NamedTuple):
 class Stepper:
     """A batch of dreams that can be stepped."""
 
-    def __init__(self, model: Model, lanes: int, *, decode: bool, temperature: float = 0.0) -> None:
+    def __init__(
+        self,
+        model: Model,
+        lanes: int,
+        *,
+        decode: bool,
+        temperature: float = 0.0,
+        dtype: torch.dtype = torch.float32,
+    ) -> None:
+        """`dtype` is what the rings are stored as."""
         self.model, self.decode, self.temperature = model, decode, temperature
         self.device = model.dynamics.position.device
-        self.cache = Cache(model.config, lanes, self.device)
+        self.cache = Cache(model.config, lanes, self.device, dtype)
 
     @torch.no_grad()
     def step(self, codes: Tensor, actions: Tensor, levels: Tensor, mask: Tensor, draws: Tensor) -> StepOutput:

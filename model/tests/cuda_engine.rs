@@ -247,6 +247,7 @@ fn how_many_lanes_step_changes_none_of_them() {
 /// Weights, and what they are multiplied with, keep three bits of mantissa in the products of blocks. What that comes to with
 /// trained weights is printed: see `docs/gpu.md`, which has it of `WORLDSTEP_STEPS=64` steps.
 #[test]
+#[allow(clippy::print_stdout, reason = "what is published")]
 fn products_of_eight_bits_say_nearly_the_same() {
     let device = cubecl::Device::default();
     let steps = std::env::var("WORLDSTEP_STEPS").map_or(12, |steps| steps.parse().unwrap());

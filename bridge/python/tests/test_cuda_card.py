@@ -39,6 +39,7 @@ class Driver:
         self.memory = ctypes.create_string_buffer(KEY, 256)
         self.calls: list[tuple[Any, ...]] = []
         self.failing = ""
+        self.current = 0
 
     def __getattr__(self, name: str) -> Any:
         def call(*arguments: Any) -> int:
@@ -54,6 +55,12 @@ class Driver:
             raise AttributeError(name)
         self._noted = noted
         return call
+
+    def _cuCtxPushCurrent_v2(self, _: Any) -> None:
+        self.current += 1
+
+    def _cuCtxPopCurrent_v2(self, _: Any) -> None:
+        self.current -= 1
 
     def _cuGetErrorString(self, _: int, text: Any) -> None:
         text._obj.value = b"it has gone"
@@ -95,8 +102,8 @@ def driver(monkeypatch: pytest.MonkeyPatch) -> Driver:
 class OnCard:
     """A policy's actions on the card, which wait for nothing but what they are told of."""
 
-    def __init__(self, actions: np.ndarray) -> None:
-        self.actions = actions
+    def __init__(self, actions: np.ndarray, driver: Driver) -> None:
+        self.actions, self.driver = actions, driver
         self.streams: list[int | None] = []
 
     def __dlpack_device__(self) -> tuple[int, int]:
@@ -104,6 +111,7 @@ class OnCard:
 
     def __dlpack__(self, *, stream: int | None = None, **options: Any) -> Any:
         self.streams.append(stream)
+        assert self.driver.current > 0, "frameworks hand out what is on the current card"
         return self.actions.__dlpack__(**options)
 
 
@@ -133,13 +141,14 @@ def test_actions_are_copied_behind_what_computes_them_and_then_marked(driver: Dr
     slots = CudaCard(0).open(HANDLES)
     driver.told()
     for seq, (offset, event) in ((6, (160, 1004)), (7, (176, 1005)), (8, (160, 1004))):
-        actions = OnCard(np.full((2, 2), seq, DTYPE))
+        actions = OnCard(np.full((2, 2), seq, DTYPE), driver)
         assert slots.holds(actions)
         slots.put_actions(seq, actions, (2, 2), DTYPE)
         assert actions.streams == [77], "the stream that copies waits for them"
-        assert driver.told("copy", "cuEventRecord") == [
+        assert driver.told("copy", "cuEventRecord", "cuEventSynchronize") == [
             ("copy", offset, 16, 77),
             ("cuEventRecord", event, 77),
+            ("cuEventSynchronize", event),
         ]
         assert driver.memory[offset : offset + 16] == actions.actions.tobytes()
     assert not slots.holds(np.zeros(4)), "host memory"
@@ -148,7 +157,7 @@ def test_actions_are_copied_behind_what_computes_them_and_then_marked(driver: Dr
 def test_actions_of_some_environments_go_to_their_rows(driver: Driver) -> None:
     slots = CudaCard(0).open(HANDLES)
     driver.told()
-    actions = OnCard(np.arange(1, 4, dtype=DTYPE).reshape(3, 1))
+    actions = OnCard(np.arange(1, 4, dtype=DTYPE).reshape(3, 1), driver)
     slots.put_actions(6, actions, (3, 1), DTYPE, np.array([2, 3, 0]))
     assert driver.told("copy", "cuEventRecord") == [
         ("copy", 168, 8, 77),
@@ -168,7 +177,8 @@ def test_everything_is_closed_with_the_last_array(driver: Driver) -> None:
     assert driver.told("cuIpcCloseMemHandle") == []
     address = ctypes.addressof(driver.memory)
     del array
-    closed = driver.told("cuEventDestroy_v2", "cuStreamDestroy_v2", "cuIpcCloseMemHandle")
+    closed = driver.told("cuCtxSynchronize", "cuEventDestroy_v2", "cuStreamDestroy_v2", "cuIpcCloseMemHandle")
+    assert closed.pop(0) == ("cuCtxSynchronize",), "nothing reads it any more"
     assert sorted(closed) == sorted(
         [("cuEventDestroy_v2", 1000 + number) for number in range(1, 6)]
         + [("cuStreamDestroy_v2", 77), ("cuIpcCloseMemHandle", address)]

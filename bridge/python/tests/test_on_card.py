@@ -83,6 +83,24 @@ def test_it_changes_nothing(engine: str) -> None:
         np.testing.assert_array_equal(on_card, in_host_memory)
 
 
+def test_a_refused_state_leaves_observations_as_they_were() -> None:
+    seen = []
+    for device in (STAND_IN, "cpu"):
+        envs = made(device=device)
+        envs.reset(seed=4)
+        lengths = np.frombuffer(envs.save_state()[18 : 18 + 32], "<u8")
+        for _ in range(3):
+            envs.step(np.zeros(envs.action_space.shape, envs.action_space.dtype))
+        state = bytearray(envs.save_state())
+        state[-int(lengths[-1]) :] = bytes(int(lengths[-1]))
+        with pytest.raises(worldstep.InvalidState):
+            envs.load_state(bytes(state))
+        mask = np.array([True, False, False, False])
+        seen.append(np.array(envs.reset(seed=9, options={"reset_mask": mask})[0]))
+        envs.close()
+    np.testing.assert_array_equal(*seen)
+
+
 def test_a_slot_stays_for_two_more_steps(envs) -> None:
     first, _ = envs.reset(seed=1)
     addresses = [first.address]

@@ -49,7 +49,10 @@ class Memory(Protocol):
         """Take another's array that is on the same device."""
 
     def put(self, offset: int, borrowed: Borrowed, pieces: Pieces, event: bytes | None) -> None:
-        """Copy `pieces` of an array behind `offset` bytes from the start, then record `event`."""
+        """Copy `pieces` of an array behind `offset` bytes from the start, record `event`, and wait for it."""
+
+    def finish(self) -> None:
+        """Wait for all that this process has given the device to do."""
 
 
 class CardSlots:
@@ -74,6 +77,10 @@ class CardSlots:
         offset, event = self._slots.at(slot, _nbytes(shape, dtype))
         return self._memory.array(offset, shape, dtype, event)
 
+    def finish(self) -> None:
+        """Wait for all that reads what is in the slots."""
+        self._memory.finish()
+
     def holds(self, array: Any) -> bool:
         """Tell whether an array is on the same device."""
         device = getattr(array, "__dlpack_device__", None)
@@ -89,8 +96,8 @@ class CardSlots:
     ) -> None:
         """Copy the actions of the step with number `seq` to where the server looks for them.
 
-        They are those of the environments `rows`, or of all. They stay as they are; the server waits for
-        whatever computes them. Raise `InvalidAction` for another shape or type.
+        They are those of the environments `rows`, or of all. This waits for whatever computes them. Raise
+        `InvalidAction` for another shape or type.
         """
         try:
             borrowed = self._memory.borrow(actions)
@@ -169,6 +176,9 @@ class _HostMemory:
         for to, source, length in pieces:
             self._check(offset + to, length)
             ctypes.memmove(ctypes.addressof(self._bytes) + offset + to, borrowed.address + source, length)
+
+    def finish(self) -> None:
+        """Do nothing: nothing is under way."""
 
     def _check(self, offset: int, length: int) -> None:
         if offset + length > len(self._bytes):

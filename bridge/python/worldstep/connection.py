@@ -116,15 +116,30 @@ class Connection:
             unknown = "the server knows nothing of cards: update it"
             self.card_refused = described.get("card_refused", unknown)
             return described
-        try:
-            self.card = card.open(offered)
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            self.card_refused = f"the server's memory on {card.name} cannot be opened: {error}"
+        self._open_card(card, offered)
+        if self.card_refused:
             self.ask(Op.CLOSE)
             self._seq = 0
             return self._open(request, share_memory)
         self._header = replace(self._header, shared=True)
         return described
+
+    def _open_card(self, card: Card, offered: dict[str, Any]) -> None:
+        try:
+            self.card = card.open(offered)
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            self.card_refused = f"the server's memory on {card.name} cannot be opened: {error}"
+
+    def finish_reading(self) -> None:
+        """Wait until nothing on the card reads observations any more, if they are there."""
+        if self.card is not None:
+            self.card.finish()
+
+    def leave_card(self) -> None:
+        """Let go of the server's memory on the card, before the server does."""
+        with contextlib.suppress(OSError):
+            self.finish_reading()
+        self.card = None
 
     def _open(self, request: dict[str, Any], share_memory: bool) -> dict[str, Any]:
         # A name of its own, so that the request can be sent again and still opens one session.

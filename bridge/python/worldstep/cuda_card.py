@@ -42,7 +42,10 @@ class _Driver:
 
     def call(self, name: str, *arguments: Any) -> None:
         """Call a function that gives a `CUresult`."""
-        function = getattr(self._library, name)
+        try:
+            function = getattr(self._library, name)
+        except AttributeError as error:
+            raise OSError(f"the NVIDIA driver has no {name}: update it") from error
         function.restype = ctypes.c_int
         result = function(*arguments)
         if result:
@@ -104,13 +107,20 @@ class _CudaMemory:
 
     def __del__(self) -> None:
         """Close it; arrays have kept it until here."""
-        with contextlib.suppress(OSError), self._card.current() as driver:
-            for event in self._events.values():
-                driver.call("cuEventDestroy_v2", event)
-            if self._stream:
-                driver.call("cuStreamDestroy_v2", self._stream)
-            if self._address:
-                driver.call("cuIpcCloseMemHandle", self._address)
+        with contextlib.suppress(OSError):
+            self.finish()
+        closed: list[tuple[str, Any]] = [("cuEventDestroy_v2", event) for event in self._events.values()]
+        closed += [("cuStreamDestroy_v2", self._stream)] if self._stream else []
+        closed += [("cuIpcCloseMemHandle", self._address)] if self._address else []
+        for name, thing in closed:
+            # One that fails keeps none of the others open.
+            with contextlib.suppress(OSError), self._card.current() as driver:
+                driver.call(name, thing)
+
+    def finish(self) -> None:
+        """Wait for all that this process has given the card to do."""
+        with self._card.current() as driver:
+            driver.call("cuCtxSynchronize")
 
     def array(
         self, offset: int, shape: tuple[int, ...], dtype: np.dtype[Any], event: bytes | None
@@ -134,10 +144,15 @@ class _CudaMemory:
 
     def borrow(self, array: Any) -> Borrowed:
         """Take another's array; this memory's stream waits for it."""
-        return borrow(array, self._stream.value)
+        # Frameworks hand out what is on the current card alone.
+        with self._card.current():
+            return borrow(array, self._stream.value)
 
     def put(self, offset: int, borrowed: Borrowed, pieces: Pieces, event: bytes | None) -> None:
-        """Copy on the stream, and record `event` behind that."""
+        """Copy on the stream, record `event` behind that, and wait for it.
+
+        The server would wait as well, and others with it that share its engine.
+        """
         with self._card.current() as driver:
             for to, source, length in pieces:
                 driver.call(
@@ -149,6 +164,7 @@ class _CudaMemory:
                 )
             if event is not None:
                 driver.call("cuEventRecord", self._events[event], self._stream)
+                driver.call("cuEventSynchronize", self._events[event])
 
     def _to_host(self, address: int, length: int) -> bytes:
         data = ctypes.create_string_buffer(length)

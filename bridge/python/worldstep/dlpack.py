@@ -5,6 +5,7 @@ Its structs are at https://dmlc.github.io/dlpack/latest/c_api.html.
 
 from __future__ import annotations
 
+import atexit
 import ctypes
 import itertools
 import math
@@ -61,9 +62,10 @@ class _ManagedVersioned(ctypes.Structure):
 
 _Deleter = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
 _Destructor = ctypes.PYFUNCTYPE(None, ctypes.c_void_p)
-_capsule_new = pythonapi.PyCapsule_New
-_capsule_new.restype = ctypes.py_object
-_capsule_new.argtypes = [ctypes.c_void_p, ctypes.c_char_p, _Destructor]
+# Functions of our own: those of `pythonapi` are the whole process's.
+_capsule_new = ctypes.PYFUNCTYPE(ctypes.py_object, ctypes.c_void_p, ctypes.c_char_p, _Destructor)(
+    ("PyCapsule_New", pythonapi)
+)
 _is_valid = ctypes.PYFUNCTYPE(ctypes.c_int, ctypes.py_object, ctypes.c_char_p)(
     ("PyCapsule_IsValid", pythonapi)
 )
@@ -95,6 +97,16 @@ def _drop(capsule: int) -> None:
 
 _delete = _Deleter(_let_go)
 _drop_capsule = _Destructor(_drop)
+# Whoever holds a tensor may outlive this module: what it was given stays then, and nothing is called.
+_keep = ctypes.PYFUNCTYPE(None, ctypes.py_object)(("Py_IncRef", pythonapi))
+for _kept in (_handed_out, _delete, _drop_capsule):
+    _keep(_kept)
+
+
+@atexit.register
+def _stay() -> None:
+    for managed, *_ in _handed_out.values():
+        managed.deleter = None
 
 
 class DeviceArray:

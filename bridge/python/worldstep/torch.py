@@ -76,8 +76,14 @@ class TensorVectorEnv:
         if not isinstance(actions, torch.Tensor):
             raise InvalidAction(f"actions are {type(actions).__name__}, expected a tensor")
         given = actions.detach()
-        is_there = self.envs.device.startswith("cuda") and given.is_cuda
-        results = self.envs.step(given.contiguous() if is_there else given.cpu().numpy())
+        is_on_card = self.envs.device.startswith("cuda")
+        if is_on_card and given.is_cuda:
+            results = self.envs.step(given.to(self.envs.device).contiguous())
+        else:
+            if is_on_card:
+                # No actions there tell when the last observations have been read.
+                torch.cuda.current_stream(self.envs.device).synchronize()
+            results = self.envs.step(given.cpu().numpy())
         tensors = (self.observations, self.rewards, self.terminated, self.truncated)
         for tensor, result in zip(tensors, results, strict=False):
             tensor.copy_(_as_tensor(result))

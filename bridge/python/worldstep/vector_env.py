@@ -154,6 +154,7 @@ class WorldstepVectorEnv(gymnasium.vector.VectorEnv[np.ndarray, Any, np.ndarray]
         mask, others = reset_options(options, self.num_envs)
         seeds = self._seeds(seed, mask)
         connection, check = self._idle(), self._rows.check(self.num_envs)
+        connection.finish_reading()
         reply = connection.ask_rows(Op.RESET, wire.reset_frames(seeds, mask, others), check)
         self._seeded |= mask
         self._observations, _, _, _, infos = self._rows.read(connection, reply, mask)
@@ -250,6 +251,7 @@ class WorldstepVectorEnv(gymnasium.vector.VectorEnv[np.ndarray, Any, np.ndarray]
         frames = [state[len(_STATE_MAGIC) : lengths_end], state[lengths_end:]]
         wire.states_from_frames(frames)
         connection, check = self._idle(), self._rows.check(self.num_envs)
+        connection.finish_reading()
         self._observations = self._rows.read(connection, connection.ask_rows(Op.LOAD, frames, check))[0]
         self._seeded[:] = True
         return self._observations
@@ -264,6 +266,10 @@ class WorldstepVectorEnv(gymnasium.vector.VectorEnv[np.ndarray, Any, np.ndarray]
         if connection is not None:
             try:
                 connection.forget(CLOSE_TIMEOUT_S)
+                if connection.card is not None:
+                    # It goes with the last array: this one is ours.
+                    self._observations = np.zeros(0, self.observation_space.dtype)
+                    connection.leave_card()
                 connection.ask(Op.CLOSE, timeout_s=CLOSE_TIMEOUT_S)
             except WorldstepError:
                 # The server has gone, and the session with it.

@@ -44,7 +44,7 @@ pub fn dream_peers(
     let model = Model::load(&folder, &asked.device.burn()).map_err(engine_error)?;
     // Whether both are the same network is asked of what they have in common.
     let stepped = model.clone().with_products(asked.products);
-    let mut peer = PyTorch::start_on(asked.device, python, &folder, threads())?;
+    let mut peer = PyTorch::start(asked.device, python, &folder, threads())?;
     let (mut rows, turn) = (Vec::new(), asked.time / ROUNDS as u32);
     for mode in peer.modes() {
         agree(&model, &mut peer, (&mode, asked.device))?;

@@ -2,7 +2,7 @@ use serde_json::json;
 use worldstep_env::{EnvError, Space};
 use worldstep_model::action::ActionCoding;
 use worldstep_model::config::{FrameSize, ModelConfig, Preset};
-use worldstep_model::cuda::ProductNumbers;
+use worldstep_model::cuda::{LIBRARY_LANES, ProductNumbers};
 use worldstep_model::device::ComputeDevice;
 use worldstep_model::engine::agreement::{Agreement, agreement};
 use worldstep_model::engine::{BurnEngine, CpuEngine, StepEngine, engine};
@@ -10,9 +10,9 @@ use worldstep_model::model::{Model, ModelCard, TaskCard};
 
 use super::{Row, engine_error};
 
-/// Dreams side by side, and steps of each, with resets on the way.
-const LANES: usize = 12;
-const STEPS: usize = 64;
+/// Dreams side by side, and steps of each, with resets on the way: a few, and on a GPU also as many as NVIDIA's library
+/// multiplies for.
+const ROLLOUTS: [(usize, usize); 2] = [(12, 64), (LIBRARY_LANES, 16)];
 /// Choices of the models' actions.
 const ACTIONS: usize = 3;
 /// Objects that the models track.
@@ -54,7 +54,7 @@ pub struct Numerics {
 }
 
 /// The step engine of `device` (burn's, if that is the processor) beside the one for the processor, with the same random
-/// weights, through 64 steps with resets: how far they are apart.
+/// weights, through steps with resets: how far they are apart.
 ///
 /// # Errors
 /// [`EnvError::Engine`] if the device cannot be used.
@@ -64,8 +64,13 @@ pub fn numerics(
     show: &mut dyn FnMut(&Row),
 ) -> Result<Numerics, EnvError> {
     let (tolerance, mut rows, mut apart) = (Tolerance::of(device, products), Vec::new(), None);
-    for (preset, size) in presets.iter().flat_map(|preset| FrameSize::ALL.map(|size| (preset, size))) {
-        let (found, stepped_by) = measure((device, products), (*preset, size))?;
+    let rollouts = if device == ComputeDevice::Cpu { &ROLLOUTS[..1] } else { &ROLLOUTS[..] };
+    let cases = presets.iter().flat_map(|preset| FrameSize::ALL.map(|size| (preset, size)));
+    for ((preset, size), rollout) in
+        cases.flat_map(|case| rollouts.iter().map(move |rollout| (case, *rollout)))
+    {
+        let (lanes, steps) = rollout;
+        let (found, stepped_by) = measure((device, products), (*preset, size), rollout)?;
         if matches!(device, ComputeDevice::Cuda(_)) && stepped_by != "kernels" {
             return Err(engine_error(format!(
                 "{} is stepped by {stepped_by}, expected kernels",
@@ -74,7 +79,7 @@ pub fn numerics(
         }
         let row = |metric, value, unit| {
             let case = json!({
-                "engine": "dream", "preset": preset, "device": device.name(), "envs": LANES, "steps": STEPS,
+                "engine": "dream", "preset": preset, "device": device.name(), "envs": lanes, "steps": steps,
                 "step_engine": stepped_by, "size": size.side(), "products": products.name(),
             });
             Row { case, metric, value, unit, peer: Some("processor's step engine".to_owned()) }
@@ -107,15 +112,16 @@ pub fn numerics(
 fn measure(
     (device, products): (ComputeDevice, ProductNumbers),
     (preset, size): (Preset, FrameSize),
+    (lanes, steps): (usize, usize),
 ) -> Result<(Agreement, &'static str), EnvError> {
     let model = random_model(preset, size);
     let there = model.on(&device.burn()).with_products(products);
-    let mut processor = CpuEngine::new(&model, LANES).map_err(engine_error)?;
+    let mut processor = CpuEngine::new(&model, lanes).map_err(engine_error)?;
     let mut other: Box<dyn StepEngine> = match device {
-        ComputeDevice::Cpu => Box::new(BurnEngine::new(&there, LANES)),
-        ComputeDevice::Cuda(_) => engine(&there, LANES).map_err(engine_error)?,
+        ComputeDevice::Cpu => Box::new(BurnEngine::new(&there, lanes)),
+        ComputeDevice::Cuda(_) => engine(&there, lanes).map_err(engine_error)?,
     };
-    let found = agreement(&model, (&mut processor, other.as_mut()), STEPS);
+    let found = agreement(&model, (&mut processor, other.as_mut()), steps);
     Ok((found, other.name()))
 }
 

@@ -20,19 +20,12 @@ pub struct PyTorch {
 }
 
 impl PyTorch {
-    /// Loads the model in `folder`; it may use as many threads as Worldstep does.
+    /// Loads the model in `folder` on a device; it may use as many threads as Worldstep does. On a GPU products are computed in
+    /// bf16.
     ///
     /// # Errors
     /// [`EnvError::Engine`] if it does not start.
-    pub fn start(python: &Path, folder: &Path, threads: usize) -> Result<Self, EnvError> {
-        Self::start_on(ComputeDevice::Cpu, python, folder, threads)
-    }
-
-    /// As [`start`](Self::start), on a device; on a GPU products are computed in bf16.
-    ///
-    /// # Errors
-    /// As [`start`](Self::start).
-    pub fn start_on(
+    pub fn start(
         device: ComputeDevice,
         python: &Path,
         folder: &Path,

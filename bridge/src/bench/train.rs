@@ -4,6 +4,8 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 use worldstep_env::EnvError;
 use worldstep_model::config::{ModelConfig, Preset};
+use worldstep_model::device::ComputeDevice;
+use worldstep_model::precision::Precision;
 use worldstep_model::train::{Budget, Optimizer, Progress, Stage, TrainOptions, train as train_model};
 use worldstep_synth::{SynthOptions, write_dataset};
 
@@ -32,24 +34,32 @@ pub struct TrainBench {
     pub data: Option<PathBuf>,
     /// A Python that has PyTorch, if the same network is to be trained there in turns.
     pub peers: Option<PathBuf>,
+    /// Where steps are computed, in which numbers, of how many windows.
+    pub step: StepOptions,
     /// Whether to tell where the time of one step goes, instead of how fast steps are.
-    pub profile: Option<StepOptions>,
+    pub is_profile: bool,
 }
 
-/// Training on the processor as `worldstep train` does it: frames/s of the median step of tokenizer and dynamics with each
+/// Training as `worldstep train` does it: frames/s of the median step of tokenizer and dynamics with each
 /// optimizer, and of PyTorch's steps with AdamW on one batch of the same size; and the share of a step that goes into its
 /// batch, put together by the host and on the device in turns. Or a profile of one step, if that is asked for.
 ///
 /// # Errors
 /// [`EnvError::Engine`] if nothing can be recorded or trained, or PyTorch does not run.
 pub fn train(bench: &TrainBench) -> Result<Vec<Row>, EnvError> {
+    if bench.peers.is_some()
+        && bench.step.device != ComputeDevice::Cpu
+        && bench.step.precision != Precision::Bf16
+    {
+        return Err(engine_error("PyTorch trains in bf16 on a GPU: add --precision bf16"));
+    }
     let scratch = Scratch::new()?;
     let data = match &bench.data {
         Some(data) => data.clone(),
         None => record(&scratch.0)?,
     };
-    if let Some(step) = &bench.profile {
-        return profile_rows(&data, (bench.preset, bench.time), step);
+    if bench.is_profile {
+        return profile_rows(&data, (bench.preset, bench.time), &bench.step);
     }
     let mut ours: [[Vec<f64>; 2]; 2] = Default::default();
     let mut peers = Peers::default();
@@ -57,24 +67,24 @@ pub fn train(bench: &TrainBench) -> Result<Vec<Row>, EnvError> {
     for round in 0..ROUNDS {
         for (ours, optimizer) in ours.iter_mut().zip(OPTIMIZERS) {
             let out = scratch.0.join(format!("model-{round}-{}", optimizer.name()));
-            let rates = session(&data, &out, (bench.preset, optimizer), turn)?;
+            let rates = session(&data, &out, (bench, optimizer), turn)?;
             for (ours, rate) in ours.iter_mut().zip(rates) {
                 ours.push(rate);
             }
             if let Some(python) = bench.peers.as_ref().filter(|_| optimizer == PEERS_OPTIMIZER) {
-                peers.turn(python, &out, turn, rates)?;
+                peers.turn((python, &out), &bench.step, turn, rates)?;
             }
         }
     }
     let mut rows = Vec::new();
     for (optimizer, ours) in OPTIMIZERS.into_iter().zip(ours) {
         for (stage, ours) in STAGES.into_iter().zip(ours) {
-            let case = (bench.preset, stage, optimizer);
+            let case = (bench, stage, optimizer);
             rows.push(row(case, "frames_per_s", (median(ours), "frames/s"), None));
         }
     }
-    rows.extend(peers.rows(bench.preset));
-    rows.extend(batch_shares(&data, (bench.preset, turn), &StepOptions::default())?);
+    rows.extend(peers.rows(bench));
+    rows.extend(batch_shares(&data, (bench.preset, turn), &bench.step)?);
     Ok(rows)
 }
 
@@ -91,14 +101,15 @@ fn name(stage: Stage) -> &'static str {
 }
 
 fn row(
-    (preset, stage, optimizer): (Preset, Stage, Optimizer),
+    (bench, stage, optimizer): (&TrainBench, Stage, Optimizer),
     metric: &'static str,
     (value, unit): (f64, &'static str),
     peer: Option<String>,
 ) -> Row {
+    let step = &bench.step;
     let case = json!({
-        "task": TASK, "stage": name(stage), "preset": preset, "optimizer": optimizer, "device": "cpu", "threads": threads(),
-        "turns": ROUNDS,
+        "task": TASK, "stage": name(stage), "preset": bench.preset, "optimizer": optimizer, "device": step.device.name(),
+        "precision": step.precision.name(), "batch": step.batch, "threads": threads(), "turns": ROUNDS,
     });
     Row { case, metric, value, unit, peer }
 }
@@ -107,12 +118,15 @@ fn row(
 fn session(
     data: &Path,
     out: &Path,
-    (preset, optimizer): (Preset, Optimizer),
+    (bench, optimizer): (&TrainBench, Optimizer),
     turn: Duration,
 ) -> Result<[f64; 2], EnvError> {
     let minutes = 2.0 * turn.as_secs_f64() / 60.0;
     let budget = Budget::Minutes { minutes, tokenizer_share: 0.5 };
-    let options = TrainOptions { preset, optimizer, budget, ..TrainOptions::new(data, out) };
+    let StepOptions { device, precision, batch } = bench.step;
+    let preset = bench.preset;
+    let options =
+        TrainOptions { preset, optimizer, budget, device, precision, batch, ..TrainOptions::new(data, out) };
     let mut times: [Vec<f64>; 2] = Default::default();
     let mut last: Option<(Stage, Instant)> = None;
     train_model(&options, &mut |progress: &Progress| {
@@ -159,15 +173,20 @@ struct Measured {
 
 impl Peers {
     /// Every mode and stage once, beside what Worldstep did in this round.
-    fn turn(&mut self, python: &Path, model: &Path, turn: Duration, ours: [f64; 2]) -> Result<(), EnvError> {
+    fn turn(
+        &mut self,
+        (python, model): (&Path, &Path),
+        step: &StepOptions,
+        turn: Duration,
+        ours: [f64; 2],
+    ) -> Result<(), EnvError> {
         let process = match &mut self.process {
             Some(process) => process,
-            None => self.process.insert(PyTorch::start(python, model, threads())?),
+            None => self.process.insert(PyTorch::start(step.device, python, model, threads())?),
         };
         for mode in process.modes() {
             for (stage, ours) in STAGES.into_iter().zip(ours) {
-                let defaults = TrainOptions::new("", "");
-                let batch = if stage == Stage::Tokenizer { TOKENIZER_FRAMES } else { defaults.batch };
+                let batch = if stage == Stage::Tokenizer { TOKENIZER_FRAMES } else { step.batch };
                 let asked = json!({ "work": name(stage), "batch": batch });
                 let [_, rate] = process.per_s(asked, &mode, turn.as_secs_f64())?;
                 let known = self.measured.iter_mut().find(|known| known.mode == mode && known.stage == stage);
@@ -189,15 +208,15 @@ impl Peers {
         Ok(())
     }
 
-    fn rows(self, preset: Preset) -> Vec<Row> {
+    fn rows(self, bench: &TrainBench) -> Vec<Row> {
         let Some(process) = self.process else { return Vec::new() };
         let rows = |measured: Measured| {
             let peer = Some(process.name(&measured.mode));
             let rate = (median(measured.theirs), "frames/s");
             let ratio = (median(measured.ratios), "times");
             [
-                row((preset, measured.stage, PEERS_OPTIMIZER), "frames_per_s", rate, peer.clone()),
-                row((preset, measured.stage, PEERS_OPTIMIZER), "frames_per_s_ratio", ratio, peer),
+                row((bench, measured.stage, PEERS_OPTIMIZER), "frames_per_s", rate, peer.clone()),
+                row((bench, measured.stage, PEERS_OPTIMIZER), "frames_per_s_ratio", ratio, peer),
             ]
         };
         self.measured.into_iter().flat_map(rows).collect()

@@ -102,13 +102,14 @@ fn train(args: &BenchArgs, time: Duration) -> Result<()> {
         preset: args.preset()?,
         data: args.data.clone(),
         peers: args.peer_python(PYTORCH),
-        profile: args.profile.then(|| step(args)).transpose()?,
+        step: step(args)?,
+        is_profile: args.profile,
     };
     let report = Report::new(bench::train(&asked)?);
     if args.json.json { print_json(&report) } else { print_text(&report.table()) }
 }
 
-/// The step that is to be looked at.
+/// The steps that are to be measured.
 fn step(args: &BenchArgs) -> Result<StepOptions> {
     let precision = Precision::from_name(&args.precision)
         .with_context(|| format!("unknown precision {:?}; expected f32 or bf16", args.precision))?;

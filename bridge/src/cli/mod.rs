@@ -298,7 +298,7 @@ struct BenchArgs {
     /// larger it is) or compared (nano and s).
     #[arg(long)]
     preset: Option<String>,
-    /// Where the dream steps, numerics are compared, kernels are timed and a training step is profiled: `cpu` or `cuda:0`.
+    /// Where the dream steps, numerics are compared, kernels are timed and training is measured: `cpu` or `cuda:0`.
     #[arg(long, default_value = "cpu")]
     device: String,
     /// What the blocks of the network multiply there when it is stepped, if it is a GPU: `bf16` or `fp8`.
@@ -308,10 +308,10 @@ struct BenchArgs {
     /// waited for after each part, which costs: such a step is slower than one that is not looked at.
     #[arg(long)]
     profile: bool,
-    /// Numbers of the profiled step's products: `f32`, or `bf16` on a GPU.
+    /// Numbers of the products of training: `f32`, or `bf16` on a GPU.
     #[arg(long, default_value = "f32")]
     precision: String,
-    /// Windows of the profiled step.
+    /// Windows of a training step of the dynamics.
     #[arg(long, default_value_t = 8)]
     batch: usize,
     /// Numbers of environments that the dream steps, or kernels are timed with, in turn, for instance 1,64,4096.

@@ -79,7 +79,7 @@ impl Pool {
     }
 
     /// Brings the observations of `lanes` to where [`lane_rows`](Self::lane_rows) reads them.
-    fn fetch(&mut self, lanes: Range<usize>) -> Result<(), Refusal> {
+    pub(super) fn fetch(&mut self, lanes: Range<usize>) -> Result<(), Refusal> {
         if !self.env.is_on_card() {
             return Ok(());
         }

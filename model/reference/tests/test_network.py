@@ -11,7 +11,8 @@ from reference import fsq, sampling, tokenizer
 from reference.answers import answers, inputs
 from reference.block import rms_norm
 from reference.config import FSQ_LEVELS, REWARD_BINS, SPATIAL_TOKENS, TOKEN_LOGITS, ModelConfig, StackConfig
-from reference.load import Model, load, random, save
+from reference.load import Model, load, random, save, store_products
+from reference.stepper import Stepper
 from reference.train import Windows, dynamics_loss, learn, optimizer, softmax_groups, tokenizer_loss
 
 
@@ -49,6 +50,25 @@ def test_a_lane_never_feels_its_neighbours() -> None:
     }
     together, single = answers(model, given), answers(model, alone)
     assert torch.allclose(together["cached.codes"][:, :1], single["cached.codes"], atol=1e-5)
+
+
+def test_steps_in_bfloat16_say_nearly_the_same() -> None:
+    said = []
+    for dtype in (torch.float32, torch.bfloat16):
+        model = small()
+        store_products(model, dtype)
+        assert model.dynamics.to_codes.weight.dtype == dtype
+        stepper = Stepper(model, 2, decode=True, dtype=dtype)
+        torch.manual_seed(1)
+        codes = torch.stack([torch.randint(levels, (6, 2, 64)) for levels in FSQ_LEVELS], -1).to(torch.uint8)
+        actions, levels = torch.rand(6, 2, 3), torch.ones(2, dtype=torch.long)
+        mask, draws = torch.ones(2, dtype=torch.bool), torch.zeros(2, dtype=torch.long)
+        with torch.autocast("cpu", torch.bfloat16, enabled=dtype == torch.bfloat16):
+            steps = [stepper.step(codes[t], actions[t], levels, mask, draws) for t in range(6)]
+        rings = [ring.keys for ring in stepper.cache.rings.values()]
+        assert all(keys.dtype == dtype and keys.abs().sum() > 0 for keys in rings)
+        said.append(torch.stack([step.objects.float() for step in steps]))
+    assert 0 < (said[0] - said[1]).abs().max() < 0.1
 
 
 def test_saved_weights_come_back(tmp_path) -> None:

@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use cubecl::prelude::Client;
 use cubecl::server::Handle;
 use cudarc::cublaslt::{result as lt, sys as lt_sys};
-use cudarc::driver::{CudaContext, CudaEvent, CudaStream, result, sys};
+use cudarc::driver::{CudaContext, CudaEvent, CudaStream, DriverError, result, sys};
 
 use super::beside_recordings;
 use super::column_major::ColumnMajor;
@@ -117,7 +117,7 @@ impl Cublas {
         if !unsafe { lt_sys::is_culib_present() } {
             return Err("cuBLASLt is not on this machine".to_owned());
         }
-        let failed = |error: result::DriverError| format!("CUDA says {error}");
+        let failed = |error: DriverError| format!("CUDA says {error}");
         let context = CudaContext::new(index).map_err(failed)?;
         let order = ContextOrder::new(&context)?;
         let stream = context.new_stream().map_err(failed)?;
@@ -133,13 +133,18 @@ impl Cublas {
     ///
     /// # Errors
     /// What the library or CUDA says; nothing was computed then.
+    ///
+    /// # Panics
+    /// If the product was enqueued, and what follows cannot be made to wait for it: the device has failed.
     pub fn multiply(&self, client: &Client, shape: Shape, operands: Operands) -> Result<(), String> {
         // On the thread that hands CubeCL's launches to CUDA: those made before it are with CUDA then.
         let done = client.exclusive(|| self.enqueue(shape, operands));
-        done.map_err(|error| error.to_string())?
+        let ordered = done.map_err(|error| error.to_string())??;
+        ordered.map_err(|lost| panic!("the device has failed: {lost}"))
     }
 
-    fn enqueue(&self, shape: Shape, operands: Operands) -> Result<(), String> {
+    /// Enqueues a product, if that can be, and then tells whether what follows waits for it.
+    fn enqueue(&self, shape: Shape, operands: Operands) -> Result<Result<(), DriverError>, String> {
         self.context.bind_to_thread().map_err(|error| format!("CUDA says {error}"))?;
         let mut plans = self.plans.lock().unwrap_or_else(PoisonError::into_inner);
         let plan = match plans.get(&shape) {
@@ -155,11 +160,11 @@ impl Cublas {
     }
 
     /// Does `work` on the own stream, between what the context has been given and what it will be given.
-    fn in_order(&self, work: impl FnOnce() -> Result<(), String>) -> Result<(), String> {
-        let failed = |error: result::DriverError| format!("CUDA says {error}");
-        self.order.follow_all(&self.stream, self.before.cu_event()).map_err(failed)?;
+    fn in_order(&self, work: impl FnOnce() -> Result<(), String>) -> Result<Result<(), DriverError>, String> {
+        let before = self.order.follow_all(&self.stream, self.before.cu_event());
+        before.map_err(|error| format!("CUDA says {error}"))?;
         work()?;
-        self.order.precede_all(&self.stream, self.after.cu_event()).map_err(failed)
+        Ok(self.order.precede_all(&self.stream, self.after.cu_event()))
     }
 
     #[allow(unsafe_code, reason = "a library of C")]

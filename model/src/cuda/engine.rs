@@ -174,8 +174,9 @@ impl<S: Stored> CudaEngine<S> {
                 self.codec.rehearse(&self.context, lanes);
             });
             let (side, numbers) = if self.context.is_processor() { PROBED[0] } else { PROBED[1] };
-            let (flops_per_s, bytes_per_s) =
-                self.context.not_counting(|| peaks::<S>(&self.context, side, numbers));
+            let (flops_per_s, bytes_per_s) = self
+                .context
+                .not_counting(|| peaks::<S>(&self.context, (side, self.work.is_narrow()), numbers));
             (0..lanes).for_each(|lane| self.rings.reset(lane));
             Profile { kernels, flops_per_s, bytes_per_s, products: self.products() }
         })

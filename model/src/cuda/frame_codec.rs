@@ -98,6 +98,8 @@ impl<S: Stored> FrameCodec<S> {
             self.decode_in_place(context, codes);
             match self.frames.address_once_launched(context) {
                 Some(address) => put(i * most, Part::Card { address, len }),
+                // Host memory would be copied to a card within this turn, which waits for itself.
+                None if !context.is_processor() => panic!("the device has failed: frames have no address"),
                 None => {
                     self.frames.read(context, &mut room[..len]);
                     put(i * most, Part::Host(&room[..len]));

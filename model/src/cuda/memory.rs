@@ -16,8 +16,8 @@ pub const FRAMES_MAX: usize = 256;
 /// Columns that a product makes at once: what widths are multiples of.
 pub const COLUMNS: usize = 4;
 /// Lanes from which on NVIDIA's library multiplies: it is quicker with many rows, where a launch costs little beside its work;
-/// with few, a recorded graph is. That it goes by the lanes of an engine, not by those that step, keeps what a lane sees the
-/// same whoever steps beside it.
+/// with few, a recorded graph is. It goes by the lanes of an engine, not by those that step, so that one engine has one way to
+/// multiply; the library may still round otherwise with other numbers of rows.
 pub const LIBRARY_LANES: usize = 512;
 /// What that library may work in.
 pub const WORKSPACE_BYTES: usize = 32 << 20;

@@ -49,7 +49,7 @@ pub(crate) use context_order::ContextOrder;
 #[cfg(feature = "kernels")]
 pub use engine::{CudaEngine, EngineError};
 pub(crate) use memory::check;
-pub use memory::{DeviceMemory, ProductNumbers};
+pub use memory::{DeviceMemory, LIBRARY_LANES, ProductNumbers};
 #[cfg(feature = "cuda")]
 pub use profile::profile;
 pub use profile::{KernelTime, Profile};

@@ -46,6 +46,11 @@ impl<S: Stored> Work<S> {
             narrow: is_narrow.then(|| Buffer::empty(context, rows * width.max(hidden))),
         }
     }
+
+    /// Whether products of blocks are made of numbers of eight bits.
+    pub fn is_narrow(&self) -> bool {
+        self.narrow.is_some()
+    }
 }
 
 /// A stack's blocks on the rows of one pass.

@@ -7,7 +7,7 @@ use crate::on_card::Card;
 use crate::packing::FRAME_CODE_BYTES;
 
 /// Lanes divided over several engines, for instance one on each GPU of a machine. A lane says what it would say in one
-/// engine of them all.
+/// engine of them all, but for rounding where an engine's products are made by another kernel for another number of rows.
 pub struct ShardedEngine {
     shards: Vec<Shard>,
     lanes: usize,

@@ -3,9 +3,10 @@
 //! Memory is the driver's own (`cuMemAlloc`): what CubeCL's pools give out need not have handles. All copies are on one
 //! stream; events order it with CubeCL's streams and with those of clients, so that no host waits for the card.
 
+use std::collections::BTreeMap;
 use std::ffi::{c_char, c_uint};
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use cudarc::driver::sys::{self, CUevent, CUresult, CUstream};
@@ -16,6 +17,8 @@ use super::dlpack::{CUDA, Contents, DLDevice, ManagedTensor};
 use super::{ACTION_WAIT_MAX, Card, CardError, CardRows, Part, SlotHandles, SlotSizes, Slots};
 use crate::cuda::{ContextOrder, beside_recordings};
 
+/// What the driver hands memory to other processes in.
+const PAGE: usize = 2 << 20;
 /// What slots begin with a multiple of.
 const ALIGNMENT: usize = 4096;
 /// How often an event is looked at that has not come.
@@ -23,6 +26,10 @@ const POLL: Duration = Duration::from_micros(20);
 
 /// A card, by its number.
 pub struct CudaCard(Arc<Device>);
+
+/// Cards in use, by their numbers. Each has one stream, whoever's engines and sessions are on it: what goes to rows and from
+/// there to slots is in order.
+static IN_USE: Mutex<BTreeMap<usize, Weak<Device>>> = Mutex::new(BTreeMap::new());
 
 /// Its context, which it shares with CubeCL and every framework, and a stream of its own.
 struct Device {
@@ -39,6 +46,10 @@ impl CudaCard {
     /// A line that says why it cannot be used: its driver must be of CUDA 12.5 or later.
     pub fn new(number: usize) -> Result<Self, CardError> {
         beside_recordings(|| {
+            let mut in_use = IN_USE.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some(device) = in_use.get(&number).and_then(Weak::upgrade) {
+                return Ok(Self(device));
+            }
             let card = format!("cuda:{number}");
             let failed = |call: &'static str| {
                 let card = card.clone();
@@ -54,7 +65,9 @@ impl CudaCard {
             let uuid = context.uuid().map_err(failed("cuDeviceGetUuid"))?;
             let digits = uuid.bytes.iter().map(|byte| format!("{:02x}", byte.cast_unsigned()));
             let name = format!("cuda:{}", digits.collect::<String>());
-            Ok(Self(Arc::new(Device { context, stream, order, name })))
+            let device = Arc::new(Device { context, stream, order, name });
+            in_use.insert(number, Arc::downgrade(&device));
+            Ok(Self(device))
         })
     }
 }
@@ -89,13 +102,17 @@ struct Memory {
 impl Memory {
     /// `len` zeros.
     fn new(device: &Arc<Device>, len: usize) -> Result<Self, CardError> {
+        // SAFETY: nothing of it is looked at before it is set.
+        #[allow(unsafe_code)]
+        let address = device.beside("cuMemAlloc", |_| unsafe { result::malloc_sync(len.max(1)) })?;
+        let memory = Self { device: Arc::clone(device), address };
+        // On the stream that everything after it is on: a fill of device memory waits for nothing, whatever it is called.
         // SAFETY: what is set is what was just allocated.
         #[allow(unsafe_code)]
-        let address = device.beside("cuMemAlloc", |_| unsafe {
-            let address = result::malloc_sync(len.max(1))?;
-            result::memset_d8_sync(address, 0, len.max(1)).map(|()| address)
+        device.beside("cuMemsetD8", |stream| unsafe {
+            result::memset_d8_async(address, 0, len.max(1), stream)
         })?;
-        Ok(Self { device: Arc::clone(device), address })
+        Ok(memory)
     }
 
     /// Copies `part` to `at` bytes from its beginning, on the stream.
@@ -293,13 +310,19 @@ impl CudaSlots {
             ..sizes
         };
         let actions_offset = ALIGNMENT + sizes.slots * sizes.slot_len;
-        let memory = Memory::new(device, actions_offset + sizes.action_slots * sizes.action_len)?;
+        let len = actions_offset + sizes.action_slots * sizes.action_len;
+        // Others are given whole pages of the card's: nothing else is to be in them.
+        let memory = Memory::new(device, len.next_multiple_of(PAGE))?;
         memory.put(0, Part::Host(&key.to_le_bytes()))?;
         let events = Event::several(device, sizes.slots)?;
         let action_events = Event::several(device, sizes.action_slots)?;
         // The key is there before anybody is told where.
         let mut written = [0; 16];
         memory.read(0, &mut written)?;
+        if written != key.to_le_bytes() {
+            let message = "the session's key is not where it was written".to_owned();
+            return Err(CardError::Driver { card: device.name.clone(), call: "cuMemcpyDtoH", message });
+        }
         let handles = SlotHandles {
             card: device.name.clone(),
             memory: memory.handle()?,

@@ -121,7 +121,8 @@ pub trait Slots: Send {
 
     /// The beginning of slot `slot`, for the consumers of this process: as [`publish`](Self::publish) left it, once the work
     /// is done that `stream` (a `CUstream` as a number; 0 is CUDA's default) has been made to wait for. The tensor keeps the
-    /// memory.
+    /// memory, not what is in it: work of the card that reads it must be done (or the card's other streams wait for it) before the
+    /// last write to another slot that leaves this one as it is.
     ///
     /// # Errors
     /// [`CardError::Size`] if there is no such slot or the tensor is larger; else if the card has failed.

@@ -199,11 +199,12 @@ pub fn norm_heads<S: Stored>(
         ring.is_some(),
         plane,
     );
-    let (kernel, kept) = match ring {
-        Some(_) => ("norm heads into the ring", size_of::<S>()),
-        None => ("norm heads", size_of::<f32>()),
+    // Keys are written where they are read, or to the ring, and values with them.
+    let (kernel, kv) = match ring {
+        Some(_) => ("norm heads into the ring", 2 * (size_of::<f32>() + size_of::<S>())),
+        None => ("norm heads", 2 * size_of::<f32>()),
     };
-    let kv = 2 * rows.heads.kv * (size_of::<f32>() + kept);
+    let kv = rows.heads.kv * kv;
     let bytes = rows.rows * rows.heads.dim * (2 * rows.heads.query * size_of::<f32>() + kv);
     context.launched(Cost::new(kernel, 4 * items * rows.heads.dim, bytes));
 }

@@ -233,7 +233,7 @@ pub fn check_library<S: Stored>(context: &Context, is_narrow: bool) {
 }
 
 /// Numbers between -1 and 1, whose products bfloat16 holds nearly all of.
-fn number(i: usize) -> f32 {
+pub(super) fn number(i: usize) -> f32 {
     ((i * 37 % 101) as f32 - 50.0) / 50.0
 }
 
@@ -259,12 +259,17 @@ fn agrees_in_bytes<S: Stored>(context: &Context) -> bool {
     let b: Vec<f32> = (0..k * n).map(number).collect();
     let (a, (bytes, scale)) = (Buffer::of(context, &a), narrowed(&b, n));
     let (bytes, room) = (Buffer::of(context, &bytes), Buffer::empty(context, rows * k));
-    let [ours, theirs] = [(); 2].map(|()| Buffer::empty(context, rows * n));
+    let ours = Buffer::empty(context, rows * n);
+    let start: Vec<f32> = (0..rows * n).map(number).collect();
+    let [theirs, added] = [(); 2].map(|()| Buffer::of(context, &start));
     narrow(context, &a, &room, m * k);
     narrow_product(context, [&room, &bytes], &ours, (size, scale));
     let b = Factor::Narrow { bytes: &bytes, scale, room: &room };
     let p = Product { a: &a, b, bias: None, c: &theirs, size };
-    by_library(context, &p, false) && says(context, &theirs, &ours, |_| 0.0)
+    by_library(context, &p, false)
+        && by_library(context, &Product { c: &added, ..p }, true)
+        && says(context, &theirs, &ours, |_| 0.0)
+        && says(context, &added, &ours, |i| start[i])
 }
 
 /// Whether what was found is what units say and `more`, to rounding.
@@ -334,6 +339,8 @@ fn by_units<S: Stored>(context: &Context, p: &Product<'_, S>, b: &Buffer<S>) {
 
 #[cfg(all(test, feature = "kernels-on-cpu"))]
 mod tests {
+    #![allow(clippy::unwrap_used)]
+
     use super::*;
     use crate::cuda::kernels::testing::{close, numbers, on_processor};
 
