@@ -19,7 +19,7 @@ FUZZ_SECONDS ?= 600
 export SOAK_MINUTES ?= 10
 # Optional groups have environments of their own, and use the command that the main one has.
 OPTIONAL_VENVS := .venv-lerobot .venv-export .venv-ray .venv-sb3 .venv-reference .venv-mujoco \
-    .venv-pythons .venv-maturin .venv-envpool .venv-torchrl .venv-rllib
+    .venv-gpu .venv-pythons .venv-maturin .venv-envpool .venv-torchrl .venv-rllib
 OPTIONAL := WORLDSTEP_BIN="$(CURDIR)/$(VENV)/bin/worldstep"
 
 .PHONY: help setup system venv build wheel test test-rust test-python test-lerobot test-export test-ray test-sb3 test-torchrl test-rllib test-pythons test-wheel test-reference test-mujoco reference soak fuzz fuzz-smoke lint demo nano cuda gpu-report test-kernels cuda-check bench bench-peers docs clean
@@ -145,9 +145,10 @@ cuda: setup
 	$(CARGO) build --release -p worldstep-bridge --features cuda
 
 ## make gpu-report all that a GPU can answer, in stages of 9 minutes: numerics, clips, training and its profile, evaluation, kernels, dream beside PyTorch, renderer
-gpu-report: cuda reference
+gpu-report: cuda
+	@TORCH=gpu setup/python-environment "$(PYTHON)" .venv-gpu test-reference
 	$(PYTHON) examples/gpu/gpu_report.py --worldstep "$(CARGO_TARGET_DIR)/release/worldstep" --out out/gpu \
-	    --peers .venv-reference/bin/python
+	    --peers .venv-gpu/bin/python
 
 ## make test-kernels the GPU's step engine, kernel for kernel, on CubeCL's processor runtime (links LLVM)
 test-kernels: setup

@@ -1,9 +1,10 @@
-"""One report on a machine with a GPU, in stages of minutes: numerics, clips, training, evaluation, benches.
+"""One report on a machine with a GPU, in stages of minutes: numerics, speed, clips, training, evaluation.
 
 Needs the `worldstep` binary and Python's standard library, no Rust and no network. Each stage leaves its
 result as a JSON file in --out, and is not run again once that is there: after an interruption, or where a
 machine is only lent for minutes at a time, run the same command again. Training is stopped with a checkpoint
-when its stage's time is up and goes on with the next call, until its minutes are spent.
+when its stage's time is up and goes on with the next call, until its minutes are spent. A bench that takes
+longer than a stage may has failed: the others are still done, and the next call tries it again.
 
     python3 examples/gpu/gpu_report.py --worldstep ./worldstep --out out/gpu
 
@@ -20,6 +21,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,11 +34,11 @@ TRAIN_SEED = 100_000
 EVAL_SEED = 900_000
 CHANNELS = "rgb,depth,instance"
 BENCHES = ("train", "dream", "kernels", "profile", "render")
-# Measured if none are named: training is, in its own stage; its bench measures the processor.
-BENCHES_DEFAULT = ("dream", "kernels", "profile", "render")
 # What results in one folder must have in common.
-SETTINGS = ("preset", "side", "precision", "batch", "clips")
+SETTINGS = ("preset", "side", "precision", "batch", "clips", "device")
 SETTINGS_FILE = "settings"
+# Minutes of training of a model that is there to be timed.
+BRIEF_MINUTES = 0.5
 # What a training does after it was told to stop: the step under way, a checkpoint.
 GRACE_S = 60
 
@@ -59,6 +62,9 @@ def parse_arguments(given: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--out", type=Path, default=Path("out/gpu"), help="folder of models and results")
     parser.add_argument("--task", action="append", dest="tasks", help="one of several; all by default")
     parser.add_argument("--preset", default="s", help="nano, s, m or l")
+    parser.add_argument(
+        "--more-presets", default="m", help="others whose speed is measured, for instance m,l; '' for none"
+    )
     parser.add_argument("--side", type=int, default=64, choices=(64, 128), help="pixels a side of the frames")
     parser.add_argument("--device", default="cuda:0")
     parser.add_argument("--precision", default="bf16", help="bf16 or f32")
@@ -72,16 +78,19 @@ def parse_arguments(given: list[str] | None = None) -> argparse.Namespace:
         "--bench",
         action="append",
         choices=BENCHES,
-        help="one of several; all by default but train, which measures the processor",
+        help="one of several; all by default, train only with --peers",
     )
     parser.add_argument("--envs", default="1,64,1024,4096,8192", help="numbers of dreams stepped at once")
-    parser.add_argument("--peers", help="a Python that has PyTorch, for the dream's bench beside it")
+    parser.add_argument("--peers", help="a Python that has PyTorch, to dream and train beside it")
     parser.add_argument(
         "--tiles", default="1,64,1024,4096", help="numbers of views that are rendered at once"
     )
     parser.add_argument("--publish", type=Path, help="folder that results are copied to, as gpu-STAGE.json")
     arguments = parser.parse_args(given)
     arguments.tasks = arguments.tasks or list(TASKS)
+    arguments.speed_presets = list(
+        dict.fromkeys([arguments.preset, *filter(None, arguments.more_presets.split(","))])
+    )
     for name in ("minutes", "stage_minutes", "bench_seconds"):
         value = getattr(arguments, name)
         if not value > 0:
@@ -89,13 +98,15 @@ def parse_arguments(given: list[str] | None = None) -> argparse.Namespace:
     return arguments
 
 
-def ask(arguments: argparse.Namespace, *words: object) -> dict[str, Any]:
-    """Runs a `worldstep` command with --json, within the time of a stage."""
-    return ask_command(arguments, f"worldstep {words[0]}", [arguments.worldstep, *words])
+def ask(arguments: argparse.Namespace, *words: object, resumes: bool = False) -> dict[str, Any]:
+    """Runs a `worldstep` command as `ask_command` does."""
+    return ask_command(arguments, f"worldstep {words[0]}", [arguments.worldstep, *words], resumes)
 
 
-def ask_command(arguments: argparse.Namespace, name: str, words: list[object]) -> dict[str, Any]:
-    """Runs a command with --json, within the time of a stage."""
+def ask_command(
+    arguments: argparse.Namespace, name: str, words: list[object], resumes: bool = False
+) -> dict[str, Any]:
+    """Runs a command with --json, within the time of a stage; one that `resumes` can be gone on with."""
     command = [*map(str, words), "--json"]
     print(f"\n$ {' '.join(command)}", flush=True)
     environment = {**os.environ, "WORLDSTEP_BIN": str(arguments.worldstep.resolve())}
@@ -110,22 +121,24 @@ def ask_command(arguments: argparse.Namespace, name: str, words: list[object]) -
             except subprocess.TimeoutExpired:
                 process.kill()
             limit = f"{arguments.stage_minutes:g} minutes"
-            raise Stopped(f"`{name}` was stopped after {limit}") from None
+            message = f"`{name}` was stopped after {limit}"
+            raise (Stopped if resumes else Failed)(message) from None
     if process.returncode != 0:
         raise Failed(f"`{name}` failed with status {process.returncode}", output)
     return json.loads(output)
 
 
-def numerics(arguments: argparse.Namespace, preset: str) -> dict[str, Any]:
+def numerics(arguments: argparse.Namespace, preset: str, products: str) -> dict[str, Any]:
     """Compares the device's step engine with the processor's; too far apart, it fails."""
-    return ask(arguments, "bench", "numerics", "--device", arguments.device, "--preset", preset)
+    words = ("--device", arguments.device, "--preset", preset, "--products", products)
+    return ask(arguments, "bench", "numerics", *words)
 
 
 def synth(arguments: argparse.Namespace, task: str, clips: int, seed: int, name: str) -> dict[str, Any]:
     """Records clips, or goes on with that."""
     words = ("--scenario", task, "--clips", clips, "--seed", seed, "--channels", CHANNELS)
     words += ("--size", arguments.side)
-    return ask(arguments, "synth", *words, "--out", arguments.out / name / task, "--resume")
+    return ask(arguments, "synth", *words, "--out", arguments.out / name / task, "--resume", resumes=True)
 
 
 def train(arguments: argparse.Namespace, task: str) -> dict[str, Any]:
@@ -136,6 +149,7 @@ def train(arguments: argparse.Namespace, task: str) -> dict[str, Any]:
         *("train", "--data", data, "--out", out, "--resume", "--preset", arguments.preset),
         *("--device", arguments.device, "--precision", arguments.precision),
         *("--minutes", arguments.minutes, "--batch", arguments.batch),
+        resumes=True,
     )
     if result["stopped"]:
         raise Stopped("training was stopped")
@@ -148,42 +162,114 @@ def evaluate(arguments: argparse.Namespace, task: str) -> dict[str, Any]:
     return ask(arguments, "eval", "--model", model, "--data", data, "--device", arguments.device)
 
 
-def stages(arguments: argparse.Namespace) -> list[tuple[str, Any]]:
-    """Names of all stages, in order, and what each does."""
-    presets = dict.fromkeys(("nano", arguments.preset))
-    every: list[tuple[str, Any]] = [("doctor", lambda: ask(arguments, "doctor"))]
-    for preset in presets:
-        every.append((f"numerics-{preset}", lambda preset=preset: numerics(arguments, preset)))
+def brief(arguments: argparse.Namespace, preset: str) -> dict[str, Any]:
+    """A model of `preset` that is there to be timed: it learns for half a minute."""
+    task = arguments.tasks[0]
+    return ask(
+        arguments,
+        *(
+            "train",
+            "--data",
+            arguments.out / "clips" / task,
+            "--out",
+            arguments.out / f"brief-{preset}" / task,
+        ),
+        *("--resume", "--preset", preset, "--device", arguments.device, "--precision", arguments.precision),
+        *("--minutes", BRIEF_MINUTES, "--batch", arguments.batch),
+        resumes=True,
+    )
+
+
+def dream(arguments: argparse.Namespace, preset: str, envs: str, products: str) -> dict[str, Any]:
+    """Steps a second of so many environments; in bf16 beside PyTorch."""
+    models = arguments.out / ("models" if preset == arguments.preset else f"brief-{preset}")
+    words = ["--model", models, "--device", arguments.device, "--envs", envs, "--products", products]
+    words += ["--seconds", arguments.bench_seconds]
+    if arguments.peers and products == "bf16":
+        words += ["--peers", arguments.peers]
+    return ask(arguments, "bench", "dream", *words)
+
+
+def kernels(arguments: argparse.Namespace, preset: str, products: str) -> dict[str, Any]:
+    """Where a step of as many environments as are asked for goes."""
+    words = ("--device", arguments.device, "--preset", preset, "--products", products)
+    return ask(arguments, "bench", "kernels", *words, "--envs", most_envs(arguments))
+
+
+def most_envs(arguments: argparse.Namespace) -> str:
+    """The largest number of environments."""
+    return max(arguments.envs.split(","), key=int)
+
+
+def training(arguments: argparse.Namespace, preset: str) -> dict[str, Any]:
+    """Training steps a second, beside PyTorch's."""
+    return ask(
+        arguments,
+        *("bench", "train", "--data", arguments.out / "clips" / arguments.tasks[0], "--preset", preset),
+        *("--device", arguments.device, "--precision", arguments.precision, "--batch", arguments.batch),
+        *("--seconds", 15 * arguments.bench_seconds),
+        *(("--peers", arguments.peers) if arguments.peers else ()),
+    )
+
+
+def render(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Views a second."""
+    return ask(arguments, "bench", "render", "--tiles", arguments.tiles, "--seconds", arguments.bench_seconds)
+
+
+Stages = list[tuple[str, Callable[[], dict[str, Any]]]]
+
+
+def stages(arguments: argparse.Namespace) -> Stages:
+    """Names of all stages and what each does; first those that need no clips."""
+    benches = arguments.bench or [name for name in BENCHES if name != "train" or arguments.peers]
+    # Numbers of eight bits are for GPUs.
+    every_products = ("bf16", "fp8") if arguments.device.startswith("cuda") else ("bf16",)
+    every: Stages = [("doctor", partial(ask, arguments, "doctor"))]
+    for products in every_products:
+        suffix = "" if products == "bf16" else f"-{products}"
+        for preset in dict.fromkeys(("nano", arguments.preset)):
+            every.append((f"numerics-{preset}{suffix}", partial(numerics, arguments, preset, products)))
+        if "kernels" in benches:
+            for preset in arguments.speed_presets:
+                every.append(
+                    (f"bench-kernels-{preset}{suffix}", partial(kernels, arguments, preset, products))
+                )
+    if "render" in benches:
+        every.append(("bench-render", partial(render, arguments)))
     learned, fresh = (arguments.clips, TRAIN_SEED, "clips"), (arguments.eval_clips, EVAL_SEED, "unseen")
     for task in arguments.tasks:
         every += [
-            (f"clips-{task}", lambda task=task: synth(arguments, task, *learned)),
-            (f"train-{task}", lambda task=task: train(arguments, task)),
-            (f"unseen-{task}", lambda task=task: synth(arguments, task, *fresh)),
-            (f"eval-{task}", lambda task=task: evaluate(arguments, task)),
+            (f"clips-{task}", partial(synth, arguments, task, *learned)),
+            (f"train-{task}", partial(train, arguments, task)),
+            (f"unseen-{task}", partial(synth, arguments, task, *fresh)),
+            (f"eval-{task}", partial(evaluate, arguments, task)),
         ]
-    models, short, long = arguments.out / "models", arguments.bench_seconds, 30 * arguments.bench_seconds
-    words = {
-        "train": ("--preset", arguments.preset, "--seconds", long),
-        "dream": (
-            *("--model", models, "--seconds", short, "--device", arguments.device),
-            *("--envs", arguments.envs, *(("--peers", arguments.peers) if arguments.peers else ())),
-        ),
-        "kernels": (
-            *("--device", arguments.device, "--preset", arguments.preset),
-            *("--envs", max(arguments.envs.split(","), key=int)),
-        ),
-        "render": ("--tiles", arguments.tiles, "--seconds", short),
-    }
-    for part in arguments.bench or BENCHES_DEFAULT:
-        stage = (
-            profile
-            if part == "profile"
-            else lambda arguments, part=part: ask(arguments, "bench", part, *words[part])
-        )
-        every.append((f"bench-{part}", lambda stage=stage: stage(arguments)))
+    return every + speed_stages(arguments, benches, every_products)
+
+
+def speed_stages(
+    arguments: argparse.Namespace, benches: list[str], every_products: tuple[str, ...]
+) -> Stages:
+    """Those that need clips and models."""
+    every: Stages = []
+    for preset in arguments.speed_presets:
+        if "dream" in benches and preset != arguments.preset:
+            every.append((f"brief-{preset}", partial(brief, arguments, preset)))
+        if "dream" in benches:
+            for envs in arguments.envs.split(","):
+                every.append(
+                    (f"bench-dream-{preset}@{envs}", partial(dream, arguments, preset, envs, "bf16"))
+                )
+        if "dream" in benches and "fp8" in every_products:
+            most = most_envs(arguments)
+            every.append((f"bench-dream-{preset}-fp8@{most}", partial(dream, arguments, preset, most, "fp8")))
+        if "train" in benches:
+            every.append((f"bench-train-{preset}", partial(training, arguments, preset)))
+    if "profile" in benches:
+        every.append(("bench-profile", partial(profile, arguments)))
     if arguments.peers:
-        every.append(("bench-rollouts", lambda: rollouts(arguments)))
+        every.append(("bench-rollouts", partial(rollouts, arguments)))
     return every
 
 
@@ -245,10 +331,17 @@ def summary(name: str, result: dict[str, Any]) -> str:
         worst = max(row["value"] for row in found["rows"] if row["metric"] in numbers)
         others = max(row["value"] for row in found["rows"] if row["metric"] == "other_codes")
         return f"numbers at most {worst:.1e} from the processor's, {others:.2%} of codes are others"
-    if name == "bench-dream":
+    if name.startswith("bench-dream-"):
         return dream_summary(found["rows"])
     if name == "bench-profile":
         return profile_summary(found["rows"])
+    if name.startswith("bench-kernels-"):
+        return kernels_summary(found["rows"])
+    if name.startswith(("bench-train-", "bench-rollouts")):
+        return ratios_summary(found["rows"])
+    if name == "bench-render":
+        best = max(found["rows"], key=lambda row: row["value"] if row["unit"] == "views/s" else 0.0)
+        return f"{best['value']:,.0f} {best['unit']} at {best['case'].get('tiles')} tiles"
     keys = ("clips", "frames", "parameters", "tokenizer_steps", "dynamics_steps")
     told = {**found, **found.get("training", {})}
     return ", ".join(f"{told[key]} {key.replace('_', ' ')}" for key in keys if key in told) or "done"
@@ -266,6 +359,23 @@ def dream_summary(rows: list[dict[str, Any]]) -> str:
         if row["case"]["envs"] == max(other["case"]["envs"] for other in ratios)
     ]
     return "; ".join(told)
+
+
+def kernels_summary(rows: list[dict[str, Any]]) -> str:
+    """A step's time, and what takes most of it."""
+    times = {row["case"]["kernel"]: row["value"] for row in rows if row["metric"] == "time"}
+    whole = times.pop("all")
+    largest = max(times, key=lambda kernel: times[kernel])
+    return f"{whole:.2f} ms a step, {times[largest] / whole:.0%} of it {largest}"
+
+
+def ratios_summary(rows: list[dict[str, Any]]) -> str:
+    """The best and the worst ratio to a peer."""
+    ratios = sorted((row["value"], row["peer"]) for row in rows if row["metric"].endswith("_ratio"))
+    if not ratios:
+        return f"{len(rows)} figures"
+    (low, below), (high, above) = ratios[0], ratios[-1]
+    return f"{low:.2f} times {below} to {high:.2f} times {above}"
 
 
 def profile_summary(rows: list[dict[str, Any]]) -> str:
@@ -303,7 +413,7 @@ def main() -> None:
             complaints.append(f"gpu_report: {name}: {failed}")
             (arguments.out / f"{name}.failed").write_text(failed.found)
             print(complaints[-1], file=sys.stderr, flush=True)
-            if not name.startswith(("numerics-", "bench-")):
+            if not name.startswith(("doctor", "numerics-", "bench-", "brief-")):
                 sys.exit(1)
             continue
         finally:

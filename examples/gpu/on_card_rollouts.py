@@ -83,6 +83,9 @@ class Rollouts:
         torch.manual_seed(0)
         self.policy = Policy(side, self.envs.action_space).to(self.device)
         self.dtype = torch.from_numpy(self.envs.action_space.sample()).dtype
+        if place.startswith("cuda") and not self.is_on_card():
+            self.envs.close()
+            sys.exit("on_card_rollouts: frames do not stay on the card, so there is nothing to compare")
         self.observations, _ = self.envs.reset(seed=0)
         self.steps(count=WARM_UP_STEPS)
 

@@ -63,12 +63,12 @@ MISSING = '<p class="missing">not yet measured</p>'
 # Beginning of the stages' names → heading, and what is said of each result.
 HEADINGS: list[tuple[str, str, Callable[[dict[str, Any]], str]]] = [
     ("doctor", "Machine", sections.doctor),
-    ("bench-dream", "Dreams a second", sections.dream),
+    ("bench-dream-", "Dreams a second", sections.dream),
     ("bench-rollouts", "Rollouts of a policy on the card", sections.any_rows),
-    ("bench-kernels", "Kernels of the step engine", sections.kernels),
+    ("bench-kernels-", "Kernels of the step engine", sections.kernels),
     ("numerics-", "Numbers beside the processor's", sections.numerics),
     ("train-", "Training", sections.training),
-    ("bench-train", "Training beside PyTorch, on the processor", sections.any_rows),
+    ("bench-train-", "Training beside PyTorch", sections.any_rows),
     ("bench-profile", "Where a training step's time goes", sections.profile),
     ("eval-", "Evaluation", sections.evaluation),
     ("bench-render", "Views a second", sections.render),
@@ -109,13 +109,18 @@ def _section(
     begin, title, say = heading
     parts = []
     mine = [name for name in names if name == begin or (begin.endswith("-") and name.startswith(begin))]
-    for name in mine:
-        subject = name.removeprefix(begin) if begin.endswith("-") else ""
+    subjects = dict.fromkeys(name.partition("@")[0] for name in mine)
+    for whole in subjects:
+        subject = whole.removeprefix(begin) if begin.endswith("-") else ""
         under = f"<h3>{html.escape(subject)}</h3>" if subject else ""
-        if name not in results:
+        done = [
+            results[name]["result"] for name in mine if name.partition("@")[0] == whole and name in results
+        ]
+        if not done:
             parts.append(under + MISSING)
             continue
-        found = results[name]["result"]
+        # Parts of one bench, one for each number of environments, are shown as one.
+        found = done[0] if len(done) == 1 else {"rows": [row for part in done for row in part["rows"]]}
         told = say(found, models / subject) if begin == "train-" else say(found)
         parts.append(under + told)
     return f'<section class="{begin.strip("-")}"><h2>{title}</h2>{"".join(parts) or MISSING}</section>'

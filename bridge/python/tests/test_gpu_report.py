@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).resolve().parents[3]
 TASK = "CatchBehindScreen-v0"
 
@@ -18,6 +20,7 @@ def gpu_report(out: Path, *more: str) -> subprocess.CompletedProcess[str]:
     sizes = ["--clips", "20", "--eval-clips", "20", "--minutes", "0.15", "--bench-seconds", "0.1"]
     # What a training bench needs at least is too long for a test.
     benches = ["--bench", "dream", "--bench", "profile", "--bench", "render", "--tiles", "1", "--envs", "1,2"]
+    benches += ["--more-presets", ""]
     return subprocess.run(
         [*command, *small, *sizes, *benches, *more],
         cwd=ROOT,
@@ -33,7 +36,7 @@ def test_stages_go_on_where_they_were_and_leave_their_results(tmp_path: Path) ->
     assert "run the same command again" in cut.stderr, cut.stderr[-2000:]
     done = {path.stem for path in tmp_path.glob("*.json")}
     assert "doctor" in done
-    assert "bench-dream" not in done
+    assert not [name for name in done if name.startswith("bench-dream")]
     whole = gpu_report(tmp_path, "--publish", str(tmp_path / "published"))
     assert whole.returncode == 0, whole.stderr[-2000:]
     assert "doctor: " in whole.stdout
@@ -44,7 +47,8 @@ def test_stages_go_on_where_they_were_and_leave_their_results(tmp_path: Path) ->
     assert results.keys() == made | {
         "doctor",
         "numerics-nano",
-        "bench-dream",
+        "bench-dream-nano@1",
+        "bench-dream-nano@2",
         "bench-profile",
         "bench-render",
     }
@@ -63,6 +67,32 @@ def test_stages_go_on_where_they_were_and_leave_their_results(tmp_path: Path) ->
     other = gpu_report(tmp_path, "--side", "128")
     assert other.returncode != 0
     assert "was begun with --side 64, not 128; choose another --out" in other.stderr
+
+
+def test_every_command_line_for_a_gpu_is_understood(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "examples" / "gpu"))
+    import gpu_report as report
+
+    lines: list[list[str]] = []
+
+    def note(_: object, name: str, words: list[object], resumes: bool = False) -> dict[str, bool]:
+        lines.append([str(word) for word in words])
+        return {"stopped": False}
+
+    monkeypatch.setattr(report, "ask_command", note)
+    binary = Path(sys.executable).with_name("worldstep")
+    arguments = report.parse_arguments(["--worldstep", str(binary), "--peers", sys.executable])
+    every = report.stages(arguments)
+    for _, stage in every:
+        stage()
+    names = [name for name, _ in every]
+    assert {"numerics-s-fp8", "bench-kernels-m-fp8", "bench-dream-m@8192", "bench-train-s"} <= set(names)
+    assert names.index("bench-kernels-s") < names.index(f"clips-{TASK}"), "what needs no clips comes first"
+    understood = [line for line in lines if line[0] == str(binary)]
+    assert len(understood) == len(lines) - 1, "all but the rollouts"
+    for line in {tuple(line) for line in understood}:
+        told = subprocess.run([*line, "--json", "--help"], capture_output=True, text=True, check=False)
+        assert told.returncode == 0, (line, told.stderr)
 
 
 def test_wrong_options_are_named_before_anything_runs(tmp_path: Path) -> None:

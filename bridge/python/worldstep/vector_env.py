@@ -403,7 +403,7 @@ def make_vec(
 
     With `device="cuda:0"`, a dream's frames stay on the card that the policy runs on: observations are a
     `DeviceArray`, which `torch.from_dlpack` and `jax.dlpack.from_dlpack` take without a copy, and which is
-    overwritten by the third reset or step after its own. Actions on the same card need not leave it. Where
+    overwritten by the third reset or step after its own. Actions may be on the same card, too. Where
     that cannot be, a `HostMemoryWarning` says why and what would make it work, and observations are NumPy
     arrays.
     """

@@ -66,11 +66,17 @@ fn dream(args: &BenchArgs, time: Duration) -> Result<()> {
         asked.envs.clone_from(&args.envs);
     }
     let mut rows = bench::dream(&asked)?;
+    let mut refused = None;
     if let Some(python) = args.peer_python(PYTORCH) {
-        rows.extend(bench::dream_peers(&python, &asked, &mut |row| eprint!("{}", row.line()))?);
+        match bench::dream_peers(&python, &asked, &mut |row| eprint!("{}", row.line())) {
+            Ok(beside) => rows.extend(beside),
+            Err(error) => refused = Some(error),
+        }
     }
     let report = Report::new(rows);
-    if args.json.json { print_json(&report) } else { print_text(&report.table()) }
+    if args.json.json { print_json(&report)? } else { print_text(&report.table())? }
+    // What was measured alone is told whether or not there is something to compare it with.
+    refused.map_or(Ok(()), |error| Err(error.into()))
 }
 
 /// The preset that was named, or else two that are quick to compare.
