@@ -74,7 +74,11 @@ fn dream(args: &BenchArgs, time: Duration) -> Result<()> {
         }
     }
     let report = Report::new(rows);
-    if args.json.json { print_json(&report)? } else { print_text(&report.table())? }
+    if args.json.json {
+        print_json(&report)?
+    } else {
+        print_text(&report.table())?
+    }
     // What was measured alone is told whether or not there is something to compare it with.
     refused.map_or(Ok(()), |error| Err(error.into()))
 }
