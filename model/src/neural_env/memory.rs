@@ -34,8 +34,10 @@ pub struct MemoryMax {
     pub together: Option<u64>,
     /// Of the host's memory.
     pub host: Option<u64>,
-    /// Of the memory of the GPUs that step.
+    /// Of the memory of all GPUs that step.
     pub gpu: Option<u64>,
+    /// How many they are; 0 is one. Each has its own of what environments have in common.
+    pub gpus: usize,
 }
 
 /// Bytes of one environment, by what they are for.
@@ -105,7 +107,7 @@ impl DreamMemory {
     pub fn check(&self, num_envs: usize, max: &MemoryMax) -> Result<(), String> {
         for (taken, allowed, place) in [
             (self.together(), max.together, "memory"),
-            (self.gpu(), max.gpu, "memory of the GPU"),
+            (self.gpu().on_each_of(max.gpus), max.gpu, "memory of the GPU"),
             (self.host(), max.host, "memory of the host"),
         ] {
             if let Some(allowed) = allowed {
@@ -144,6 +146,11 @@ impl Taken {
         self.each.saturating_mul(num_envs as u64).saturating_add(self.common)
     }
 
+    /// What they take of `count` memories that they are divided over.
+    fn on_each_of(self, count: usize) -> Self {
+        Self { common: self.common.saturating_mul(count.max(1) as u64), ..self }
+    }
+
     fn check(self, num_envs: usize, allowed: u64, place: &str) -> Result<(), String> {
         let total = self.total(num_envs);
         if total <= allowed {
@@ -168,7 +175,7 @@ impl MemoryMax {
         if asked.is_some() {
             return Self { together: asked, ..Self::default() };
         }
-        Self::shares_of(free_bytes(), gpu_free_bytes(model, devices))
+        Self { gpus: devices, ..Self::shares_of(free_bytes(), gpu_free_bytes(model, devices)) }
     }
 
     /// Shares of what is free in the host's memory and in that of GPUs.
@@ -178,6 +185,7 @@ impl MemoryMax {
             together: None,
             host: host.map(|free| share(free, MEMORY_SHARE)),
             gpu: gpu.map(|free| share(free, GPU_MEMORY_SHARE)),
+            gpus: 1,
         }
     }
 }
@@ -223,7 +231,7 @@ mod tests {
     fn what_lies_on_a_gpu_is_held_against_its_memory_and_the_rest_against_the_hosts() {
         let memory = DreamMemory { env: ENV, shared: 500, shared_on_gpu: Some(400) };
         assert_eq!((memory.on_gpu(4), memory.on_host(4), memory.total(4)), (3200, 1300, 4500));
-        let max = |host, gpu| MemoryMax { together: None, host: Some(host), gpu: Some(gpu) };
+        let max = |host, gpu| MemoryMax { together: None, host: Some(host), gpu: Some(gpu), gpus: 1 };
         // Neither memory alone has room for all.
         memory.check(4, &max(1300, 3200)).unwrap();
         let refusal = memory.check(4, &max(1300, 3199)).unwrap_err();
@@ -231,6 +239,9 @@ mod tests {
         let refusal = memory.check(4, &max(1299, 1 << 40)).unwrap_err();
         assert!(refusal.contains("memory of the host") && refusal.contains(": 3 fit"), "{refusal}");
         memory.check(4, &together(4499)).unwrap_err();
+        // Two GPUs have weights each.
+        memory.check(4, &MemoryMax { gpus: 2, ..max(1300, 3600) }).unwrap();
+        assert!(memory.check(4, &MemoryMax { gpus: 2, ..max(1300, 3599) }).unwrap_err().contains(": 3 fit"));
     }
 
     #[test]
@@ -245,7 +256,7 @@ mod tests {
     #[test]
     fn by_default_each_memory_lends_its_share() {
         let max = MemoryMax::shares_of(Some(1000), Some(1000));
-        assert_eq!(max, MemoryMax { together: None, host: Some(500), gpu: Some(900) });
-        assert_eq!(MemoryMax::shares_of(None, None), MemoryMax::default());
+        assert_eq!(max, MemoryMax { together: None, host: Some(500), gpu: Some(900), gpus: 1 });
+        assert_eq!(MemoryMax::shares_of(None, None), MemoryMax { gpus: 1, ..MemoryMax::default() });
     }
 }
