@@ -371,7 +371,9 @@ def kernels_summary(rows: list[dict[str, Any]]) -> str:
 
 def ratios_summary(rows: list[dict[str, Any]]) -> str:
     """The best and the worst ratio to a peer."""
-    ratios = sorted((row["value"], row["peer"]) for row in rows if row["metric"].endswith("_ratio"))
+    ratios = sorted(
+        (row["value"], row["peer"] or "the other way") for row in rows if row["metric"].endswith("_ratio")
+    )
     if not ratios:
         return f"{len(rows)} figures"
     (low, below), (high, above) = ratios[0], ratios[-1]

@@ -113,14 +113,11 @@ def _section(
     for whole in subjects:
         subject = whole.removeprefix(begin) if begin.endswith("-") else ""
         under = f"<h3>{html.escape(subject)}</h3>" if subject else ""
-        done = [
-            results[name]["result"] for name in mine if name.partition("@")[0] == whole and name in results
-        ]
-        if not done:
-            parts.append(under + MISSING)
-            continue
-        # Parts of one bench, one for each number of environments, are shown as one.
-        found = done[0] if len(done) == 1 else {"rows": [row for part in done for row in part["rows"]]}
-        told = say(found, models / subject) if begin == "train-" else say(found)
-        parts.append(under + told)
+        asked = [name for name in mine if name.partition("@")[0] == whole]
+        done = [results[name]["result"] for name in asked if name in results]
+        if done:
+            # Parts of one bench, one for each number of environments, are shown as one.
+            found = done[0] if len(done) == 1 else {"rows": [row for part in done for row in part["rows"]]}
+            under += say(found, models / subject) if begin == "train-" else say(found)
+        parts.append(under if len(done) == len(asked) else under + MISSING)
     return f'<section class="{begin.strip("-")}"><h2>{title}</h2>{"".join(parts) or MISSING}</section>'

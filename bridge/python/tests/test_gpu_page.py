@@ -29,10 +29,10 @@ def row(
     return {"case": case, "metric": metric, "value": value, "unit": unit, "peer": peer}
 
 
-def dream() -> dict[str, Any]:
+def dream(number: int) -> dict[str, Any]:
     rows = []
     for obs, slower in (("codes", 1.0), ("rgb", 0.8)):
-        for envs, rate in RATES.items():
+        for envs, rate in ((number, RATES[number]),):
             case = {"obs": obs, "envs": envs, "preset": "s", "device": "cuda:0"}
             rows += [
                 row(case, "env_steps_per_s", rate * slower, "env-steps/s"),
@@ -72,7 +72,7 @@ def profile() -> dict[str, Any]:
 
 
 def kernels() -> dict[str, Any]:
-    rows = []
+    rows = [row({"kernel": "all"}, "time", 1.7, "ms")]
     for kernel, ms in (("ring attention", 1.5), ("norm", 0.2)):
         case = {"kernel": kernel, "preset": "s", "envs": 4096}
         rows += [row(case, "time", ms, "ms"), row(case, "bandwidth_share", 0.625, "share")]
@@ -128,8 +128,8 @@ def results() -> dict[str, dict[str, Any]]:
             "training": {"tokenizer_steps": 900, "dynamics_steps": 1200, "dynamics_seconds": 250.0}
         },
         f"eval-{TASK}": evaluation(),
-        "bench-dream": dream(),
-        "bench-kernels": kernels(),
+        **{f"bench-dream-s@{envs}": dream(envs) for envs in RATES},
+        "bench-kernels-s": kernels(),
         "bench-profile": profile(),
         "bench-render": render(),
         "bench-rollouts": rollouts(),
@@ -246,6 +246,9 @@ def test_a_line_of_one_point_or_of_equal_values_can_be_drawn() -> None:
 def test_summaries_tell_the_worst_and_the_largest() -> None:
     said = {name: gpu_report.summary(name, result) for name, result in results().items()}
     assert said["numerics-s"].startswith("numbers at most 6.0e-01") and "0.80% of codes" in said["numerics-s"]
+    assert said["bench-kernels-s"] == "1.70 ms a step, 88% of it ring attention"
+    assert said["bench-rollouts"] == "1.75 times the other way to 1.75 times the other way"
+    assert said["bench-render"].endswith("views/s at 1024 tiles")
     assert said["bench-profile"] == "17.0 ms a step, 53% of it backward"
 
 
@@ -254,16 +257,19 @@ def test_results_are_published_as_the_command_printed_them(tmp_path: Path) -> No
     gpu_report.publish(found, tmp_path / "results")
     names = {path.name for path in (tmp_path / "results").iterdir()}
     assert names == {f"gpu-{name}.json" for name in found}
-    kept = json.loads((tmp_path / "results/gpu-bench-dream.json").read_text())
-    assert kept == found["bench-dream"]["result"]
+    kept = json.loads((tmp_path / "results/gpu-bench-dream-s@64.json").read_text())
+    assert kept == found["bench-dream-s@64"]["result"]
 
 
-def test_all_benches_but_that_of_the_processor_are_stages() -> None:
-    names = [name for name, _ in gpu_report.stages(gpu_report.parse_arguments([]))]
-    benches = [name for name in names if name.startswith("bench-")]
-    assert benches == ["bench-dream", "bench-kernels", "bench-profile", "bench-render"]
-    with_peers = [name for name, _ in gpu_report.stages(gpu_report.parse_arguments(["--peers", "python"]))]
-    assert with_peers == [*names, "bench-rollouts"]
+def test_every_stage_has_a_heading_and_pytorch_has_stages_of_its_own() -> None:
+    names = [name for name, _ in gpu_report.stages(gpu_report.parse_arguments(["--envs", "1,64"]))]
+    benches = [name for name in names if name.startswith(("bench-", "brief-"))]
+    both = [f"bench-kernels-{preset}{suffix}" for suffix in ("", "-fp8") for preset in ("s", "m")]
+    dreams = [[f"bench-dream-{preset}{end}" for end in ("@1", "@64", "-fp8@64")] for preset in ("s", "m")]
+    assert benches == [*both, "bench-render", *dreams[0], "brief-m", *dreams[1], "bench-profile"]
+    arguments = gpu_report.parse_arguments(["--envs", "1,64", "--peers", "python"])
+    with_peers = [name for name, _ in gpu_report.stages(arguments)]
+    assert sorted(set(with_peers) - set(names)) == ["bench-rollouts", "bench-train-m", "bench-train-s"]
     headed = [begin for begin, *_ in report_page.HEADINGS]
-    unheard = [name for name in with_peers if not name.startswith((*headed, "clips-", "unseen-"))]
+    unheard = [name for name in with_peers if not name.startswith((*headed, "clips-", "unseen-", "brief-"))]
     assert not unheard, "a stage without a heading"
