@@ -190,6 +190,29 @@ def test_the_last_observations_of_episodes_come_in_host_memory() -> None:
     envs.close()
 
 
+def test_what_reads_is_waited_for_and_memory_let_go_before_the_server_takes_it(
+    envs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[object] = []
+    envs.reset(seed=0)
+    memory = envs._connection.card._memory
+    kept, ask = weakref.ref(memory), envs._connection.ask
+    monkeypatch.setattr(type(memory), "finish", lambda _: told.append("finish"))
+    del memory
+
+    def note(op: Op, *more, **options):
+        told.append((op, kept() is None))
+        return ask(op, *more, **options)
+
+    monkeypatch.setattr(envs._connection, "ask", note)
+    envs.reset(seed=1)
+    envs.load_state(envs.save_state())
+    assert told == ["finish", (Op.SAVE, False), "finish"]
+    told.clear()
+    envs.close()
+    assert told == ["finish", (Op.CLOSE, True)]
+
+
 def test_arrays_keep_the_memory_until_the_last_is_gone() -> None:
     envs = made()
     observations, _ = envs.reset(seed=0)
