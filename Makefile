@@ -144,7 +144,7 @@ cuda: setup
 	@setup/llvm-for-cuda "$(VENV)"
 	$(CARGO) build --release -p worldstep-bridge --features cuda
 
-## make gpu-report all that a GPU can answer, in stages of 9 minutes: numerics, clips, training and its profile, evaluation, kernels, dream beside PyTorch, renderer
+## make gpu-report all that a GPU can answer, in stages of 9 minutes: numerics, kernels, renderer, clips, training, evaluation, dream and training beside PyTorch
 gpu-report: cuda
 	@TORCH=gpu setup/python-environment "$(PYTHON)" .venv-gpu test-reference
 	$(PYTHON) examples/gpu/gpu_report.py --worldstep "$(CARGO_TARGET_DIR)/release/worldstep" --out out/gpu \
